@@ -1,0 +1,218 @@
+# The project's commands, one recipe each. Run them with `./dev RECIPE`, which first installs what they need.
+
+set quiet
+set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Where Cargo builds, and where the recipes keep what they can make again. Chosen in one place, `dev`.
+target := if env("CARGO_TARGET_DIR", "") == "" { error("run the recipes through ./dev") } else { env("CARGO_TARGET_DIR") }
+tools := env("XDG_CACHE_HOME", home_directory() / ".cache") / "zoocache/tools"
+cargo_deny_version := "0.20.2"
+toolchain := `sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml`
+just := quote(just_executable()) + " --justfile " + quote(justfile())
+
+# One abi3 wheel, in dist/, serves every Python from 3.10 on; the tests run on each of these that is present.
+python_versions := "3.10 3.11 3.12 3.13"
+python_code := "python examples docs .ci"
+
+_default:
+    {{ just }} --list --unsorted
+
+# ---- The main job ------------------------------------------------------------------------------
+
+# Build the wheel and run the example: a store that caches its SQLite reads
+[group('use')]
+example: wheel
+    python examples/store
+
+# Build the wheel and install it into .venv
+[group('use')]
+wheel: _build-wheel (_install-wheel "python")
+
+# Cargo's lines show that something goes on; maturin's say nothing new.
+_build-wheel:
+    maturin build --release --manifest-path python/Cargo.toml --out dist 2>&1 \
+        | { grep --line-buffered -vE '^(🍹|🐍|🔗|📡|📦)|^ +Finished ' || true; }
+
+# The wheel keeps its name when its content changes, so pip is told to replace it; not when it is the same.
+_install-wheel python:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wheel=$(ls -t dist/zoocache-*.whl | head -n 1)
+    stamp=$("{{ python }}" -c 'import sys; print(sys.prefix)')/zoocache-wheel.sha256
+    sum=$(sha256sum "$wheel")
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
+        "{{ python }}" -m pip install --quiet --force-reinstall --no-deps "$wheel"
+        echo "$sum" >"$stamp"
+    fi
+
+# ---- Tests -------------------------------------------------------------------------------------
+
+# All tests, the Python ones on the interpreter of .venv
+[group('test')]
+test: test-core test-host test-loom test-docs test-python
+
+# The engine: its tests, and that it builds without std and for WebAssembly
+[group('test')]
+test-core:
+    cargo test -p zoocache-core
+    cargo build -p zoocache-core --target wasm32-unknown-unknown
+    cargo build -p zoocache-core --target x86_64-unknown-none
+
+# Every other Rust package
+[group('test')]
+test-host:
+    cargo test --workspace --exclude zoocache-core
+
+# The engine's atomics under every interleaving
+[group('test')]
+test-loom:
+    RUSTFLAGS="--cfg loom" cargo test -p zoocache-core --release --test loom --target-dir "{{ target }}/loom"
+
+# The examples in README.md and docs/
+[group('test')]
+test-docs: wheel
+    python -m pytest -c python/pyproject.toml docs
+
+# The Python tests, on the interpreter of .venv; arguments go to pytest
+[group('test')]
+[working-directory('python')]
+test-python *arguments: wheel
+    python -m pytest tests "$@"
+
+# The Python tests, on every interpreter of python_versions that is present, each in an environment of its own
+[group('test')]
+test-python-all: wheel
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tested=()
+    for version in {{ python_versions }}; do
+        python=
+        # pyenv puts a `python3.13` on the PATH that fails unless activated: take what runs.
+        for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+            if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+                python=$candidate
+                break
+            fi
+        done
+        if [ -z "$python" ]; then
+            echo "Python $version: not present, not tested"
+            continue
+        fi
+        venv={{ quote(target) }}/venvs/$version
+        wanted=$("$python" -VV && cat tools.txt)
+        if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
+            rm -rf "$venv"
+            "$python" -m venv "$venv"
+            # tools.txt as constraints: the same versions as in .venv, of these two only.
+            "$venv/bin/python" -m pip install --quiet --constraint tools.txt hypothesis pytest
+            echo "$wanted" >"$venv/installed.txt"
+        fi
+        {{ just }} _install-wheel "$venv/bin/python"
+        echo "Python $("$venv/bin/python" -c 'import platform; print(platform.python_version())'):"
+        (cd python && "$venv/bin/python" -m pytest tests)
+        tested+=("$version")
+    done
+    [ ${#tested[@]} -gt 0 ] || { echo "none of these is present: Python {{ python_versions }}" >&2; exit 1; }
+
+# ---- Lint --------------------------------------------------------------------------------------
+
+# Everything that judges the code without running it
+[group('lint')]
+lint: fmt-check clippy ruff mypy stubtest deny
+
+# Format Rust and Python
+[group('lint')]
+fmt:
+    cargo fmt --all
+    ruff format --config python/pyproject.toml {{ python_code }}
+    ruff check --config python/pyproject.toml --fix --quiet {{ python_code }}
+
+# Formatting of Rust and Python
+[group('lint')]
+fmt-check:
+    cargo fmt --all --check
+    ruff format --config python/pyproject.toml --quiet --diff {{ python_code }}
+
+# Rust lints
+[group('lint')]
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Python lints
+[group('lint')]
+ruff:
+    ruff check --config python/pyproject.toml --quiet {{ python_code }}
+
+# Types of the Python sources, and of the programs in tests/typing that a user could write
+[group('lint')]
+mypy:
+    python -m mypy --config-file python/pyproject.toml python/src {{ if path_exists("python/tests/typing") == "true" { "python/tests/typing" } else { "" } }}
+
+# The stubs against the installed wheel
+[group('lint')]
+stubtest: wheel
+    python -m mypy.stubtest zoocache --mypy-config-file python/pyproject.toml
+
+# Licences and sources of the Rust dependencies
+[group('lint')]
+deny: _cargo-deny
+    "{{ tools }}/bin/cargo-deny" --log-level error --workspace --all-features check licenses bans sources
+
+_cargo-deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tool="{{ tools }}/bin/cargo-deny"
+    if [ "$("$tool" --version 2>/dev/null)" != "cargo-deny {{ cargo_deny_version }}" ]; then
+        echo "compiling cargo-deny {{ cargo_deny_version }} into {{ tools }}, once; this takes some minutes"
+        cargo install --quiet --locked --force --root "{{ tools }}" cargo-deny@{{ cargo_deny_version }}
+    fi
+
+# ---- Documentation, packages, benchmarks -------------------------------------------------------
+
+# The Rust reference, without a warning
+[group('build')]
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The wheel installs and works in an empty environment; so does what the source distribution builds
+[group('build')]
+package-check: (_package-check "wheel") (_package-check "sdist")
+
+_package-check kind: _build-wheel
+    #!/usr/bin/env bash
+    set -euo pipefail
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    python -m venv "$work/venv"
+    if [ {{ kind }} = wheel ]; then
+        # --no-index: the wheel needs no other package, or this fails.
+        "$work/venv/bin/python" -m pip install --quiet --no-index "$(ls -t dist/zoocache-*.whl | head -n 1)"
+    else
+        maturin sdist --manifest-path python/Cargo.toml --out "$work" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
+        # Built far from the checkout, so that a file missing from the archive is missing.
+        cd "$work"
+        export CARGO_TARGET_DIR={{ quote(target) }}/sdist RUSTUP_TOOLCHAIN={{ quote(toolchain) }}
+        "$work/venv/bin/python" -m pip install --quiet ./zoocache-*.tar.gz
+    fi
+    cd "$work"
+    "$work/venv/bin/python" -I "{{ justfile_directory() }}/.ci/check_installed.py"
+    echo "the {{ kind }} installs and works"
+
+# The benchmarks
+[group('build')]
+bench:
+    cargo bench --workspace --exclude zoocache-python
+
+# ---- Continuous integration --------------------------------------------------------------------
+
+# What every change must pass, in one go; tests last
+[group('ci')]
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-python-all")
+
+_timed recipe:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    echo "=== {{ recipe }}"
+    {{ just }} {{ recipe }}
+    echo "=== {{ recipe }}: ${SECONDS} s"
