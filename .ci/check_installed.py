@@ -1,0 +1,35 @@
+"""Check an installed zoocache from outside: run it with the interpreter of an otherwise empty environment."""
+
+import importlib.metadata
+import sys
+
+import zoocache
+
+distribution = importlib.metadata.distribution("zoocache")
+files = [str(file) for file in distribution.files or ()]
+
+
+def require(condition: object, fault: str) -> None:
+    """Exit with ``fault`` unless ``condition`` holds."""
+    if not condition:
+        sys.exit(f"{zoocache.__file__}: {fault}")
+
+
+require(zoocache.version() == distribution.version, "version() differs from the version of the package")
+require(not distribution.requires, f"needs other packages: {distribution.requires}")
+for name in ("LICENSE-MIT", "LICENSE-APACHE", "py.typed", "_native.pyi"):
+    require(any(file.endswith("/" + name) for file in files), f"{name} is missing from the package")
+
+calls = []
+
+
+@zoocache.cacheable(deps=lambda number: [f"number:{number}"])
+def double(number: int) -> int:
+    """Return twice ``number``, and count the call."""
+    calls.append(number)
+    return 2 * number
+
+
+require([double(21), double(21), calls] == [42, 42, [21]], "the second call was not a hit")
+zoocache.invalidate("number:21")
+require([double(21), calls] == [42, [21, 21]], "the call after invalidate() was not a miss")
