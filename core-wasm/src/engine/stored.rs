@@ -1,0 +1,116 @@
+//! Entries that rest outside the process: judged by their header, admitted to memory.
+//!
+//! Invariant: what this engine cannot vouch for is not fresh. A header is judged against the present
+//! positions without making nodes for it. Decoding is the header's business, storage the host's.
+
+use super::{Engine, Order};
+use crate::clock::Timestamp;
+use crate::dependencies::DependencySet;
+use crate::engine::Rejected;
+use crate::header::Header;
+use crate::sealed::{Cause, Sealed, Verdict};
+use crate::tag::Tag;
+use crate::trie::Survey;
+
+impl Engine {
+    /// Whether a stored entry may be served.
+    ///
+    /// Among nodes without a common log it also finds messages that were missed (a dependency carries
+    /// a higher position than is known here, beyond what clocks explain) and applies them; and an entry
+    /// must be newer than an invalidation by the uncertainty window of two drift bounds.
+    ///
+    /// # Complexity
+    /// O(depth) for each dependency.
+    pub fn judge(&mut self, header: &Header, now_us: u64) -> Verdict {
+        match self.assess(header, now_us) {
+            Ok(_) => Verdict::Fresh,
+            Err(Rejected::Stale(_)) => Verdict::Stale,
+            Err(Rejected::Pending(_)) => Verdict::Pending,
+            Err(Rejected::Foreign) => Verdict::Foreign,
+            Err(Rejected::Expired) => Verdict::Expired,
+            Err(Rejected::Unknown | Rejected::TooManyDependencies { .. }) => Verdict::Unknown,
+        }
+    }
+
+    /// Takes a stored entry into memory, if it may be served.
+    ///
+    /// # Errors
+    /// [`Rejected`] says why it may not.
+    ///
+    /// # Complexity
+    /// O(n log n · depth) for n dependencies.
+    pub fn admit(&mut self, header: &Header, now_us: u64) -> Result<Sealed, Rejected> {
+        let as_of = self.assess(header, now_us)?;
+        let dependencies: DependencySet =
+            header.dependencies.iter().map(|dependency| self.intern(&dependency.tag)).collect();
+        self.seal_as_of(as_of, &dependencies)
+    }
+
+    /// The position the entry may be taken to be as of.
+    fn assess(&mut self, header: &Header, now_us: u64) -> Result<Timestamp, Rejected> {
+        let _ = self.expire_marks(now_us); // without a position left they stay pending
+        if header.domain != self.config.domain {
+            return Err(Rejected::Foreign);
+        }
+        if header.expires_us != 0 && header.expires_us <= now_us {
+            return Err(Rejected::Expired);
+        }
+        let as_of = self.comparable(header.as_of, now_us).ok_or(Rejected::Unknown)?;
+        if as_of < self.signals.floor() {
+            return Err(Rejected::Stale(Cause { tag: Tag::root(), at: self.signals.floor() }));
+        }
+        if self.signals.in_doubt() {
+            return Err(Rejected::Unknown);
+        }
+        if self.config.order == Order::Gossip {
+            self.apply_missed(header, now_us)?;
+        }
+        self.decide(&Tag::root(), Timestamp::ZERO, as_of)?;
+        for dependency in &header.dependencies {
+            self.decide(&dependency.tag, dependency.stamp, as_of)?;
+        }
+        Ok(as_of)
+    }
+
+    fn decide(&self, tag: &Tag, stamp: Timestamp, as_of: Timestamp) -> Result<(), Rejected> {
+        let Survey { latest, pending } = self.trie.survey(tag);
+        let at = latest.max(stamp);
+        if at > as_of {
+            return Err(Rejected::Stale(Cause { tag: tag.clone(), at }));
+        }
+        if pending { Err(Rejected::Pending(tag.clone())) } else { Ok(()) }
+    }
+
+    /// The entry's `as_of` as a position that local stamps can be compared with; `None` if it lies
+    /// ahead of what this engine can know.
+    fn comparable(&self, as_of: Timestamp, now_us: u64) -> Option<Timestamp> {
+        let drift = self.config.max_drift_us;
+        if self.config.order != Order::Gossip {
+            return (as_of <= self.signals.applied()).then_some(as_of);
+        }
+        let physical = Timestamp::checked(now_us).unwrap_or(Timestamp::ZERO).max(self.clock.last());
+        // Sealed by another clock: `stamp <= as_of` proves nothing within the two clocks' uncertainty.
+        // Taking it to be that much older also keeps it comparable with later local stamps.
+        (as_of <= physical.saturating_add(drift)).then(|| as_of.saturating_sub(drift.saturating_mul(2)))
+    }
+
+    /// Applies, as receive events, the invalidations that only the header's positions tell of.
+    ///
+    /// Positions that differ by less than the uncertainty are taken for the same message received at
+    /// two places; otherwise two nodes would reject each other's entries for ever.
+    fn apply_missed(&mut self, header: &Header, now_us: u64) -> Result<(), Rejected> {
+        let window = self.config.max_drift_us.saturating_mul(2);
+        for dependency in &header.dependencies {
+            if dependency.stamp <= self.trie.survey(&dependency.tag).latest.saturating_add(window) {
+                continue;
+            }
+            let at = match self.clock.observe(dependency.stamp, now_us) {
+                Ok(at) => at,
+                Err(_) => self.mint(now_us).map_err(|_| Rejected::Unknown)?,
+            };
+            self.counters.missed += 1;
+            self.stamp(core::slice::from_ref(&dependency.tag), at, at);
+        }
+        Ok(())
+    }
+}

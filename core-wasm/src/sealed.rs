@@ -1,0 +1,236 @@
+//! [`Sealed`]: what an entry in memory keeps of its fill, and how it is judged without a lock.
+//!
+//! Invariant: `checked` is an epoch that was read *before* a walk that found the entry fresh, so
+//! every change up to it was taken into account; 0 = never proved. Nothing here writes to the trie,
+//! knows the payload, or looks at time.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use triomphe::Arc;
+
+use crate::clock::Timestamp;
+use crate::engine::DomainId;
+use crate::header::{Header, HeaderDependency};
+use crate::node::{Node, PENDING, TagHandle, position};
+use crate::signals::Signals;
+use crate::steps::{EXACT, SUBTREE, Step, Steps};
+use crate::sync::{AtomicU64, Ordering};
+use crate::tag::Tag;
+
+/// Whether an entry may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing it depends on was invalidated after its fill began.
+    Fresh,
+    /// Something was, or the floor passed it: it never becomes fresh again.
+    Stale,
+    /// A change of something it depends on is announced: not to be served, not yet stale.
+    Pending,
+    /// This engine cannot say; it must catch up first.
+    Unknown,
+    /// It belongs to another domain.
+    Foreign,
+    /// Its time ran out.
+    Expired,
+}
+
+impl Verdict {
+    /// Whether the entry may be served.
+    pub const fn is_fresh(self) -> bool {
+        matches!(self, Self::Fresh)
+    }
+}
+
+/// What made an entry stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The tag that was invalidated, or the subtree something in which was; the root for the floor.
+    pub tag: Tag,
+    /// Where in the order of invalidations.
+    pub at: Timestamp,
+}
+
+/// The freshness part of an entry in memory.
+///
+/// Comes from [`Engine::seal`](crate::Engine::seal) and is judged by the [`Signals`] of that engine,
+/// and of no other. It holds handles, so what it depends on is not pruned.
+///
+/// ```
+/// use zoocache_core::{DependencySet, DomainId, Engine, EngineConfig, Tag, Timestamp, Verdict};
+///
+/// let mut engine = Engine::new(EngineConfig::new(DomainId(1)));
+/// let signals = engine.signals().clone();
+/// let store = Tag::parse("org:1:store:2")?;
+///
+/// let fill = engine.begin(1_000);
+/// let dependencies = DependencySet::from_iter([engine.intern(&store)]);
+/// let entry = engine.seal(fill, &dependencies, Timestamp::MAX, 1_000)?;
+/// assert!(entry.is_proved(&signals));
+///
+/// engine.invalidate(&[Tag::parse("org:1")?], 2_000)?;
+/// assert_eq!(entry.judge(&signals), Verdict::Stale);
+/// assert_eq!(entry.blame(&signals).map(|cause| cause.tag.to_string()).as_deref(), Some("org:1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Sealed {
+    as_of: Timestamp,
+    checked: AtomicU64,
+    mask: u64,
+    steps: Box<[Step]>,
+    generation: u32,
+}
+
+impl Sealed {
+    pub(crate) fn new(as_of: Timestamp, generation: u32, steps: Steps) -> Self {
+        let Steps { steps, mask } = steps;
+        Self { as_of, checked: AtomicU64::new(0), mask, steps, generation }
+    }
+
+    /// The position at which its fill began.
+    pub fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+
+    /// Level 0: whether it was found fresh and nothing at all has changed since. Two loads.
+    ///
+    /// `false` says nothing; ask [`Sealed::judge`].
+    #[inline]
+    pub fn is_proved(&self, signals: &Signals) -> bool {
+        let epoch = signals.epoch(); // FIRST
+        self.checked.load(Ordering::Relaxed) == epoch
+    }
+
+    /// Whether the entry may be served. Lock-free; remembers the proof when it is fresh.
+    ///
+    /// # Complexity
+    /// Two loads when nothing changed; a load per stripe of its dependencies when nothing near them
+    /// did; else the walk over its paths, leaving out what is quiet since the last proof.
+    #[inline]
+    pub fn judge(&self, signals: &Signals) -> Verdict {
+        let epoch = signals.epoch(); // FIRST: what is stored below must not be newer than the look
+        let checked = self.checked.load(Ordering::Relaxed);
+        if checked == epoch { Verdict::Fresh } else { self.judge_since(signals, checked, epoch) }
+    }
+
+    fn judge_since(&self, signals: &Signals, checked: u64, epoch: u64) -> Verdict {
+        if signals.generation() != self.generation {
+            return Verdict::Foreign;
+        }
+        if self.as_of < signals.floor() {
+            return Verdict::Stale;
+        }
+        if signals.in_doubt() {
+            return Verdict::Unknown;
+        }
+        if checked == 0 || !signals.is_quiet(self.mask, checked) {
+            let verdict = self.walk(signals, checked);
+            // A reset for another domain raises the generation first: its stamps prove nothing.
+            if signals.generation() != self.generation {
+                return Verdict::Foreign;
+            }
+            if verdict != Verdict::Fresh {
+                return verdict;
+            }
+        }
+        if checked < epoch {
+            self.checked.fetch_max(epoch, Ordering::Relaxed);
+        }
+        Verdict::Fresh
+    }
+
+    /// Level 2: the paths in pre-order, without what did not change after the epoch `checked`.
+    fn walk(&self, signals: &Signals, checked: u64) -> Verdict {
+        let limit = self.as_of.as_micros();
+        let root = signals.root().raw_stamp();
+        if root > limit && position(root) > self.as_of {
+            return Verdict::Stale;
+        }
+        let mut pending = root > limit;
+        let mut place = 0;
+        while let Some(step) = self.steps.get(place) {
+            if checked != 0 && step.node.changed() <= checked {
+                place = step.end as usize;
+                continue;
+            }
+            let mut raw = step.node.raw_stamp();
+            if raw > limit && position(raw) > self.as_of {
+                return Verdict::Stale;
+            }
+            if step.flags & SUBTREE != 0 {
+                let below = step.node.raw_below();
+                if below > limit && position(below) > self.as_of {
+                    return Verdict::Stale;
+                }
+                raw |= below;
+            }
+            pending |= raw & PENDING != 0;
+            place += 1;
+        }
+        if pending { Verdict::Pending } else { Verdict::Fresh }
+    }
+
+    /// The earliest invalidation on record that made the entry stale, if one did.
+    ///
+    /// A node remembers its latest invalidation only, so an earlier one of the same tag is not named.
+    pub fn blame(&self, signals: &Signals) -> Option<Cause> {
+        let root = signals.root();
+        let floor = signals.floor();
+        let floor = (self.as_of < floor).then(|| Cause { tag: Tag::root(), at: floor });
+        let exact = core::iter::once(root).chain(self.steps.iter().map(|step| &step.node));
+        let stamps = exact.map(|node| (position(node.raw_stamp()), node, false));
+        let below = self.subtrees().map(|node| (position(node.raw_below()), node, true));
+        let earliest = stamps.chain(below).filter(|(at, ..)| *at > self.as_of).min_by_key(|(at, ..)| *at);
+        let invalidated = earliest.map(|(at, node, subtree)| Cause { tag: Node::tag(node, subtree), at });
+        floor.into_iter().chain(invalidated).min_by_key(|cause| cause.at)
+    }
+
+    /// The tag whose announced change keeps the entry from being served, if there is one.
+    pub fn pending_tag(&self, signals: &Signals) -> Option<Tag> {
+        let exact = core::iter::once(signals.root()).chain(self.steps.iter().map(|step| &step.node));
+        let exact = exact.filter(|node| node.raw_stamp() & PENDING != 0).map(|node| Node::tag(node, false));
+        let below = self.subtrees().filter(|node| node.raw_below() & PENDING != 0);
+        exact.chain(below.map(|node| Node::tag(node, true))).next()
+    }
+
+    fn subtrees(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.steps.iter().filter(|step| step.flags & SUBTREE != 0).map(|step| &step.node)
+    }
+
+    /// The dependencies that were declared, each once.
+    pub fn dependencies(&self) -> impl Iterator<Item = TagHandle> + '_ {
+        let some = |step: &Step, flag, subtree| {
+            (step.flags & flag != 0).then(|| TagHandle::new(step.node.clone(), subtree))
+        };
+        self.steps
+            .iter()
+            .flat_map(move |step| [some(step, EXACT, false), some(step, SUBTREE, true)].into_iter().flatten())
+    }
+
+    /// The header under which the entry is stored outside this process; `expires_us` 0 = never.
+    ///
+    /// Each dependency carries the highest position of its path at the time of the call.
+    pub fn header(&self, domain: DomainId, created_us: u64, expires_us: u64) -> Header {
+        let dependency = |handle: TagHandle| HeaderDependency { tag: handle.tag(), stamp: handle.latest() };
+        let dependencies: Vec<_> = self.dependencies().map(dependency).collect();
+        Header { domain, as_of: self.as_of, created_us, expires_us, dependencies }
+    }
+
+    /// Bytes on the heap that belong to this entry alone (nodes are shared).
+    pub fn heap_bytes(&self) -> usize {
+        core::mem::size_of_val(&*self.steps)
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sealed")
+            .field("as_of", &self.as_of)
+            .field("generation", &self.generation)
+            .field("dependencies", &self.dependencies().count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! [`Tag`]: the name of something that can change, a path of segments such as `org:1:store:2`.
+//!
+//! Invariant: a `Tag` that exists is valid, so nothing else validates. It owns syntax only and
+//! knows neither nodes nor entries.
+
+use core::fmt;
+use core::hash::Hash;
+
+use smol_str::SmolStr;
+
+use crate::limits::{MAX_QUOTED_CHARS, MAX_TAG_BYTES, MAX_TAG_CHARS, MAX_TAG_DEPTH};
+
+/// A validated path of segments; with a last segment `*`, that path and everything below it.
+///
+/// ```
+/// use zoocache_core::Tag;
+///
+/// let list = Tag::parse("org:1:products:*")?;
+/// assert_eq!(list.as_str(), "org:1:products");
+/// assert!(list.is_subtree());
+/// assert_eq!(list.to_string(), "org:1:products:*");
+/// assert!(Tag::parse("org::1").is_err());
+/// # Ok::<(), zoocache_core::TagError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag {
+    path: SmolStr,
+    subtree: bool,
+}
+
+impl Tag {
+    /// Checks `text` and makes a tag of it.
+    ///
+    /// Allowed are 1 to [`MAX_TAG_CHARS`] characters in at most [`MAX_TAG_DEPTH`] segments: letters
+    /// and digits of any script and `_ - . / @ + = ~ %`, segments separated by `:`, and a last
+    /// segment that is exactly `*`.
+    ///
+    /// # Errors
+    /// [`TagError`] says which rule is broken and what to do about it.
+    ///
+    /// # Complexity
+    /// O(length), and O(1) for what is longer than any tag.
+    pub fn parse(text: &str) -> Result<Self, TagError> {
+        check_size(text)?;
+        let (path, subtree) = match text.strip_suffix('*') {
+            Some("") => return Ok(Self { path: SmolStr::default(), subtree: true }),
+            Some(before) => before.strip_suffix(':').map_or((text, false), |path| (path, true)),
+            None => (text, false),
+        };
+        let depth = path.bytes().filter(|byte| *byte == b':').count() + 1;
+        if depth > MAX_TAG_DEPTH {
+            return Err(TagError::TooDeep { depth });
+        }
+        check_characters(text, path)?;
+        Ok(Self { path: SmolStr::new(path), subtree })
+    }
+
+    /// The empty path, of which every tag is a descendant.
+    pub fn root() -> Self {
+        Self::from_path(SmolStr::default(), false)
+    }
+
+    /// A tag of a path that is known to be valid.
+    pub(crate) fn from_path(path: SmolStr, subtree: bool) -> Self {
+        Self { path, subtree }
+    }
+
+    /// The path, without the `:*` of a subtree; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether everything below the path is meant too.
+    pub fn is_subtree(&self) -> bool {
+        self.subtree
+    }
+
+    /// The segments of the path, root first; none for the root.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        // `"".split(':')` yields one empty segment, which the root does not have.
+        self.path.split(':').skip(usize::from(self.path.is_empty()))
+    }
+
+    /// How many segments the path has.
+    pub fn depth(&self) -> usize {
+        self.segments().count()
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.path)?;
+        match (self.subtree, self.path.is_empty()) {
+            (false, _) => Ok(()),
+            (true, true) => formatter.write_str("*"),
+            (true, false) => formatter.write_str(":*"),
+        }
+    }
+}
+
+impl core::str::FromStr for Tag {
+    type Err = TagError;
+
+    fn from_str(text: &str) -> Result<Self, TagError> {
+        Self::parse(text)
+    }
+}
+
+fn check_size(text: &str) -> Result<(), TagError> {
+    if text.is_empty() {
+        return Err(TagError::Empty);
+    }
+    if text.len() > MAX_TAG_BYTES {
+        // Not counted: a megabyte of text must cost no more than a comparison.
+        return Err(TagError::TooLong { length: text.len().div_ceil(4), exact: false });
+    }
+    let length = text.chars().count();
+    if length > MAX_TAG_CHARS {
+        return Err(TagError::TooLong { length, exact: true });
+    }
+    Ok(())
+}
+
+/// `text` is what was given (and is quoted), `path` what is left of it without `:*`.
+fn check_characters(text: &str, path: &str) -> Result<(), TagError> {
+    let separator = |character| matches!(character, ':' | '.');
+    if path.is_empty() || path.starts_with(separator) || path.ends_with(separator) {
+        return Err(TagError::Edge);
+    }
+    let mut after_separator = false;
+    for character in path.chars() {
+        let is_separator = separator(character);
+        if is_separator && after_separator {
+            return Err(TagError::ConsecutiveSeparators);
+        }
+        after_separator = is_separator;
+        if !(is_separator
+            || character.is_alphanumeric()
+            || matches!(character, '_' | '-' | '/' | '@' | '+' | '=' | '~' | '%'))
+        {
+            let quoted = text.chars().take(MAX_QUOTED_CHARS).collect();
+            return Err(TagError::InvalidCharacter { character, quoted });
+        }
+    }
+    Ok(())
+}
+
+/// Why a text is no tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TagError {
+    /// Nothing was given.
+    Empty,
+    /// More than [`MAX_TAG_CHARS`] characters.
+    TooLong {
+        /// How many there are.
+        length: usize,
+        /// Whether they were counted; if not, there are at least so many.
+        exact: bool,
+    },
+    /// More than [`MAX_TAG_DEPTH`] segments.
+    TooDeep {
+        /// How many there are.
+        depth: usize,
+    },
+    /// A separator at one end.
+    Edge,
+    /// Two separators in a row.
+    ConsecutiveSeparators,
+    /// A character that tags do not have.
+    InvalidCharacter {
+        /// The first such character.
+        character: char,
+        /// The beginning of the text.
+        quoted: SmolStr,
+    },
+}
+
+impl fmt::Display for TagError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => formatter.write_str("Tag cannot be empty"),
+            Self::TooLong { length, exact } => write!(
+                formatter,
+                "Tag length exceeded: {}{length} characters, at most {MAX_TAG_CHARS}; shorten it, or hash its long part",
+                if *exact { "" } else { "at least " }
+            ),
+            Self::TooDeep { depth } => write!(
+                formatter,
+                "Tag depth exceeded: {depth} levels, at most {MAX_TAG_DEPTH}; join some segments with '/' or '-'"
+            ),
+            Self::Edge => formatter.write_str("Tag cannot start or end with ':' or '.'"),
+            Self::ConsecutiveSeparators => {
+                formatter.write_str("Tag cannot contain consecutive separators (':' or '.')")
+            }
+            Self::InvalidCharacter { character, quoted } => write!(
+                formatter,
+                "Invalid character {character:?} in tag {quoted:?}: allowed are letters, digits, \
+                 '_-./@+=~%', ':' between segments, and a last segment '*'"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for TagError {}
