@@ -190,10 +190,15 @@ _package-check kind: _build-wheel
         "$work/venv/bin/python" -m pip install --quiet --no-index "$(ls -t dist/zoocache-*.whl | head -n 1)"
     else
         maturin sdist --manifest-path python/Cargo.toml --out "$work" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
-        # Built far from the checkout, so that a file missing from the archive is missing.
-        cd "$work"
+        # Built far from the checkout, so that a file missing from the archive is missing; always in the same place,
+        # so that builds do not pile up; and dated now (-m), so that Cargo sees what changed.
         export CARGO_TARGET_DIR={{ quote(target) }}/sdist RUSTUP_TOOLCHAIN={{ quote(toolchain) }}
-        "$work/venv/bin/python" -m pip install --quiet ./zoocache-*.tar.gz
+        source=$CARGO_TARGET_DIR/source
+        rm -rf "$source"
+        mkdir -p "$source"
+        tar -xzmf "$work"/zoocache-*.tar.gz -C "$source" --strip-components 1
+        cd "$source"
+        "$work/venv/bin/python" -m pip install --quiet .
     fi
     cd "$work"
     "$work/venv/bin/python" -I "{{ justfile_directory() }}/.ci/check_installed.py"
