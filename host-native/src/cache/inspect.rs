@@ -1,0 +1,207 @@
+//! Looking inside: counters, sizes, and why an entry is what it is.
+
+use zoocache_core::Verdict;
+
+use super::{Cache, Status};
+use crate::counters::Count;
+use crate::entry::Entry;
+use crate::storage::Storage;
+
+/// Counters and sizes of a cache. Not a snapshot of one instant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Fresh entries served.
+    pub hits: u64,
+    /// Lookups that found nothing under the key.
+    pub misses: u64,
+    /// Lookups that found an entry of which a dependency was invalidated.
+    pub stale: u64,
+    /// Lookups that found an entry whose time had run out.
+    pub expired: u64,
+    /// Computed values that were not stored, because a dependency was invalidated meanwhile.
+    pub born_stale: u64,
+    /// Computations that ended with a value.
+    pub computations: u64,
+    /// Computations that failed.
+    pub errors: u64,
+    /// Callers that waited for somebody else's computation.
+    pub waits: u64,
+    /// Callers that waited too long and computed for themselves.
+    pub timeouts: u64,
+    /// Invalidations, of any number of tags each.
+    pub invalidations: u64,
+    /// Entries stored now, fresh or not.
+    pub entries: u64,
+    /// Bytes in use, where they are counted (see [`crate::storage::StorageStats::bytes`]).
+    pub bytes: Option<u64>,
+    /// Entries removed because room ran out.
+    pub evicted: u64,
+    /// Tags known to the engine.
+    pub tags: u64,
+}
+
+/// What an entry is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryState {
+    /// It would be served.
+    Fresh,
+    /// A dependency was invalidated after its computation began.
+    Stale,
+    /// A dependency is being changed right now.
+    Changing,
+    /// Its time has run out.
+    Expired,
+    /// Nothing is stored under the key.
+    Absent,
+}
+
+impl EntryState {
+    /// The state in one lower-case word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Changing => "changing",
+            Self::Expired => "expired",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// One dependency of an explained entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DependencyState {
+    /// The tag; `a:b:*` for a whole subtree.
+    pub tag: String,
+    /// Position of the latest invalidation that covers it: microseconds since the Unix epoch, 0 = never.
+    pub latest: u64,
+    /// Whether that invalidation came after the entry's computation began.
+    pub stale: bool,
+}
+
+/// What made an entry stale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleCause {
+    /// The tag that was invalidated: a dependency, or something above or below it.
+    pub tag: String,
+    /// When, in microseconds since the Unix epoch by the clock of the domain.
+    pub at_us: u64,
+    /// The node that did it.
+    pub node: String,
+}
+
+/// Why an entry is fresh, stale, expired or absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What the entry is now.
+    pub state: EntryState,
+    /// Milliseconds since it was stored.
+    pub age_ms: u64,
+    /// Milliseconds until it expires, if it does.
+    pub expires_in_ms: Option<u64>,
+    /// Position at which its computation began, in microseconds since the Unix epoch.
+    pub as_of_us: u64,
+    /// Its dependencies.
+    pub dependencies: Vec<DependencyState>,
+    /// What made it stale, if it is.
+    pub cause: Option<StaleCause>,
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Counters and sizes.
+    pub fn stats(&self) -> Stats {
+        let shared = &*self.shared;
+        let storage = shared.parts.storage.stats();
+        let sum = |what| shared.counters.sum(what);
+        Stats {
+            hits: sum(Count::Hits),
+            misses: sum(Count::Misses),
+            stale: sum(Count::Stale),
+            expired: sum(Count::Expired),
+            born_stale: sum(Count::BornStale),
+            computations: sum(Count::Computations),
+            errors: sum(Count::Errors),
+            waits: sum(Count::Waits),
+            timeouts: sum(Count::Timeouts),
+            invalidations: shared.invalidations.load(std::sync::atomic::Ordering::Relaxed),
+            entries: storage.entries,
+            bytes: storage.bytes,
+            evicted: storage.evicted,
+            tags: shared.parts.engine.stats().nodes as u64,
+        }
+    }
+
+    /// Why the entry under `key` is what it is. Counts neither as a hit nor as a use.
+    ///
+    /// # Complexity
+    /// O(dependencies x depth).
+    pub fn explain(&self, key: impl AsRef<[u8]>) -> Explanation {
+        match self.shared.parts.storage.peek(key.as_ref()) {
+            Some(entry) => self.explain_entry(&entry),
+            None => Explanation {
+                state: EntryState::Absent,
+                age_ms: 0,
+                expires_in_ms: None,
+                as_of_us: 0,
+                dependencies: Vec::new(),
+                cause: None,
+            },
+        }
+    }
+
+    fn explain_entry(&self, entry: &Entry<V>) -> Explanation {
+        let parts = &self.shared.parts;
+        let now_ms = parts.clock.monotonic_ms();
+        let sealed = entry.sealed();
+        let state = match parts.engine.judge(sealed) {
+            Verdict::Fresh if entry.is_expired(now_ms) => EntryState::Expired,
+            Verdict::Fresh => EntryState::Fresh,
+            Verdict::Pending => EntryState::Changing,
+            _ => EntryState::Stale,
+        };
+        let dependencies = sealed
+            .dependencies()
+            .map(|handle| {
+                let latest = handle.latest();
+                DependencyState {
+                    tag: handle.tag().to_string(),
+                    latest: latest.as_micros(),
+                    stale: latest > sealed.as_of(),
+                }
+            })
+            .collect();
+        let cause = parts.engine.blame(sealed).map(|cause| StaleCause {
+            tag: cause.tag.to_string(),
+            at_us: cause.at.as_micros(),
+            node: parts.node.clone(),
+        });
+        Explanation {
+            state,
+            age_ms: now_ms.saturating_sub(entry.created_ms()),
+            expires_in_ms: entry.expires_ms().map(|at| at.saturating_sub(now_ms)),
+            as_of_us: sealed.as_of().as_micros(),
+            dependencies,
+            cause,
+        }
+    }
+
+    /// Calls `visit` with the key of each stored entry and whether it is fresh, in no order.
+    pub fn visit(&self, visit: &mut dyn FnMut(&[u8], bool)) {
+        self.shared
+            .parts
+            .storage
+            .visit(&mut |key, entry| visit(key, self.status_untouched(entry) == Status::Fresh));
+    }
+
+    fn status_untouched(&self, entry: &Entry<V>) -> Status {
+        let now_ms = self.shared.parts.clock.monotonic_ms();
+        match self.shared.parts.engine.judge(entry.sealed()) {
+            Verdict::Fresh if entry.is_expired(now_ms) => Status::Expired,
+            Verdict::Fresh => Status::Fresh,
+            _ => Status::Stale,
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Misses: who computes, who waits, and what is stored in the end.
+//!
+//! [`Cache::join`] answers a miss with one of three things: a fresh entry after all, the duty to compute
+//! ([`Leader`]), or somebody to wait for ([`Waiter`]). A leader that is dropped without a result hands
+//! over to one of its waiters, so a panic, a cancelled task or a dead thread blocks nobody.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::{Cache, Status};
+use crate::config::Policy;
+use crate::counters::Count;
+use crate::engine::Sealing;
+use crate::entry::{Entry, Lifetime, Placement};
+use crate::error::{Error, Failure};
+use crate::event::Event;
+use crate::fill::{Basis, Collected, Fill, Origin, WaitsFor};
+use crate::flight::{Flight, Landing};
+use crate::storage::Storage;
+
+/// What a caller that needs a key's value is told to do.
+#[derive(Debug)]
+pub enum Join<V: Send + Sync + 'static> {
+    /// Take this: it is fresh.
+    Hit(Arc<Entry<V>>),
+    /// Compute it, and finish the leader with the result.
+    Lead(Leader<V>),
+    /// Wait for somebody who computes it already.
+    Wait(Waiter<V>),
+}
+
+/// The duty to compute a key's value. Dropped without a result, it hands over to a waiter.
+pub struct Leader<V: Send + Sync + 'static> {
+    cache: Cache<V>,
+    fill: Arc<Fill>,
+    /// `None` for those who compute beside the flight: nobody waits for them.
+    flight: Option<Arc<Flight<V>>>,
+    /// The stripe's sequence when the fill began.
+    began: u64,
+    started_ms: u64,
+    /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
+    supersedes: bool,
+}
+
+/// A place in the queue for somebody else's result.
+pub struct Waiter<V: Send + Sync + 'static> {
+    cache: Cache<V>,
+    flight: Arc<Flight<V>>,
+    second_round: bool,
+    parent: Option<Arc<Fill>>,
+    _waits_for: WaitsFor,
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub enum Waited<V> {
+    /// With a value that this caller may take.
+    Entry(Arc<Entry<V>>),
+    /// With a value that this caller may take although it is stale for those who come after it.
+    Value(Arc<V>),
+    /// With the leader's error.
+    Failed(Failure),
+    /// The result was computed from what was true before this caller asked, or there is none: join again
+    /// (with `second_round`).
+    Again,
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Finds out what to do about a key that was not found fresh.
+    ///
+    /// `second_round` says that the caller has waited for a flight before and joins again: every flight
+    /// that runs now began after the caller asked, so its result is good for the caller in any case.
+    ///
+    /// # Errors
+    /// [`Error::Recursion`] if the key is being computed by a computation this call is part of.
+    pub fn join(&self, key: &[u8], parent: Option<&Arc<Fill>>, second_round: bool) -> Result<Join<V>, Error> {
+        if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
+            return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
+        }
+        let found;
+        let (flight, began) = {
+            let mut stripe = self.shared.flights.stripe(key);
+            if let Some(flight) = stripe.flight(key).cloned() {
+                drop(stripe);
+                return Ok(self.wait_for(flight, key, parent, second_round));
+            }
+            // The last leader may have stored between the caller's lookup and here. What is found dead is
+            // kept until the stripe is unlocked: dropping a value may run foreign code.
+            found = self.shared.parts.storage.get(key);
+            match self.judge(found.as_deref()) {
+                Ok(()) => {
+                    drop(stripe);
+                    self.count(Count::Hits);
+                    let entry = found.expect("invariant: only an entry is fresh");
+                    self.absorb(parent, &entry);
+                    return Ok(Join::Hit(entry));
+                }
+                Err(why) => self.count(why),
+            }
+            let flight = Flight::new(self.begin_fill(key, parent));
+            stripe.depart(key, &flight);
+            (flight, stripe.sequence())
+        };
+        Ok(Join::Lead(self.leader(Arc::clone(&flight.fill), Some(flight), began)))
+    }
+
+    fn wait_for(
+        &self,
+        flight: Arc<Flight<V>>,
+        key: &[u8],
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+    ) -> Join<V> {
+        match WaitsFor::note(parent, &flight.fill) {
+            Some(waits_for) => {
+                self.count(Count::Waits);
+                Join::Wait(Waiter {
+                    cache: self.clone(),
+                    flight,
+                    second_round,
+                    parent: parent.cloned(),
+                    _waits_for: waits_for,
+                })
+            }
+            // The flight waits for us: waiting for it would never end.
+            None => Join::Lead(self.lead_alone(key, parent, false)),
+        }
+    }
+
+    /// Computes beside whatever flight there may be: for callers that must not, or will not, wait.
+    /// With `supersedes` the result replaces a fresh entry, else it yields to one that was stored since.
+    pub fn lead_alone(&self, key: &[u8], parent: Option<&Arc<Fill>>, supersedes: bool) -> Leader<V> {
+        let began = self.shared.flights.stripe(key).sequence();
+        let fill = self.begin_fill(key, parent);
+        let mut leader = self.leader(fill, None, began);
+        leader.supersedes = supersedes;
+        leader
+    }
+
+    fn leader(&self, fill: Arc<Fill>, flight: Option<Arc<Flight<V>>>, began: u64) -> Leader<V> {
+        let started_ms = self.shared.parts.clock.monotonic_ms();
+        Leader { cache: self.clone(), fill, flight, began, started_ms, supersedes: false }
+    }
+
+    fn begin_fill(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Arc<Fill> {
+        let parts = &self.shared.parts;
+        if self.shared.follows_log {
+            // A lower `as_of` than possible costs a miss, so a failure to catch up needs no answer here.
+            self.shared.catch_up();
+        }
+        let origin = Origin { cache: self.shared.id, key, parent: parent.cloned() };
+        Fill::begin(&parts.engine, parts.clock.now_us(), origin)
+    }
+
+    /// Adds what `entry` depends on to the computation that uses it.
+    #[inline]
+    pub fn absorb(&self, parent: Option<&Arc<Fill>>, entry: &Entry<V>) {
+        if let Some(parent) = parent {
+            parent.absorb_entry(self.shared.id, entry);
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> Leader<V> {
+    /// The running computation: collects dependencies, and is the parent of nested calls.
+    pub fn fill(&self) -> &Arc<Fill> {
+        &self.fill
+    }
+
+    /// Declares the policy's dependencies. Best done before the computation starts: then a failure
+    /// carries them too, and a caller that turns the failure into a cached value depends on them.
+    pub fn declare(&self, policy: &Policy) {
+        for tag in policy.tags() {
+            self.fill.depend_on(tag);
+        }
+    }
+
+    /// Ends the computation with a value: seals it, stores it if it is still fresh, and hands it to the
+    /// waiters. Without a `lifetime` the cache's default counts. Returns the result, and whether it was
+    /// stored.
+    pub fn finish(mut self, value: V, lifetime: Option<Lifetime>) -> (Landing<V>, bool) {
+        let flight = self.flight.take();
+        let collected = self.fill.collect().expect("invariant: only the leader ends its fill");
+        let (landing, stored) = self.seal_and_store(value, lifetime, collected, flight.as_ref());
+        if let Some(flight) = flight {
+            flight.land(landing.clone());
+        }
+        (landing, stored)
+    }
+
+    fn seal_and_store(
+        &self,
+        value: V,
+        lifetime: Option<Lifetime>,
+        collected: Collected,
+        flight: Option<&Arc<Flight<V>>>,
+    ) -> (Landing<V>, bool) {
+        let shared = &*self.cache.shared;
+        let parts = &shared.parts;
+        let Collected { token, mut basis, as_of_bound } = collected;
+        let now_ms = parts.clock.monotonic_ms();
+        let placement = Placement {
+            lifetime: lifetime.unwrap_or(parts.default_lifetime),
+            expires_bound_ms: basis.expires_ms,
+            now_ms,
+            weight: self.weigh(&value),
+        };
+        let sealing =
+            Sealing { dependencies: &basis.dependencies, as_of_bound, now_us: parts.clock.now_us() };
+        self.cache.count(Count::Computations);
+        let Ok(sealed) = parts.engine.seal(token, &sealing) else {
+            self.leave(flight);
+            self.pass_on(&basis);
+            self.cache.count(Count::BornStale);
+            shared.observe(&Event::BornStale { key: self.fill.key() });
+            return (Landing::BornStale(Arc::new(value), Arc::new(basis)), false);
+        };
+        let entry = Entry::new(value, sealed, &placement);
+        basis.expires_ms = entry.hard_expiry_ms();
+        self.pass_on(&basis);
+        let (entry, stored) = self.commit(entry, flight);
+        if stored {
+            let elapsed_ms = now_ms.saturating_sub(self.started_ms);
+            shared.observe(&Event::Filled { key: self.fill.key(), elapsed_ms });
+            self.cache.ensure_sweeper();
+        }
+        (Landing::Sealed(entry), stored)
+    }
+
+    /// Stores the entry unless a fresh one was stored since this fill began (hits on a key are monotonic:
+    /// among overlapping fills the first valid commit wins), or the key was deleted meanwhile.
+    fn commit(&self, entry: Entry<V>, flight: Option<&Arc<Flight<V>>>) -> (Arc<Entry<V>>, bool) {
+        let shared = &*self.cache.shared;
+        let key = self.fill.key();
+        let mut stripe = shared.flights.stripe(key);
+        if let Some(flight) = flight {
+            stripe.arrive(key, flight);
+        }
+        let current = shared.parts.storage.peek(key);
+        let yields = !self.supersedes
+            && (stripe.was_deleted_since(self.began)
+                || current.as_ref().is_some_and(|current| {
+                    current.sequence() > self.began && self.cache.status(current) == Status::Fresh
+                }));
+        let entry = if yields {
+            Arc::new(entry)
+        } else {
+            let entry = Arc::new(entry.with_sequence(stripe.next_sequence()));
+            shared.parts.storage.insert(key, Arc::clone(&entry));
+            entry
+        };
+        drop(stripe);
+        // Only now: the replaced value may run foreign code when it is dropped.
+        drop(current);
+        (entry, !yields)
+    }
+
+    /// Ends the computation with its own error, which all waiters get. Nothing is stored.
+    pub fn fail(mut self, failure: Failure) {
+        self.cache.count(Count::Errors);
+        self.end(|basis| Landing::Failed(failure, basis));
+    }
+
+    fn end(&mut self, landing: impl FnOnce(Arc<Basis>) -> Landing<V>) {
+        let flight = self.flight.take();
+        self.leave(flight.as_ref());
+        if let Some(Collected { token, basis, .. }) = self.fill.collect() {
+            self.cache.shared.parts.engine.abandon(token);
+            // The caller may catch the error and go on from the fact that there was one.
+            self.pass_on(&basis);
+            if let Some(flight) = flight {
+                flight.land(landing(Arc::new(basis)));
+            }
+        }
+        self.cache.shared.observe(&Event::FillFailed { key: self.fill.key() });
+    }
+
+    fn leave(&self, flight: Option<&Arc<Flight<V>>>) {
+        if let Some(flight) = flight {
+            self.cache.shared.flights.stripe(self.fill.key()).arrive(self.fill.key(), flight);
+        }
+    }
+
+    fn pass_on(&self, basis: &Basis) {
+        if let Some(parent) = self.fill.parent() {
+            parent.absorb_basis(self.cache.shared.id, basis);
+        }
+    }
+
+    fn weigh(&self, value: &V) -> u32 {
+        let bytes = match &self.cache.shared.parts.weigher {
+            Some(weigher) => weigher(value),
+            None => size_of::<V>(),
+        };
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Leader<V> {
+    fn drop(&mut self) {
+        // After `finish` and `fail` the fill has ended and there is no flight left.
+        if self.flight.is_some() || self.fill.is_open() {
+            self.end(|_| Landing::Abandoned);
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> Waiter<V> {
+    /// Blocks this thread until there is a result; `None` when `timeout` has passed.
+    pub fn wait(&self, timeout: Duration) -> Option<Waited<V>> {
+        self.flight.wait(timeout).map(|landing| self.accept(landing))
+    }
+
+    /// The result, if there is one; else `waker` is woken as soon as there is.
+    pub fn poll(&self, waker: &Waker) -> Option<Waited<V>> {
+        self.flight.poll(waker).map(|landing| self.accept(landing))
+    }
+
+    /// The result, if there is one.
+    pub fn try_take(&self) -> Option<Waited<V>> {
+        self.flight.landing().map(|landing| self.accept(landing))
+    }
+
+    /// Notes that the caller stops waiting and computes for itself.
+    pub fn give_up(&self) {
+        self.cache.count(Count::Timeouts);
+        self.cache.shared.observe(&Event::WaitTimedOut { key: self.flight.fill.key() });
+    }
+
+    /// A result may be taken if its computation began after this caller asked, or if it is fresh now.
+    fn accept(&self, landing: Landing<V>) -> Waited<V> {
+        match landing {
+            Landing::Sealed(entry) if self.second_round || self.cache.status(&entry) == Status::Fresh => {
+                self.cache.absorb(self.parent.as_ref(), &entry);
+                Waited::Entry(entry)
+            }
+            Landing::BornStale(value, basis) if self.second_round => {
+                self.absorb(&basis);
+                Waited::Value(value)
+            }
+            Landing::Failed(failure, basis) => {
+                self.absorb(&basis);
+                Waited::Failed(failure)
+            }
+            Landing::Sealed(_) | Landing::BornStale(..) | Landing::Abandoned => Waited::Again,
+        }
+    }
+
+    fn absorb(&self, basis: &Basis) {
+        if let Some(parent) = &self.parent {
+            parent.absorb_basis(self.cache.shared.id, basis);
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> std::fmt::Debug for Leader<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leader").field("fill", &self.fill).finish_non_exhaustive()
+    }
+}
+
+impl<V: Send + Sync + 'static> std::fmt::Debug for Waiter<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiter").field("fill", &self.flight.fill).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,303 @@
+//! The cache: the only place where storage, engine, sequencer and flights meet.
+//!
+//! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
+//! * miss: [`Cache::join`] (this file) → the user's function → [`Leader::finish`] (`lead.rs`);
+//! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
+//! * `compute.rs` composes these for Rust callers, threads and tasks alike.
+//!
+//! Lock order: a flight stripe, then the engine or a storage shard. No lock is held while a user's code
+//! runs, and no value is dropped under a lock.
+
+mod compute;
+mod inspect;
+mod lead;
+mod sweep;
+
+pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
+pub use lead::{Join, Leader, Waited, Waiter};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use zoocache_core::{MarkId, Signals, Tag, Timestamp, Verdict};
+
+use crate::clock::WallClock;
+use crate::config::{Builder, Policy, Weigher};
+use crate::counters::{Count, Counters};
+use crate::engine::Engine;
+use crate::entry::{Entry, Lifetime};
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::flight::Flights;
+use crate::sequencer::{Change, Sequencer};
+use crate::storage::{MemoryStorage, Storage};
+
+/// A cache of values of type `V`. Cloning it is cheap and gives the same cache.
+///
+/// ```
+/// use zoocache::{Cache, Policy};
+/// let cache = Cache::<String>::builder().build()?;
+/// let policy = Policy::default().tag("org:1:store:2")?;
+/// let name = cache.get_or_compute("store 2", &policy, |_| Ok::<_, zoocache::Error>("corner".to_owned()))?;
+/// assert_eq!(name, "corner");
+/// assert_eq!(cache.get("store 2").as_deref(), Some("corner"));
+/// cache.invalidate(&["org:1"])?; // everything below org:1 is stale now
+/// assert_eq!(cache.get("store 2"), None);
+/// # Ok::<(), zoocache::Error>(())
+/// ```
+pub struct Cache<V> {
+    shared: Arc<Shared<V>>,
+}
+
+impl<V> Clone for Cache<V> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// What a [`Builder`] hands over.
+pub(crate) struct Parts<V> {
+    pub(crate) storage: MemoryStorage<V>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) sequencer: Arc<dyn Sequencer>,
+    pub(crate) clock: Arc<dyn WallClock>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) weigher: Option<Weigher<V>>,
+    pub(crate) default_lifetime: Lifetime,
+    pub(crate) flight_timeout: Duration,
+    pub(crate) sweep_interval: Duration,
+    pub(crate) node: String,
+}
+
+struct Shared<V> {
+    id: u64,
+    signals: Arc<Signals>,
+    /// Are invalidations ordered outside of this process?
+    follows_log: bool,
+    parts: Parts<V>,
+    flights: Flights<V>,
+    counters: Counters,
+    invalidations: AtomicU64,
+    sweeper: sweep::Sweeper,
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+pub enum Lookup<V> {
+    /// A fresh entry.
+    Hit(Arc<Entry<V>>),
+    /// Nothing that may be served; the count says why.
+    Miss(Count),
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Settings of a new cache.
+    pub fn builder() -> Builder<V> {
+        Builder::default()
+    }
+
+    pub(crate) fn assemble(parts: Parts<V>) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let shared = Shared {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            signals: Arc::clone(parts.engine.signals()),
+            follows_log: parts.sequencer.follows_log(),
+            flights: Flights::new(),
+            counters: Counters::default(),
+            invalidations: AtomicU64::new(0),
+            sweeper: sweep::Sweeper::default(),
+            parts,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A number that tells this cache from all others of the process.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// The fresh entry under `key`, if there is one. Counts nothing.
+    ///
+    /// # Complexity
+    /// One table lookup; two loads more when nothing was invalidated since the entry was last found
+    /// fresh, else a walk over what changed on its dependencies' paths.
+    #[inline]
+    pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
+        // The entry first, then what is known about its tags: newer knowledge is the safe side.
+        let found = self.shared.parts.storage.get(key);
+        match self.judge(found.as_deref()) {
+            Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
+            Err(why) => Lookup::Miss(why),
+        }
+    }
+
+    /// May what was found be served? If not, which counter says why.
+    #[inline]
+    fn judge(&self, found: Option<&Entry<V>>) -> Result<(), Count> {
+        match found.map(|entry| self.status(entry)) {
+            Some(Status::Fresh) => Ok(()),
+            Some(Status::Expired) => Err(Count::Expired),
+            Some(Status::Stale) => Err(Count::Stale),
+            None => Err(Count::Misses),
+        }
+    }
+
+    #[inline]
+    fn status(&self, entry: &Entry<V>) -> Status {
+        let shared = &*self.shared;
+        if shared.follows_log && !shared.catch_up() {
+            return Status::Stale;
+        }
+        if !entry.sealed().is_proved(&shared.signals)
+            && shared.parts.engine.judge(entry.sealed()) != Verdict::Fresh
+        {
+            return Status::Stale;
+        }
+        if entry.can_expire() {
+            let now_ms = shared.parts.clock.monotonic_ms();
+            if entry.is_expired(now_ms) {
+                return Status::Expired;
+            }
+            entry.touch(now_ms);
+        }
+        Status::Fresh
+    }
+
+    /// Adds one to a counter.
+    #[inline]
+    pub fn count(&self, what: Count) {
+        self.shared.counters.add(what);
+    }
+
+    /// Stores a value that was not computed through the cache.
+    ///
+    /// It replaces what is stored under the key, also what a computation that is running now would
+    /// store. Returns whether it was stored: it is not when a tag of the policy is being changed.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: V, policy: &Policy) -> bool {
+        let leader = self.lead_alone(key.as_ref(), None, true);
+        leader.declare(policy);
+        leader.finish(value, policy.chosen_lifetime()).1
+    }
+
+    /// Removes one key. Returns whether a fresh entry was there. A computation of this key that is
+    /// running now will not store its result.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
+        let removed = {
+            let mut stripe = self.shared.flights.stripe(key);
+            stripe.delete(key);
+            self.shared.parts.storage.remove(key)
+        };
+        removed.is_some_and(|entry| matches!(self.status(&entry), Status::Fresh))
+    }
+
+    /// Invalidates `tags` and everything below them, at one position of the domain's log.
+    ///
+    /// When it returns, no read that begins serves a value whose computation began before the call and
+    /// which depends on one of the tags or on anything below it.
+    ///
+    /// # Errors
+    /// [`Error::Tag`] if a tag is invalid; nothing is invalidated then.
+    ///
+    /// # Complexity
+    /// O(depth) for each tag, however many entries there are.
+    pub fn invalidate<T: AsRef<str>>(&self, tags: &[T]) -> Result<Timestamp, Error> {
+        let tags: Vec<Tag> = tags.iter().map(|tag| Tag::parse(tag.as_ref())).collect::<Result<_, _>>()?;
+        self.invalidate_tags(&tags)
+    }
+
+    /// [`invalidate`](Self::invalidate) for tags that are parsed already.
+    ///
+    /// # Errors
+    /// [`Error::Clock`] when the domain has no position left.
+    pub fn invalidate_tags(&self, tags: &[Tag]) -> Result<Timestamp, Error> {
+        let parts = &self.shared.parts;
+        let at = parts.sequencer.invalidate(&*parts.engine, tags, parts.clock.now_us())?;
+        self.shared.invalidations.fetch_add(1, Ordering::Relaxed);
+        self.shared.observe(&Event::Invalidated { tags, at });
+        Ok(at)
+    }
+
+    /// Makes every entry stale and frees the memory of all of them. Positions keep rising.
+    ///
+    /// # Errors
+    /// [`Error::Clock`] when the domain has no position left.
+    pub fn clear(&self) -> Result<Timestamp, Error> {
+        let at = self.invalidate_tags(&[Tag::root()])?;
+        self.sweep();
+        Ok(at)
+    }
+
+    /// Begins a change of the source of truth that may crash half way: until the change is settled, or
+    /// for `timeout`, nothing below `tags` is served or stored; then they count as invalidated.
+    ///
+    /// # Errors
+    /// When the mark could not be placed.
+    pub fn change(&self, tags: &[Tag], timeout: Duration) -> Result<MarkId, Error> {
+        let parts = &self.shared.parts;
+        let now_us = parts.clock.now_us();
+        let timeout_us = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+        let change = Change { tags, deadline_us: now_us.saturating_add(timeout_us), now_us };
+        parts.sequencer.change(&*parts.engine, &change)
+    }
+
+    /// Ends a change: invalidates its tags and lifts the mark, in one step.
+    ///
+    /// # Errors
+    /// [`Error::Settle`] when there is no such change or the domain has no position left.
+    pub fn settle(&self, mark: MarkId) -> Result<Timestamp, Error> {
+        let parts = &self.shared.parts;
+        parts.sequencer.settle(&*parts.engine, mark, parts.clock.now_us())
+    }
+
+    /// Position of the latest invalidation that covers `tag`: 0 for a tag that was never invalidated.
+    /// After pruning it may be higher for a tag nothing depends on, never lower.
+    pub fn latest(&self, tag: &Tag) -> Timestamp {
+        self.shared.parts.engine.latest(tag)
+    }
+
+    /// Forgets tags whose latest invalidation is older than `max_age` and that no entry and no running
+    /// computation can need. Returns how many. Safe at any time; the cache also does it by itself.
+    pub fn prune(&self, max_age: Duration) -> usize {
+        let age_us = u64::try_from(max_age.as_micros()).unwrap_or(u64::MAX);
+        let horizon = self.shared.parts.clock.now_us().saturating_sub(age_us);
+        self.prune_until(Timestamp::from_micros(horizon))
+    }
+
+    /// To be called in a forked child: what other threads of the parent were computing is not computed
+    /// here, and background threads are gone.
+    pub fn after_fork(&self) {
+        self.shared.flights.forget_all();
+        self.shared.sweeper.forget();
+    }
+}
+
+/// What may be said of a stored entry now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Fresh,
+    Expired,
+    Stale,
+}
+
+impl<V: Send + Sync + 'static> Shared<V> {
+    /// Brings the engine up to the domain's log; `false` if that cannot be done, and then nothing may be
+    /// called fresh.
+    fn catch_up(&self) -> bool {
+        let parts = &self.parts;
+        parts.sequencer.is_current() || parts.sequencer.catch_up(&*parts.engine).is_ok()
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.parts.observer {
+            observer.on_event(event);
+        }
+    }
+}
+
+impl<V> std::fmt::Debug for Cache<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("id", &self.shared.id).finish_non_exhaustive()
+    }
+}

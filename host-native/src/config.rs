@@ -1,0 +1,252 @@
+//! Settings: of a cache ([`Builder`]) and of one entry ([`Policy`]).
+//!
+//! Everything is checked here, before anything is built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zoocache_core::{DomainId, Tag, TagError};
+
+use crate::cache::{Cache, Parts};
+use crate::clock::{SystemClock, WallClock};
+use crate::engine::{Engine, NativeEngine};
+use crate::entry::Lifetime;
+use crate::error::Error;
+use crate::event::Observer;
+use crate::sequencer::{MemorySequencer, Sequencer};
+use crate::storage::{Limits, MemoryStorage};
+
+/// What a computed value depends on, and how long it lives.
+///
+/// ```
+/// use std::time::Duration;
+/// use zoocache::Policy;
+/// let policy = Policy::default().tag("store:2:products:*")?.ttl(Duration::from_secs(60));
+/// assert_eq!(policy.tags().len(), 1);
+/// # Ok::<(), zoocache::TagError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    tags: Vec<Tag>,
+    lifetime: Option<Lifetime>,
+}
+
+impl Policy {
+    /// Adds a dependency. `a:b:*` depends on `a:b` and on everything below it.
+    ///
+    /// # Errors
+    /// [`TagError`] when `tag` is not a valid tag.
+    pub fn tag(mut self, tag: impl AsRef<str>) -> Result<Self, TagError> {
+        self.tags.push(Tag::parse(tag.as_ref())?);
+        Ok(self)
+    }
+
+    /// Adds dependencies that are tags already.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        self.tags.extend(tags);
+        self
+    }
+
+    /// The entry expires this long after it was stored. Rounded up to a millisecond.
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.lifetime(Lifetime { ttl_ms: Some(millis(ttl)), extend_on_hit: false })
+    }
+
+    /// The entry expires when it was not read for this long. Rounded up to a millisecond.
+    #[must_use]
+    pub fn tti(self, tti: Duration) -> Self {
+        self.lifetime(Lifetime { ttl_ms: Some(millis(tti)), extend_on_hit: true })
+    }
+
+    /// Sets the lifetime; without one the cache's default counts.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// The declared dependencies.
+    pub fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    pub(crate) fn chosen_lifetime(&self) -> Option<Lifetime> {
+        self.lifetime
+    }
+}
+
+/// Whole milliseconds, rounded up, saturating: a huge ttl is "never", it does not overflow.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// How many bytes a value occupies, for [`Builder::max_bytes`].
+pub type Weigher<V> = Arc<dyn Fn(&V) -> usize + Send + Sync>;
+
+/// Builds a [`Cache`].
+///
+/// ```
+/// use std::time::Duration;
+/// use zoocache::Cache;
+/// let cache = Cache::<String>::builder()
+///     .max_entries(10_000)
+///     .default_ttl(Duration::from_secs(600))
+///     .build()?;
+/// assert_eq!(cache.stats().entries, 0);
+/// # Ok::<(), zoocache::Error>(())
+/// ```
+pub struct Builder<V> {
+    limits: Limits,
+    default_lifetime: Lifetime,
+    flight_timeout: Duration,
+    sweep_interval: Duration,
+    node: Option<String>,
+    clock: Arc<dyn WallClock>,
+    observer: Option<Arc<dyn Observer>>,
+    weigher: Option<Weigher<V>>,
+}
+
+impl<V> Default for Builder<V> {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            default_lifetime: Lifetime::FOREVER,
+            flight_timeout: Duration::from_mins(1),
+            sweep_interval: Duration::from_secs(10),
+            node: None,
+            clock: Arc::new(SystemClock),
+            observer: None,
+            weigher: None,
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> Builder<V> {
+    /// At most this many entries; going over it evicts. Unlimited by default.
+    #[must_use]
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.limits.max_entries = Some(entries);
+        self
+    }
+
+    /// At most about this many bytes: keys, bookkeeping, and values as [`weigher`](Self::weigher) sees
+    /// them. Unlimited by default.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.limits.max_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes a value occupies; `size_of::<V>()` by default, which is right only for values
+    /// that own no heap memory.
+    #[must_use]
+    pub fn weigher(mut self, weigher: impl Fn(&V) -> usize + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Arc::new(weigher));
+        self
+    }
+
+    /// Entries expire this long after they were stored, unless their [`Policy`] says otherwise.
+    #[must_use]
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_lifetime = Lifetime { ttl_ms: Some(millis(ttl)), extend_on_hit: false };
+        self
+    }
+
+    /// The lifetime of entries whose [`Policy`] names none.
+    #[must_use]
+    pub fn default_lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.default_lifetime = lifetime;
+        self
+    }
+
+    /// How long a caller waits for somebody else's computation before it computes for itself; 60 s by
+    /// default.
+    #[must_use]
+    pub fn flight_timeout(mut self, timeout: Duration) -> Self {
+        self.flight_timeout = timeout;
+        self
+    }
+
+    /// How often expired and stale entries that nobody reads are freed in the background; 10 s by
+    /// default.
+    #[must_use]
+    pub fn sweep_interval(mut self, interval: Duration) -> Self {
+        self.sweep_interval = interval;
+        self
+    }
+
+    /// The name of this node in explanations; `pid:N` by default.
+    #[must_use]
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.node = Some(name.into());
+        self
+    }
+
+    /// The clock to read; the system's by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn WallClock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Who is told of events.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting that makes no sense.
+    pub fn build(self) -> Result<Cache<V>, Error> {
+        at_least_one("max_entries", self.limits.max_entries)?;
+        at_least_one("max_bytes", self.limits.max_bytes)?;
+        at_least_one("default_ttl", self.default_lifetime.ttl_ms)?;
+        if self.flight_timeout.is_zero() {
+            return Err(Error::Config {
+                parameter: "flight_timeout",
+                value: "0".to_owned(),
+                remedy: "give the time that a caller may wait for another's computation, such as 60 s",
+            });
+        }
+        let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64()));
+        let sequencer: Arc<dyn Sequencer> = Arc::new(MemorySequencer);
+        Ok(Cache::assemble(Parts {
+            storage: MemoryStorage::new(self.limits),
+            engine,
+            sequencer,
+            clock: self.clock,
+            observer: self.observer,
+            weigher: self.weigher,
+            default_lifetime: self.default_lifetime,
+            flight_timeout: self.flight_timeout,
+            sweep_interval: self.sweep_interval,
+            node: self.node.unwrap_or_else(|| format!("pid:{}", std::process::id())),
+        }))
+    }
+}
+
+fn at_least_one(parameter: &'static str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(0) => Err(Error::Config {
+            parameter,
+            value: "0".to_owned(),
+            remedy: "give at least 1, or leave it out for no limit",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn random_u128() -> u128 {
+    u128::from(random_u64()) << 64 | u128::from(random_u64())
+}
+
+/// The standard library seeds each `RandomState` from the operating system's randomness and a counter.
+fn random_u64() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

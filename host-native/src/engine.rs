@@ -1,0 +1,142 @@
+//! The seam to the engine: who knows the tags' versions and judges entries.
+//!
+//! [`Engine`] is what a cache needs of an engine; [`NativeEngine`] is the `zoocache-core` engine behind a
+//! mutex. The mutex guards structure only and is held for a few hundred nanoseconds, never while a
+//! user's code, a storage or another lock of the host is waited for. Hits do not take it: they read
+//! [`Signals`] and the nodes an entry points to.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use zoocache_core::{
+    Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, LogRow, MarkId, Rejected,
+    Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
+};
+
+/// What a cache needs of an engine. All methods may be called from any thread.
+///
+/// Times are microseconds since the Unix epoch.
+pub trait Engine: Send + Sync + 'static {
+    /// The state that hits read without a call.
+    fn signals(&self) -> &Arc<Signals>;
+    /// Begins a fill: fixes its `as_of`, before the computation reads anything.
+    fn begin(&self, now_us: u64) -> Fill;
+    /// Ends a fill without a result.
+    fn abandon(&self, fill: Fill);
+    /// Ends a fill: its dependencies as a sealed proof, or why it may not be stored.
+    ///
+    /// # Errors
+    /// [`Rejected`] when a dependency was invalidated, or is being changed, since the fill began.
+    fn seal(&self, fill: Fill, result: &Sealing<'_>) -> Result<Sealed, Rejected>;
+    /// Is the entry fresh?
+    fn judge(&self, sealed: &Sealed) -> Verdict;
+    /// What made the entry stale.
+    fn blame(&self, sealed: &Sealed) -> Option<Cause>;
+    /// A handle to the tag, created if need be.
+    fn intern(&self, tag: &Tag) -> TagHandle;
+    /// Invalidates `tags` at one new position.
+    ///
+    /// # Errors
+    /// [`ClockError`] when no position is left.
+    fn invalidate(&self, tags: &[Tag], now_us: u64) -> Result<Timestamp, ClockError>;
+    /// Takes over rows of a shared log; for domains whose positions are assigned elsewhere.
+    fn apply_log(&self, rows: &[LogRow], to: Timestamp);
+    /// Position of the latest invalidation that covers `tag`.
+    fn latest(&self, tag: &Tag) -> Timestamp;
+    /// Marks `tags` as being changed until the mark is settled or `deadline_us` has passed.
+    fn change(&self, tags: &[Tag], deadline_us: u64, now_us: u64) -> MarkId;
+    /// Removes a mark and invalidates its tags, in one step.
+    ///
+    /// # Errors
+    /// [`SettleError`] when there is no such mark or no position is left.
+    fn settle(&self, mark: MarkId, now_us: u64) -> Result<Timestamp, SettleError>;
+    /// Forgets tags that can no longer decide anything; looks at `budget` nodes at most.
+    fn prune(&self, horizon: Timestamp, budget: usize) -> usize;
+    /// Counters and sizes.
+    fn stats(&self) -> EngineStats;
+}
+
+/// What a finished fill hands to [`Engine::seal`].
+#[derive(Debug, Clone, Copy)]
+pub struct Sealing<'a> {
+    /// Everything the value was computed from.
+    pub dependencies: &'a DependencySet,
+    /// Upper bound of the entry's `as_of`: lower than the fill's own when stale data was used on purpose.
+    pub as_of_bound: Timestamp,
+    /// The time, for marks whose deadline has passed.
+    pub now_us: u64,
+}
+
+/// The `zoocache-core` engine, called directly.
+pub struct NativeEngine {
+    signals: Arc<Signals>,
+    core: Mutex<zoocache_core::Engine>,
+}
+
+impl NativeEngine {
+    /// A new engine with an empty trie in a domain of its own.
+    pub fn new(domain: DomainId, hash_seed: u64) -> Self {
+        let core = zoocache_core::Engine::new(EngineConfig { domain, hash_seed, ..EngineConfig::default() });
+        Self { signals: Arc::clone(core.signals()), core: Mutex::new(core) }
+    }
+}
+
+impl Engine for NativeEngine {
+    #[inline]
+    fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    fn begin(&self, now_us: u64) -> Fill {
+        self.core.lock().begin(now_us)
+    }
+
+    fn abandon(&self, fill: Fill) {
+        self.core.lock().abandon(fill);
+    }
+
+    fn seal(&self, fill: Fill, result: &Sealing<'_>) -> Result<Sealed, Rejected> {
+        self.core.lock().seal(fill, result.dependencies, result.as_of_bound, result.now_us)
+    }
+
+    #[inline]
+    fn judge(&self, sealed: &Sealed) -> Verdict {
+        sealed.judge(&self.signals)
+    }
+
+    fn blame(&self, sealed: &Sealed) -> Option<Cause> {
+        sealed.blame(&self.signals)
+    }
+
+    fn intern(&self, tag: &Tag) -> TagHandle {
+        self.core.lock().intern(tag)
+    }
+
+    fn invalidate(&self, tags: &[Tag], now_us: u64) -> Result<Timestamp, ClockError> {
+        self.core.lock().invalidate(tags, now_us)
+    }
+
+    fn apply_log(&self, rows: &[LogRow], to: Timestamp) {
+        self.core.lock().apply_log(rows, to);
+    }
+
+    fn latest(&self, tag: &Tag) -> Timestamp {
+        self.core.lock().latest(tag)
+    }
+
+    fn change(&self, tags: &[Tag], deadline_us: u64, now_us: u64) -> MarkId {
+        self.core.lock().change(tags, deadline_us, now_us)
+    }
+
+    fn settle(&self, mark: MarkId, now_us: u64) -> Result<Timestamp, SettleError> {
+        self.core.lock().settle(mark, now_us)
+    }
+
+    fn prune(&self, horizon: Timestamp, budget: usize) -> usize {
+        self.core.lock().prune(horizon, budget)
+    }
+
+    fn stats(&self) -> EngineStats {
+        self.core.lock().stats()
+    }
+}

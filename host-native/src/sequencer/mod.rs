@@ -1,0 +1,60 @@
+//! The seam to whoever orders the invalidations of a domain.
+//!
+//! A sequencer assigns each invalidation its position and keeps this process's engine up to date with
+//! the domain's log. It knows tags and positions; it never sees an entry.
+
+mod memory;
+
+pub use memory::MemorySequencer;
+
+use zoocache_core::{MarkId, Tag, Timestamp};
+
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// Orders the invalidations of one domain.
+pub trait Sequencer: Send + Sync + 'static {
+    /// Gives `tags` the next position of the log and applies it to `engine`. When it returns, no entry
+    /// below the tags is fresh for any reader the domain promises it to.
+    ///
+    /// # Errors
+    /// When the position could not be assigned; this process has applied the invalidation all the same.
+    fn invalidate(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<Timestamp, Error>;
+
+    /// Marks `tags` as being changed until [`settle`](Self::settle) or the deadline.
+    ///
+    /// # Errors
+    /// When the mark could not be placed.
+    fn change(&self, engine: &dyn Engine, change: &Change<'_>) -> Result<MarkId, Error>;
+
+    /// Invalidates the mark's tags and removes it, in one step.
+    ///
+    /// # Errors
+    /// When no position could be assigned; the mark stays until its deadline.
+    fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error>;
+
+    /// Are invalidations ordered outside of this process? If not, the engine is always current and the
+    /// two methods below are never called.
+    fn follows_log(&self) -> bool;
+
+    /// Does `engine` hold everything a read must know that begins now? Asked before an entry is
+    /// judged; must cost nanoseconds.
+    fn is_current(&self) -> bool;
+
+    /// Brings `engine` up to the end of the log.
+    ///
+    /// # Errors
+    /// When the log could not be read: the caller must treat every entry as unknown.
+    fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error>;
+}
+
+/// A change that is about to be made to the source of truth.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What changes.
+    pub tags: &'a [Tag],
+    /// When the mark counts as settled by itself, in microseconds since the Unix epoch.
+    pub deadline_us: u64,
+    /// The time, in microseconds since the Unix epoch.
+    pub now_us: u64,
+}
