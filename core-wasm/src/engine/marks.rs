@@ -181,6 +181,7 @@ impl Engine {
     /// [`SettleError::Unknown`] for a mark that is not known (any more).
     pub fn settle_at(&mut self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {
         self.require(mark)?;
+        self.clock.advance(at);
         self.end(mark, at, Timestamp::ZERO);
         Ok(())
     }

@@ -73,6 +73,13 @@ impl EngineConfig {
     }
 }
 
+impl Default for EngineConfig {
+    /// As [`EngineConfig::new`], in domain 0: name a real one wherever entries leave the process.
+    fn default() -> Self {
+        Self::new(DomainId::default())
+    }
+}
+
 /// What an engine holds and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

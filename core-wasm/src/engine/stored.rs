@@ -65,20 +65,20 @@ impl Engine {
         if self.config.order == Order::Gossip {
             self.apply_missed(header, now_us)?;
         }
-        self.decide(&Tag::root(), Timestamp::ZERO, as_of)?;
-        for dependency in &header.dependencies {
-            self.decide(&dependency.tag, dependency.stamp, as_of)?;
+        let root = (&Tag::root(), Timestamp::ZERO);
+        let declared = header.dependencies.iter().map(|dependency| (&dependency.tag, dependency.stamp));
+        let mut pending_tag = None;
+        for (tag, stamp) in core::iter::once(root).chain(declared) {
+            let Survey { latest, pending } = self.trie.survey(tag);
+            let at = latest.max(stamp);
+            if at > as_of {
+                return Err(Rejected::Stale(Cause { tag: tag.clone(), at }));
+            }
+            if pending {
+                pending_tag.get_or_insert(tag);
+            }
         }
-        Ok(as_of)
-    }
-
-    fn decide(&self, tag: &Tag, stamp: Timestamp, as_of: Timestamp) -> Result<(), Rejected> {
-        let Survey { latest, pending } = self.trie.survey(tag);
-        let at = latest.max(stamp);
-        if at > as_of {
-            return Err(Rejected::Stale(Cause { tag: tag.clone(), at }));
-        }
-        if pending { Err(Rejected::Pending(tag.clone())) } else { Ok(()) }
+        pending_tag.map_or(Ok(as_of), |tag| Err(Rejected::Pending(tag.clone())))
     }
 
     /// The entry's `as_of` as a position that local stamps can be compared with; `None` if it lies
