@@ -1,1 +1,44 @@
-//! placeholder
+//! `zoocache._native`: the Python package's native half.
+//!
+//! Nothing here decides what may be cached or served; that is the host's. This crate turns calls into
+//! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`), and makes the cached function
+//! object (`function.rs`, `asynchronous.rs`). The two places that use the C API directly say why.
+
+mod arguments;
+mod awaitable;
+mod cache;
+mod context;
+mod errors;
+mod explain;
+mod function;
+mod key;
+mod miss;
+mod value;
+mod vectorcall;
+
+use pyo3::prelude::*;
+
+/// The native module.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::cache::{
+        add_deps, after_fork, clear, delete, get, get_tag_version, install, installed, invalidate, prune,
+        reset, set, sweep,
+    };
+    #[pymodule_export]
+    use super::explain::{explain, stats};
+    #[pymodule_export]
+    use super::function::{FunctionBase, cached_function};
+    #[pymodule_export]
+    use super::miss::{Lead, Wait};
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("CachedFunction", super::vectorcall::function_type(module.py())?)?;
+        module.add("CachedCall", super::awaitable::call_type(module.py())?)
+    }
+}

@@ -1,0 +1,451 @@
+//! The call of an async cached function: a coroutine that looks its key up when it is awaited.
+//!
+//! Like a coroutine of Python's own it does nothing before its first step, so what it returns is fresh at
+//! that moment. A hit ends at the first step, in native code; a miss goes on in a real coroutine
+//! (`zoocache._async.fill`), to which every `send`, `throw` and `close` is passed.
+//!
+//! PyO3 has no `am_send`, without which each result would travel in a `StopIteration`. So this type, too,
+//! is built by hand: one allocation per call, whose contents are Rust values written in place.
+
+#![expect(unsafe_code, reason = "a type with an am_send slot cannot be made through PyO3")]
+
+use std::os::raw::{c_int, c_uint, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyTuple, PyType};
+use smallvec::SmallVec;
+use zoocache::Count;
+
+use crate::arguments::Call;
+use crate::cache;
+use crate::errors::from_panic;
+use crate::function::{FunctionBase, Keyed};
+use crate::key::KeyBuffer;
+
+/// A reference that is released at once: unlike `Py` it does not ask whether the thread is attached.
+/// It may be dropped only with the interpreter lock held, which is so for all of a Python object's life.
+#[repr(transparent)]
+struct Owned(NonNull<ffi::PyObject>);
+
+impl Owned {
+    fn new(object: &Bound<'_, PyAny>) -> Self {
+        Self::take(object.clone())
+    }
+
+    fn take(object: Bound<'_, PyAny>) -> Self {
+        Self(NonNull::new(object.into_ptr()).expect("invariant: objects are never null"))
+    }
+
+    fn borrow<'a, 'py>(&'a self, py: Python<'py>) -> Borrowed<'a, 'py, PyAny> {
+        // SAFETY: we own a reference for as long as `self` lives.
+        unsafe { Borrowed::from_ptr(py, self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: we own the reference, and the interpreter lock is held (see the type).
+        unsafe { ffi::Py_DECREF(self.0.as_ptr()) }
+    }
+}
+
+/// How far the call has come.
+enum Stage {
+    Created,
+    /// A miss, going on in this coroutine.
+    Running(Owned),
+    Finished,
+}
+
+/// What the object holds behind its header.
+struct Contents {
+    function: Owned,
+    values: SmallVec<[Owned; 3]>,
+    names: Option<Owned>,
+    stage: Stage,
+}
+
+#[repr(C)]
+struct CallObject {
+    header: ffi::PyObject,
+    contents: Contents,
+}
+
+/// One step of a coroutine.
+enum Step {
+    Yield(Py<PyAny>),
+    Return(Py<PyAny>),
+}
+
+/// The class of calls.
+pub(crate) fn call_type(py: Python<'_>) -> PyResult<Py<PyType>> {
+    Ok(class(py)?.clone_ref(py))
+}
+
+fn class(py: Python<'_>) -> PyResult<&Py<PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.get_or_try_init(py, || make(py))
+}
+
+/// The coroutine of a call. Arguments that do not fit are a `TypeError` now, as with any function.
+#[inline]
+pub(crate) fn begin<'py>(
+    function: Borrowed<'_, 'py, FunctionBase>,
+    call: Call<'_, 'py>,
+) -> PyResult<Py<PyAny>> {
+    let py = call.py;
+    if !function.get().signature.fits(call) {
+        return Err(function.get().misfit(call));
+    }
+    let contents = Contents {
+        function: Owned::new(function.as_any()),
+        values: call.values.iter().map(|value| Owned::new(value)).collect(),
+        names: call.names.map(|names| Owned::new(names.as_any())),
+        stage: Stage::Created,
+    };
+    let class = class(py)?;
+    // SAFETY: the class has room for a `CallObject`; its contents are written before anyone sees it.
+    unsafe {
+        let object = ffi::PyType_GenericAlloc(class.as_ptr().cast(), 0);
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        (&raw mut (*object.cast::<CallObject>()).contents).write(contents);
+        Ok(Bound::from_owned_ptr(py, object).unbind())
+    }
+}
+
+impl Contents {
+    /// Runs `body` with the arguments of the call.
+    fn with_call<'py, R>(&self, py: Python<'py>, body: impl FnOnce(Call<'_, 'py>) -> R) -> R {
+        let values: SmallVec<[Borrowed<'_, 'py, PyAny>; 3]> =
+            self.values.iter().map(|value| value.borrow(py)).collect();
+        // SAFETY: `names` was made from a tuple.
+        let names = self.names.as_ref().map(|names| unsafe { names.borrow(py).cast_unchecked::<PyTuple>() });
+        body(Call { py, values: &values, names })
+    }
+
+    fn function<'a, 'py>(&'a self, py: Python<'py>) -> Borrowed<'a, 'py, FunctionBase> {
+        // SAFETY: `function` was made from a `FunctionBase`.
+        unsafe { self.function.borrow(py).cast_unchecked() }
+    }
+
+    /// The first step: a hit, or the coroutine that computes.
+    fn start(&self, py: Python<'_>) -> PyResult<Result<Py<PyAny>, Owned>> {
+        let function = self.function(py);
+        self.with_call(py, |call| {
+            let mut key = KeyBuffer::new();
+            if matches!(function.get().key_of(call, &mut key)?, Keyed::Misfit) {
+                return Err(function.get().misfit(call));
+            }
+            let found = {
+                let guard = cache::default(py)?;
+                let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
+                function.get().hit(py, state, &key)?
+            };
+            match found {
+                Ok(object) => Ok(Ok(object)),
+                Err(why) => coroutine(function, call, &key, why).map(Err),
+            }
+        })
+    }
+}
+
+fn coroutine(
+    function: Borrowed<'_, '_, FunctionBase>,
+    call: Call<'_, '_>,
+    key: &[u8],
+    why: Count,
+) -> PyResult<Owned> {
+    static FILL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = call.py;
+    function.get().counters.miss(why);
+    let (args, kwargs) = call.to_python()?;
+    let key = PyBytes::new(py, key);
+    FILL.import(py, "zoocache._async", "fill")?.call1((function, key, args, kwargs)).map(Owned::take)
+}
+
+/// The object's contents. Nobody else touches them meanwhile: the interpreter lock is held, and `step`
+/// moves the stage out before it runs foreign code.
+///
+/// # Safety
+/// `object` is a live `CallObject`.
+unsafe fn contents<'a>(object: *mut ffi::PyObject) -> &'a mut Contents {
+    // SAFETY: promised by the caller.
+    unsafe { &mut (*object.cast::<CallObject>()).contents }
+}
+
+/// # Safety
+/// `object` is a live `CallObject` and `value` a live object.
+unsafe fn step(py: Python<'_>, object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> PyResult<Step> {
+    // SAFETY: promised by the caller. The stage is moved out, so that foreign code that comes back to this
+    // object finds it finished instead of half way; it is put back when the coroutine goes on.
+    let stage = unsafe { std::mem::replace(&mut contents(object).stage, Stage::Finished) };
+    let inner = match stage {
+        // SAFETY: as above; `start` only reads.
+        Stage::Created => match unsafe { contents(object) }.start(py)? {
+            Ok(found) => return Ok(Step::Return(found)),
+            Err(inner) => inner,
+        },
+        Stage::Running(inner) => inner,
+        Stage::Finished => {
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        }
+    };
+    let mut result = ptr::null_mut();
+    // SAFETY: both are live objects; `result` receives a new reference or null.
+    let (sent, result) = unsafe {
+        let sent = ffi::PyIter_Send(inner.0.as_ptr(), value, &raw mut result);
+        (sent, Bound::from_owned_ptr_or_opt(py, result).map(Bound::unbind))
+    };
+    match (sent, result) {
+        (ffi::PySendResult::PYGEN_RETURN, Some(result)) => Ok(Step::Return(result)),
+        (ffi::PySendResult::PYGEN_NEXT, Some(result)) => {
+            // SAFETY: as above.
+            unsafe { contents(object) }.stage = Stage::Running(inner);
+            Ok(Step::Yield(result))
+        }
+        _ => Err(PyErr::fetch(py)),
+    }
+}
+
+/// Runs `body` at the boundary to C: errors and panics become the interpreter's exception.
+fn guard<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
+    // SAFETY: the interpreter calls slots and methods with its lock held.
+    let called = catch_unwind(AssertUnwindSafe(|| body(unsafe { Python::assume_attached() })));
+    let error = match called {
+        Ok(Ok(result)) => return result,
+        Ok(Err(error)) => error,
+        Err(payload) => from_panic(&*payload),
+    };
+    Python::attach(|py| error.restore(py));
+    failed
+}
+
+unsafe extern "C" fn am_send(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: the interpreter passes a live object, a live value and a place for the result.
+    unsafe { result.write(ptr::null_mut()) };
+    guard(ffi::PySendResult::PYGEN_ERROR, |py| {
+        // SAFETY: as above.
+        let (sent, object) = match unsafe { step(py, object, value) }? {
+            Step::Return(object) => (ffi::PySendResult::PYGEN_RETURN, object),
+            Step::Yield(object) => (ffi::PySendResult::PYGEN_NEXT, object),
+        };
+        // SAFETY: as above.
+        unsafe { result.write(object.into_ptr()) };
+        Ok(sent)
+    })
+}
+
+/// `send(value)`: a result is raised as `StopIteration`.
+unsafe extern "C" fn send(object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter passes live objects.
+    guard(ptr::null_mut(), |py| match unsafe { step(py, object, value) }? {
+        Step::Yield(object) => Ok(object.into_ptr()),
+        Step::Return(object) => Err(PyStopIteration::new_err((object,))),
+    })
+}
+
+unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: `None` lives for ever; `object` is live.
+    unsafe { send(object, ffi::Py_None()) }
+}
+
+/// `throw(type[, value[, traceback]])`.
+unsafe extern "C" fn throw(object: *mut ffi::PyObject, args: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: live objects; `args` is the tuple of a METH_VARARGS call.
+        let (stage, args) = unsafe {
+            let stage = std::mem::replace(&mut contents(object).stage, Stage::Finished);
+            (stage, Borrowed::from_ptr(py, args).cast_unchecked::<PyTuple>())
+        };
+        match stage {
+            Stage::Running(inner) => {
+                let yielded = inner.borrow(py).call_method1("throw", args.to_owned())?;
+                // SAFETY: as above.
+                unsafe { contents(object) }.stage = Stage::Running(inner);
+                Ok(yielded.into_ptr())
+            }
+            // Not started, or over: as a fresh coroutine would, raise what was thrown.
+            Stage::Created | Stage::Finished => {
+                let raised = py.import("zoocache._async")?.call_method1("thrown", args.to_owned())?;
+                Err(PyErr::from_value(raised))
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn close(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: a live object.
+        let stage = unsafe { std::mem::replace(&mut contents(object).stage, Stage::Finished) };
+        if let Stage::Running(inner) = stage {
+            inner.borrow(py).call_method0("close")?;
+        }
+        Ok(py.None().into_ptr())
+    })
+}
+
+unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_NewRef(object) }
+}
+
+/// `__name__` and `__qualname__`: those of the function.
+unsafe extern "C" fn name(object: *mut ffi::PyObject, attribute: *mut c_void) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        let attribute = if attribute.is_null() { "__name__" } else { "__qualname__" };
+        // SAFETY: a live object.
+        let contents = unsafe { contents(object) };
+        Ok(contents.function.borrow(py).getattr(attribute)?.into_ptr())
+    })
+}
+
+unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: the collector passes a live object; nothing is changed here.
+    unsafe {
+        let contents = &(*object.cast::<CallObject>()).contents;
+        let inner = match &contents.stage {
+            Stage::Running(inner) => Some(inner),
+            Stage::Created | Stage::Finished => None,
+        };
+        let class = visit(ffi::Py_TYPE(object).cast(), arg);
+        if class != 0 {
+            return class;
+        }
+        for owned in contents.values.iter().chain(inner).chain([&contents.function]) {
+            let visited = visit(owned.0.as_ptr(), arg);
+            if visited != 0 {
+                return visited;
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector passes a live object that nobody can reach any more.
+    let (values, stage) = unsafe {
+        let contents = contents(object);
+        (std::mem::take(&mut contents.values), std::mem::replace(&mut contents.stage, Stage::Finished))
+    };
+    // Only now: this may run foreign code.
+    drop((values, stage));
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; the contents were written by `begin` and are dropped once.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        if matches!(contents(object).stage, Stage::Created) {
+            warn_never_awaited(object);
+        }
+        ptr::drop_in_place(&raw mut (*object.cast::<CallObject>()).contents);
+        let class = ffi::Py_TYPE(object);
+        let free = ffi::PyType_GetSlot(class, ffi::Py_tp_free);
+        let free: unsafe extern "C" fn(*mut c_void) = std::mem::transmute(free);
+        free(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// # Safety
+/// `object` is being deallocated and its contents are intact.
+#[cold]
+unsafe fn warn_never_awaited(object: *mut ffi::PyObject) {
+    Python::attach(|py| {
+        // An exception may be on its way while this object dies.
+        let pending = PyErr::take(py);
+        // SAFETY: promised by the caller.
+        let function = unsafe { contents(object) }.function.borrow(py);
+        let name = function.getattr("__qualname__").map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        let text =
+            std::ffi::CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+        if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1) {
+            error.write_unraisable(py, None);
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
+    ffi::PyType_Slot { slot, pfunc: function.cast_mut().cast() }
+}
+
+fn method(name: &'static std::ffi::CStr, function: ffi::PyCFunction, flags: c_int) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_flags: flags,
+        ml_doc: ptr::null(),
+    }
+}
+
+fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let attribute = |attribute: &'static std::ffi::CStr, closure: *mut c_void| ffi::PyGetSetDef {
+        name: attribute.as_ptr(),
+        get: Some(name),
+        set: None,
+        doc: ptr::null(),
+        closure,
+    };
+    // The type refers to these tables for ever, so they are leaked, once for the process.
+    let methods = Box::leak(Box::new([
+        method(c"send", send, ffi::METH_O),
+        method(c"throw", throw, ffi::METH_VARARGS),
+        method(c"close", close, ffi::METH_NOARGS),
+        ffi::PyMethodDef::zeroed(),
+    ]));
+    let attributes = Box::leak(Box::new([
+        attribute(c"__name__", ptr::null_mut()),
+        attribute(c"__qualname__", ptr::without_provenance_mut(1)),
+        ffi::PyGetSetDef::default(),
+    ]));
+    let mut slots = [
+        slot(ffi::Py_am_send, am_send as *const ()),
+        slot(ffi::Py_am_await, itself as *const ()),
+        slot(ffi::Py_tp_iternext, next as *const ()),
+        slot(ffi::Py_tp_traverse, traverse as *const ()),
+        slot(ffi::Py_tp_clear, clear as *const ()),
+        slot(ffi::Py_tp_dealloc, dealloc as *const ()),
+        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast::<()>()),
+        slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast::<()>()),
+        slot(0, ptr::null()),
+    ];
+    let too_big = |_| pyo3::exceptions::PySystemError::new_err("the call object is too big");
+    let flags = ffi::Py_TPFLAGS_DEFAULT
+        | ffi::Py_TPFLAGS_HAVE_GC
+        | ffi::Py_TPFLAGS_IMMUTABLETYPE
+        | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    let mut spec = ffi::PyType_Spec {
+        name: c"zoocache._native.CachedCall".as_ptr(),
+        basicsize: c_int::try_from(size_of::<CallObject>()).map_err(too_big)?,
+        itemsize: 0,
+        flags: c_uint::try_from(flags).map_err(too_big)?,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the specification is complete and its slots have the signatures the C API documents.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
+    Ok(class.cast_into::<PyType>()?.unbind())
+}
+
+/// The coroutine that computes a call in any case.
+pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) -> PyResult<Py<PyAny>> {
+    let key = function.get().key_or_error(call)?;
+    let (args, kwargs) = call.to_python()?;
+    let module = call.py.import("zoocache._async")?;
+    let arguments = (function, PyBytes::new(call.py, &key), args, kwargs);
+    module.call_method1("refresh", arguments).map(Bound::unbind)
+}

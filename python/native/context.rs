@@ -1,0 +1,75 @@
+//! Which computation is running here: the link between Python's context variables and the host's fills.
+//!
+//! The running fill is kept in a context variable, so that tasks and threads started by a computation take
+//! part in it. Reading a context variable costs more than a hit; it is read only while any fill of the
+//! process is running, which one relaxed load tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use zoocache::Fill;
+
+/// Frames alive in this process.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// A running computation, as a Python object.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Frame {
+    fill: Arc<Fill>,
+}
+
+impl Frame {
+    pub(crate) fn new(fill: &Arc<Fill>) -> Self {
+        RUNNING.fetch_add(1, Ordering::Relaxed);
+        Self { fill: Arc::clone(fill) }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    VARIABLE.import(py, "zoocache._context", "CURRENT")
+}
+
+/// Is any computation running in this process?
+#[inline]
+pub(crate) fn anybody_collects() -> bool {
+    RUNNING.load(Ordering::Relaxed) != 0
+}
+
+/// The computation that this code is part of, if there is one.
+///
+/// # Errors
+/// Only if the package is broken.
+#[inline]
+pub(crate) fn current(py: Python<'_>) -> PyResult<Option<Arc<Fill>>> {
+    if anybody_collects() { read(py) } else { Ok(None) }
+}
+
+fn read(py: Python<'_>) -> PyResult<Option<Arc<Fill>>> {
+    let frame = variable(py)?.call_method0("get")?;
+    match frame.cast::<Frame>() {
+        Ok(frame) if frame.get().fill.is_open() => Ok(Some(Arc::clone(&frame.get().fill))),
+        _ => Ok(None),
+    }
+}
+
+/// Runs `body` as part of the computation `fill`.
+pub(crate) fn within<'py, R>(
+    py: Python<'py>,
+    fill: &Arc<Fill>,
+    body: impl FnOnce() -> PyResult<R>,
+) -> PyResult<R> {
+    let variable = variable(py)?;
+    let token = variable.call_method1("set", (Frame::new(fill),))?;
+    let result = body();
+    variable.call_method1("reset", (token,))?;
+    result
+}

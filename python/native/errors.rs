@@ -1,0 +1,99 @@
+//! The package's exceptions, from Rust's side.
+//!
+//! The classes are defined in Python (`zoocache._errors`), because most of them have two bases. A
+//! computation's own exception travels through the host as a [`PyFailure`] and comes out unchanged.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyRecursionError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use zoocache::{Error, Failure};
+
+/// A class of `zoocache._errors`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Class {
+    Config,
+    InvalidTag,
+    Cache,
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Config => "ConfigError",
+            Self::InvalidTag => "InvalidTag",
+            Self::Cache => "CacheError",
+        }
+    }
+
+    /// An exception of this class.
+    pub(crate) fn err(self, message: impl Into<String>) -> PyErr {
+        static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+        Python::attach(|py| {
+            let made = MODULE
+                .get_or_try_init(py, || py.import("zoocache._errors").map(Bound::unbind))
+                .and_then(|module| module.bind(py).getattr(self.name()))
+                .and_then(|class| class.call1((message.into(),)));
+            match made {
+                Ok(exception) => PyErr::from_value(exception),
+                Err(error) => error,
+            }
+        })
+    }
+}
+
+/// An invalid tag, as Python sees it.
+pub(crate) fn invalid_tag(error: &zoocache::TagError) -> PyErr {
+    Class::InvalidTag.err(error.to_string())
+}
+
+/// An exception that a cached function raised.
+#[derive(Debug)]
+pub(crate) struct PyFailure(Py<PyAny>);
+
+impl PyFailure {
+    /// Wraps the exception for everyone who waits for the computation.
+    pub(crate) fn share(exception: &Bound<'_, PyAny>) -> Failure {
+        Arc::new(Self(exception.clone().unbind()))
+    }
+}
+
+impl fmt::Display for PyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the cached function raised an exception")
+    }
+}
+
+impl std::error::Error for PyFailure {}
+
+/// The exception that a failed computation stands for: the very object that its leader got.
+pub(crate) fn raise(py: Python<'_>, failure: &Failure) -> PyErr {
+    match failure.downcast_ref::<PyFailure>() {
+        Some(PyFailure(exception)) => PyErr::from_value(exception.bind(py).clone()),
+        None => Class::Cache.err(failure.to_string()),
+    }
+}
+
+/// A host error as an exception.
+pub(crate) fn from_host(py: Python<'_>, error: &Error) -> PyErr {
+    match error {
+        Error::Tag(error) => invalid_tag(error),
+        Error::Config { .. } => Class::Config.err(error.to_string()),
+        Error::Recursion { .. } => PyRecursionError::new_err(error.to_string()),
+        Error::Compute(failure) => raise(py, failure),
+        _ => Class::Cache.err(error.to_string()),
+    }
+}
+
+/// A caught Rust panic as an exception. The cache stays usable: no lock poisons and every guard unwinds.
+pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> PyErr {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    PyRuntimeError::new_err(format!("zoocache met a bug of its own ({text}); the cache is still usable"))
+}

@@ -1,0 +1,51 @@
+//! `explain` and `stats`, as dictionaries that `zoocache._explain` turns into records.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::cache::with_default;
+
+/// Why the entry under `key` is what it is.
+#[pyfunction]
+pub(crate) fn explain<'py>(py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyDict>> {
+    let explanation = with_default(py, |state| Ok(state.cache.explain(key)))?;
+    let record = PyDict::new(py);
+    record.set_item("key", key)?;
+    record.set_item("state", explanation.state.name())?;
+    record.set_item("age_ms", explanation.age_ms)?;
+    record.set_item("expires_in_ms", explanation.expires_in_ms)?;
+    record.set_item("as_of_us", explanation.as_of_us)?;
+    let dependencies = PyList::empty(py);
+    for dependency in explanation.dependencies {
+        dependencies.append((dependency.tag, dependency.latest, dependency.stale))?;
+    }
+    record.set_item("dependencies", dependencies)?;
+    let cause = explanation.cause.map(|cause| (cause.tag, cause.at_us, cause.node));
+    record.set_item("cause", cause)?;
+    Ok(record)
+}
+
+/// Counters and sizes of the default cache.
+#[pyfunction]
+pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let stats = with_default(py, |state| Ok(state.cache.stats()))?;
+    let record = PyDict::new(py);
+    for (name, value) in [
+        ("hits", stats.hits),
+        ("misses", stats.misses),
+        ("stale", stats.stale),
+        ("expired", stats.expired),
+        ("born_stale", stats.born_stale),
+        ("computations", stats.computations),
+        ("errors", stats.errors),
+        ("waits", stats.waits),
+        ("timeouts", stats.timeouts),
+        ("invalidations", stats.invalidations),
+        ("entries", stats.entries),
+        ("evicted", stats.evicted),
+        ("tags", stats.tags),
+    ] {
+        record.set_item(name, value)?;
+    }
+    Ok(record)
+}

@@ -1,0 +1,361 @@
+//! The cached function: a call from its arguments to the stored object, without a Python frame.
+//!
+//! A hit: encode the arguments into a key on the stack, look it up, hand out the object. Everything else
+//! is in `miss.rs`. The object is immutable; what its Python attributes hold lives in its `__dict__`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use zoocache::{Count, Lookup, Tag};
+
+use crate::arguments::{Call, Signature};
+use crate::cache::{self, State};
+use crate::errors::invalid_tag;
+use crate::key::KeyBuffer;
+use crate::value::CopyMode;
+use crate::{awaitable, context, miss, vectorcall};
+
+/// What the decorator found out about a function; see `zoocache._decorate`.
+#[derive(FromPyObject)]
+struct Options<'py> {
+    #[pyo3(attribute)]
+    identity: String,
+    #[pyo3(attribute)]
+    qualname: String,
+    #[pyo3(attribute)]
+    parameters: Bound<'py, PyAny>,
+    #[pyo3(attribute)]
+    ignore: Vec<String>,
+    #[pyo3(attribute)]
+    tag: String,
+    #[pyo3(attribute)]
+    static_deps: Vec<String>,
+    #[pyo3(attribute)]
+    deps: Option<Py<PyAny>>,
+    #[pyo3(attribute)]
+    deps_parameters: Option<Vec<String>>,
+    #[pyo3(attribute)]
+    ttl_ms: Option<u64>,
+    #[pyo3(attribute)]
+    copy: String,
+    #[pyo3(attribute)]
+    is_async: bool,
+}
+
+/// Counters of one function. Adds are loads and stores: the interpreter lock orders them, and a count
+/// lost without it would be no harm.
+#[derive(Debug, Default)]
+pub(crate) struct FunctionCounters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    stale: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl FunctionCounters {
+    #[inline]
+    fn bump(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn hit(&self) {
+        Self::bump(&self.hits);
+    }
+
+    pub(crate) fn miss(&self, why: Count) {
+        Self::bump(if matches!(why, Count::Stale) { &self.stale } else { &self.misses });
+    }
+
+    pub(crate) fn error(&self) {
+        Self::bump(&self.errors);
+    }
+}
+
+/// How the dependencies of a call are found.
+pub(crate) struct Dependencies {
+    /// Known when the function was decorated, the function's own tag first.
+    pub(crate) fixed: Vec<Tag>,
+    /// A callable, and the parameters it wants (`None` for all).
+    pub(crate) computed: Option<(Py<PyAny>, Option<Vec<String>>)>,
+}
+
+/// The Rust half of a cached function. `CachedFunction`, which users see, derives from it and adds the
+/// vectorcall entry.
+#[pyclass(frozen, subclass, dict, weakref, module = "zoocache._native")]
+pub(crate) struct FunctionBase {
+    pub(crate) function: Py<PyAny>,
+    pub(crate) signature: Signature,
+    pub(crate) dependencies: Dependencies,
+    pub(crate) counters: FunctionCounters,
+    pub(crate) ttl_ms: Option<u64>,
+    pub(crate) copy: CopyMode,
+    /// The key up to the arguments: `module.qualname(`.
+    prefix: Box<[u8]>,
+    tag: Tag,
+    is_async: bool,
+}
+
+/// What a call turned out to be.
+pub(crate) enum Keyed {
+    Key,
+    /// The arguments do not fit the signature: the function itself says so best.
+    Misfit,
+}
+
+impl FunctionBase {
+    /// Calls the function through the cache.
+    #[inline]
+    pub(crate) fn call<'py>(slf: Borrowed<'_, 'py, Self>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        if this.is_async {
+            return awaitable::begin(slf, call);
+        }
+        let py = slf.py();
+        let mut key = KeyBuffer::new();
+        if matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
+            return call.through(this.function.bind(py)).map(Bound::unbind);
+        }
+        let guard = cache::default(py)?;
+        let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
+        match this.hit(py, state, &key)? {
+            Ok(object) => Ok(object),
+            Err(why) => {
+                let state = state.clone();
+                drop(guard);
+                miss::compute(slf, &state, &key, call, why)
+            }
+        }
+    }
+
+    /// The fresh object under `key`, or why there is none.
+    #[inline]
+    pub(crate) fn hit(
+        &self,
+        py: Python<'_>,
+        state: &State,
+        key: &[u8],
+    ) -> PyResult<Result<Py<PyAny>, Count>> {
+        let entry = match state.cache.lookup(key) {
+            Lookup::Hit(entry) => entry,
+            Lookup::Miss(why) => return Ok(Err(why)),
+        };
+        self.counters.hit();
+        if context::anybody_collects() {
+            state.cache.absorb(context::current(py)?.as_ref(), &entry);
+        }
+        match entry.value().shared() {
+            Some(object) => Ok(Ok(object.clone_ref(py))),
+            None => entry.value().hand_out(py).map(|object| Ok(object.unbind())),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn key_of(&self, call: Call<'_, '_>, key: &mut KeyBuffer) -> PyResult<Keyed> {
+        key.extend_from_slice(&self.prefix);
+        if !self.signature.encode_call(call, key)? {
+            return Ok(Keyed::Misfit);
+        }
+        key.push(b')');
+        Ok(Keyed::Key)
+    }
+
+    /// The key of a call that must fit the signature.
+    pub(crate) fn key_or_error(&self, call: Call<'_, '_>) -> PyResult<KeyBuffer> {
+        let mut key = KeyBuffer::new();
+        match self.key_of(call, &mut key)? {
+            Keyed::Key => Ok(key),
+            Keyed::Misfit => Err(self.misfit(call)),
+        }
+    }
+
+    /// The `TypeError` for arguments that do not fit, as `inspect.Signature.bind` words it.
+    pub(crate) fn misfit(&self, call: Call<'_, '_>) -> PyErr {
+        let py = call.py;
+        let bound = py
+            .import("inspect")
+            .and_then(|inspect| inspect.call_method1("signature", (&self.function,)))
+            .and_then(|signature| call.through(&signature.getattr("bind")?));
+        match bound {
+            Err(error) => error,
+            Ok(_) => {
+                pyo3::exceptions::PyTypeError::new_err("the arguments do not fit the function's signature")
+            }
+        }
+    }
+}
+
+impl<'py> Call<'_, 'py> {
+    /// Calls `function` with these arguments.
+    pub(crate) fn through(self, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (args, kwargs) = self.to_python()?;
+        function.call(args, kwargs.as_ref())
+    }
+}
+
+#[pymethods]
+impl FunctionBase {
+    #[new]
+    fn new(function: Py<PyAny>, options: Options<'_>) -> PyResult<Self> {
+        let parse = |tag: &String| Tag::parse(tag).map_err(|error| invalid_tag(&error));
+        let tag = parse(&options.tag)?;
+        let mut fixed = vec![tag.clone()];
+        for dependency in &options.static_deps {
+            fixed.push(parse(dependency)?);
+        }
+        Ok(Self {
+            signature: Signature::new(&options.qualname, &options.parameters, &options.ignore)?,
+            dependencies: Dependencies {
+                fixed,
+                computed: options.deps.map(|deps| (deps, options.deps_parameters)),
+            },
+            counters: FunctionCounters::default(),
+            ttl_ms: options.ttl_ms,
+            copy: CopyMode::parse(&options.copy)?,
+            prefix: format!("{}(", options.identity).into_bytes().into_boxed_slice(),
+            tag,
+            is_async: options.is_async,
+            function,
+        })
+    }
+
+    /// The entry of `type.__call__` and of callers without vectorcall.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        miss::with_call(args, kwargs, |call| Self::call(slf.as_borrowed(), call))
+    }
+
+    /// Binds to an instance, as functions do.
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        instance: Option<&Bound<'py, PyAny>>,
+        _owner: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match instance {
+            None => Ok(slf.clone().into_any()),
+            Some(instance) => vectorcall::bind_method(slf, instance),
+        }
+    }
+
+    /// The key of this call.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn key(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        let key = miss::with_call(args, kwargs, |call| slf.get().key_or_error(call))?;
+        Ok(String::from_utf8_lossy(&key).into_owned())
+    }
+
+    /// Drops this call's entry; says whether a fresh one was there.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn invalidate(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<bool> {
+        let key = miss::with_call(args, kwargs, |call| slf.get().key_or_error(call))?;
+        cache::with_default(slf.py(), |state| Ok(state.cache.delete(&key)))
+    }
+
+    /// Calls the function itself: nothing is looked up and nothing is stored.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn bypass<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().function.bind(slf.py()).call(args, kwargs)
+    }
+
+    /// Computes now, whatever is stored, and stores the result.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn refresh<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        miss::with_call(args, kwargs, |call| {
+            if slf.get().is_async { awaitable::refresh(slf, call) } else { miss::refresh(slf, call) }
+        })
+    }
+
+    /// Counters of this function, and how many fresh entries it has.
+    ///
+    /// O(all entries of the cache).
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let mut entries = 0_u64;
+        cache::with_default(py, |state| {
+            state.cache.visit(&mut |key, fresh| {
+                entries += u64::from(fresh && key.starts_with(&self.prefix));
+            });
+            Ok(())
+        })?;
+        let stats = PyDict::new(py);
+        stats.set_item("hits", self.counters.hits.load(Ordering::Relaxed))?;
+        stats.set_item("misses", self.counters.misses.load(Ordering::Relaxed))?;
+        stats.set_item("stale", self.counters.stale.load(Ordering::Relaxed))?;
+        stats.set_item("errors", self.counters.errors.load(Ordering::Relaxed))?;
+        stats.set_item("entries", entries)?;
+        Ok(stats)
+    }
+
+    /// The implicit tag of all entries of this function.
+    #[getter]
+    fn tag(&self) -> String {
+        self.tag.to_string()
+    }
+
+    /// For `zoocache._async`: what to do about a missed key.
+    fn _step<'py>(
+        slf: &Bound<'py, Self>,
+        key: &[u8],
+        second_round: bool,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(u8, Py<PyAny>)> {
+        miss::with_call(args, kwargs, |call| miss::step(slf, key, second_round, call))
+    }
+
+    /// For `zoocache._async`: computes beside any flight; `supersedes` replaces a fresh entry.
+    fn _lead_alone<'py>(
+        slf: &Bound<'py, Self>,
+        key: &[u8],
+        supersedes: bool,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        miss::with_call(args, kwargs, |call| miss::lead_alone(slf, key, supersedes, call))
+    }
+
+    fn __repr__(&self) -> String {
+        let name = String::from_utf8_lossy(&self.prefix[..self.prefix.len() - 1]).into_owned();
+        format!("<cached {}function {name}>", if self.is_async { "async " } else { "" })
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the signature that PyO3 asks for")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        if let Some((deps, _)) = &self.dependencies.computed {
+            visit.call(deps)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a cached function of `function`.
+#[pyfunction]
+pub(crate) fn cached_function<'py>(
+    function: &Bound<'py, PyAny>,
+    options: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    vectorcall::new_function(function, options)
+}

@@ -1,0 +1,229 @@
+//! A Python value as part of a key.
+//!
+//! Keys are readable text: a call of `app.views.product(42, 'a')` has the key `app.views.product(42,'a')`.
+//! The encoding is injective: different types and different values never give the same text, which is
+//! why strings are quoted and escaped and every other type carries its name. Two keys are equal exactly
+//! when their bytes are equal; no hash takes part in that.
+//!
+//! The common types are encoded here without allocation. The others are described by Python code
+//! (`zoocache._keys.describe`) as a name and a simpler value, which is then encoded here.
+
+use std::os::raw::c_int;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
+use smallvec::SmallVec;
+
+/// The bytes of a key. Most keys fit without an allocation.
+pub(crate) type KeyBuffer = SmallVec<[u8; 192]>;
+
+/// Deepest nesting of containers inside an argument.
+const MAX_DEPTH: u32 = 64;
+/// Longest key in bytes. Longer arguments are data, not identity.
+const MAX_KEY_BYTES: usize = 1 << 20;
+
+/// Appends the encoding of `value`.
+///
+/// # Errors
+/// `ValueError` for a value without a stable encoding, one nested too deeply, or one too long.
+#[inline]
+pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
+    if encode_scalar(value, out) {
+        return Ok(());
+    }
+    encode_nested(value, out, 0)
+}
+
+/// Encodes `int` (of 64 bits), `str`, `bool` and `None`; answers `false` for everything else.
+#[inline]
+fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> bool {
+    let object = value.as_ptr();
+    #[expect(
+        unsafe_code,
+        reason = "type checks and conversions of the hot path, without PyO3's error objects"
+    )]
+    // SAFETY: `object` is a live Python object and we are attached to the interpreter. The conversions
+    // are called only on exact `int` and `str`, for which they run no foreign code.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        if kind == &raw mut ffi::PyLong_Type {
+            let mut overflow: c_int = 0;
+            let number = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
+            if overflow != 0 {
+                return false;
+            }
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            true
+        } else if kind == &raw mut ffi::PyUnicode_Type {
+            let mut length: ffi::Py_ssize_t = 0;
+            let text = ffi::PyUnicode_AsUTF8AndSize(object, &raw mut length);
+            if text.is_null() {
+                // Lone surrogates: the slow path spells them out.
+                ffi::PyErr_Clear();
+                return false;
+            }
+            let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length.cast_unsigned());
+            quote(bytes, out);
+            true
+        } else if object == ffi::Py_None() {
+            out.extend_from_slice(b"None");
+            true
+        } else if object == ffi::Py_True() {
+            out.extend_from_slice(b"True");
+            true
+        } else if object == ffi::Py_False() {
+            out.extend_from_slice(b"False");
+            true
+        } else {
+            false
+        }
+    }
+}
+
+/// Appends `'text'` with quotes and backslashes escaped: the only two bytes that could end it early.
+#[inline]
+fn quote(text: &[u8], out: &mut KeyBuffer) {
+    out.push(b'\'');
+    if text.iter().any(|byte| matches!(byte, b'\'' | b'\\')) {
+        for byte in text {
+            if matches!(byte, b'\'' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(*byte);
+        }
+    } else {
+        out.extend_from_slice(text);
+    }
+    out.push(b'\'');
+}
+
+/// Appends `b'bytes'`; everything but printable ASCII is escaped, so that keys stay text.
+fn quote_bytes(bytes: &[u8], out: &mut KeyBuffer) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"b'");
+    for byte in bytes {
+        if matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\') {
+            out.push(*byte);
+        } else {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            out.extend_from_slice(b"\\x");
+            out.extend_from_slice(&digits);
+        }
+    }
+    out.push(b'\'');
+}
+
+fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+    if encode_scalar(value, out) {
+        return Ok(());
+    }
+    if depth >= MAX_DEPTH {
+        return Err(PyValueError::new_err(format!(
+            "it is nested more than {MAX_DEPTH} levels deep (or contains itself)"
+        )));
+    }
+    if out.len() > MAX_KEY_BYTES {
+        return Err(PyValueError::new_err(format!("its encoding is longer than {MAX_KEY_BYTES} bytes")));
+    }
+    let kind = value.get_type();
+    let py = value.py();
+    if kind.is(py.get_type::<pyo3::types::PyInt>()) {
+        // Hexadecimal: decimal text of huge integers is quadratic, and limited by the interpreter.
+        let text = value.call_method1("__format__", ("x",))?;
+        out.extend_from_slice(b"0x");
+        out.extend_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes());
+        Ok(())
+    } else if kind.is(py.get_type::<pyo3::types::PyFloat>()) {
+        let number: f64 = value.extract()?;
+        out.extend_from_slice(ryu::Buffer::new().format(number).as_bytes());
+        Ok(())
+    } else if kind.is(py.get_type::<PyTuple>()) {
+        encode_items(value.cast::<PyTuple>()?.iter(), Brackets(b'(', b')'), out, depth)
+    } else if kind.is(py.get_type::<PyList>()) {
+        encode_items(value.cast::<PyList>()?.iter(), Brackets(b'[', b']'), out, depth)
+    } else if kind.is(py.get_type::<PyDict>()) {
+        encode_dict(value.cast::<PyDict>()?, out, depth)
+    } else if kind.is(py.get_type::<PySet>()) {
+        encode_set(b"set", value.cast::<PySet>()?.iter(), out, depth)
+    } else if kind.is(py.get_type::<PyFrozenSet>()) {
+        encode_set(b"frozenset", value.cast::<PyFrozenSet>()?.iter(), out, depth)
+    } else if kind.is(py.get_type::<PyBytes>()) {
+        quote_bytes(value.cast::<PyBytes>()?.as_bytes(), out);
+        Ok(())
+    } else {
+        encode_described(value, out, depth)
+    }
+}
+
+struct Brackets(u8, u8);
+
+fn encode_items<'py>(
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    brackets: Brackets,
+    out: &mut KeyBuffer,
+    depth: u32,
+) -> PyResult<()> {
+    out.push(brackets.0);
+    for item in items {
+        encode_nested(&item, out, depth + 1)?;
+        out.push(b',');
+    }
+    out.push(brackets.1);
+    Ok(())
+}
+
+/// Dictionaries with equal items are equal, in whatever order they were filled.
+fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+    let mut items = Vec::with_capacity(dict.len());
+    for (key, value) in dict.iter() {
+        let mut item = KeyBuffer::new();
+        encode_nested(&key, &mut item, depth + 1)?;
+        item.push(b':');
+        encode_nested(&value, &mut item, depth + 1)?;
+        items.push(item);
+    }
+    write_sorted(items, Brackets(b'{', b'}'), out);
+    Ok(())
+}
+
+fn encode_set<'py>(
+    name: &[u8],
+    members: impl Iterator<Item = Bound<'py, PyAny>>,
+    out: &mut KeyBuffer,
+    depth: u32,
+) -> PyResult<()> {
+    let mut items = Vec::new();
+    for member in members {
+        let mut item = KeyBuffer::new();
+        encode_nested(&member, &mut item, depth + 1)?;
+        items.push(item);
+    }
+    out.extend_from_slice(name);
+    write_sorted(items, Brackets(b'{', b'}'), out);
+    Ok(())
+}
+
+fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuffer) {
+    items.sort_unstable();
+    out.push(brackets.0);
+    for item in items {
+        out.extend_from_slice(&item);
+        out.push(b',');
+    }
+    out.push(brackets.1);
+}
+
+/// `Name<simpler value>`, as `zoocache._keys.describe` says.
+fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+    static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let described = DESCRIBE.import(value.py(), "zoocache._keys", "describe")?.call1((value,))?;
+    let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'<');
+    encode_nested(&simpler, out, depth + 1)?;
+    out.push(b'>');
+    Ok(())
+}

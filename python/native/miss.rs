@@ -1,0 +1,323 @@
+//! Misses: running the user's function, waiting for somebody who does, and storing the result.
+//!
+//! The synchronous path is here from end to end. Async functions run in `zoocache._async`, a coroutine
+//! of Python's own (so that cancellation and context variables are what every user knows), which takes
+//! the same steps through [`Lead`] and [`Wait`].
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use zoocache::{Count, Join, Leader, Waited, Waiter};
+
+use crate::arguments::{Call, Collected};
+use crate::cache::{self, State, parse_tags};
+use crate::context::{self, Frame};
+use crate::errors::{PyFailure, from_host, raise};
+use crate::function::FunctionBase;
+use crate::value::Value;
+
+/// How often the main thread looks for Ctrl-C while it waits.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
+type Function<'a, 'py> = Borrowed<'a, 'py, FunctionBase>;
+
+/// Computes the value of a call that missed, or waits for somebody who does.
+#[cold]
+pub(crate) fn compute(
+    function: Function<'_, '_>,
+    state: &Arc<State>,
+    key: &[u8],
+    call: Call<'_, '_>,
+    why: Count,
+) -> PyResult<Py<PyAny>> {
+    let py = function.py();
+    let this = function.get();
+    let parent = context::current(py)?;
+    let mut second_round = false;
+    let leader = loop {
+        let joined = state.cache.join(key, parent.as_ref(), second_round);
+        match joined.map_err(|error| from_host(py, &error))? {
+            Join::Hit(entry) => {
+                this.counters.hit();
+                return entry.value().hand_out(py).map(Bound::unbind);
+            }
+            Join::Lead(leader) => break leader,
+            // A blocked event loop could never finish the task, or the thread, that it waits for.
+            Join::Wait(_) if runs_event_loop(py)? => {
+                break state.cache.lead_alone(key, parent.as_ref(), false);
+            }
+            Join::Wait(waiter) => match wait(py, state, &waiter)? {
+                Some(Waited::Again) => second_round = true,
+                Some(waited) => return taken(py, this, &waited),
+                None => {
+                    waiter.give_up();
+                    break state.cache.lead_alone(key, parent.as_ref(), false);
+                }
+            },
+        }
+    };
+    this.counters.miss(why);
+    lead(this, state, leader, call)
+}
+
+/// Computes the value of a call in any case and stores it.
+pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) -> PyResult<Py<PyAny>> {
+    let this = function.get();
+    let state = cache::owned_default(call.py)?;
+    let key = this.key_or_error(call)?;
+    let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), true);
+    lead(this, &state, leader, call)
+}
+
+fn lead(
+    this: &FunctionBase,
+    state: &Arc<State>,
+    leader: Leader<Value>,
+    call: Call<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let py = call.py;
+    declare(this, &leader, call)?;
+    match context::within(py, leader.fill(), || call.through(this.function.bind(py))) {
+        Ok(object) => {
+            finish(this, state, leader, &object)?;
+            Ok(object.unbind())
+        }
+        Err(error) => {
+            fail(py, this, leader, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Declares everything that is known before the function runs: an invalid tag costs no computation.
+fn declare(this: &FunctionBase, leader: &Leader<Value>, call: Call<'_, '_>) -> PyResult<()> {
+    for tag in &this.dependencies.fixed {
+        leader.fill().depend_on(tag);
+    }
+    if let Some((callable, wanted)) = &this.dependencies.computed {
+        let callable = callable.bind(call.py);
+        if let Some(tags) = this.signature.call_with(callable, wanted.as_deref(), call)? {
+            for tag in parse_tags(&tags)? {
+                leader.fill().depend_on(&tag);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn finish(
+    this: &FunctionBase,
+    state: &State,
+    leader: Leader<Value>,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let value = Value::store(object, this.copy)?;
+    leader.finish(value, state.lifetime(this.ttl_ms));
+    Ok(())
+}
+
+/// An `Exception` is everybody's; `KeyboardInterrupt`, `SystemExit` and cancellation concern the leader
+/// alone, and somebody else takes over.
+fn fail(py: Python<'_>, this: &FunctionBase, leader: Leader<Value>, error: &PyErr) {
+    this.counters.error();
+    if error.is_instance_of::<PyException>(py) {
+        leader.fail(PyFailure::share(error.value(py)));
+    } else {
+        drop(leader);
+    }
+}
+
+fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
+    match waited {
+        Waited::Entry(entry) => {
+            this.counters.hit();
+            entry.value().hand_out(py).map(Bound::unbind)
+        }
+        Waited::Value(value) => {
+            this.counters.miss(Count::Misses);
+            value.hand_out(py).map(Bound::unbind)
+        }
+        Waited::Failed(failure) => Err(raise(py, failure)),
+        Waited::Again => Ok(py.None()),
+    }
+}
+
+/// Waits without the interpreter lock; `None` when the flight's time is up.
+fn wait(py: Python<'_>, state: &State, waiter: &Waiter<Value>) -> PyResult<Option<Waited<Value>>> {
+    let slice = if is_main_thread(py)? { SIGNAL_CHECK } else { state.flight_timeout };
+    let mut left = state.flight_timeout;
+    while !left.is_zero() {
+        let slice = slice.min(left);
+        if let Some(waited) = py.detach(|| waiter.wait(slice)) {
+            return Ok(Some(waited));
+        }
+        left -= slice;
+        py.check_signals()?;
+    }
+    Ok(None)
+}
+
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?.bind(py);
+    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+}
+
+fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
+    static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(!RUNNING_LOOP.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none())
+}
+
+/// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)` or `(2, Wait)`.
+pub(crate) fn step(
+    function: &Bound<'_, FunctionBase>,
+    key: &[u8],
+    second_round: bool,
+    call: Call<'_, '_>,
+) -> PyResult<(u8, Py<PyAny>)> {
+    let py = function.py();
+    let this = function.get();
+    let state = cache::owned_default(py)?;
+    let joined = state.cache.join(key, context::current(py)?.as_ref(), second_round);
+    match joined.map_err(|error| from_host(py, &error))? {
+        Join::Hit(entry) => {
+            this.counters.hit();
+            Ok((0, entry.value().hand_out(py)?.unbind()))
+        }
+        Join::Lead(leader) => Ok((1, Lead::new(function, state, leader, call)?)),
+        Join::Wait(waiter) => {
+            let timeout = state.flight_timeout;
+            let wait = Wait { waiter, function: function.clone().unbind(), timeout };
+            Ok((2, Py::new(py, wait)?.into_any()))
+        }
+    }
+}
+
+/// A leader beside any flight, for `zoocache._async`.
+pub(crate) fn lead_alone(
+    function: &Bound<'_, FunctionBase>,
+    key: &[u8],
+    supersedes: bool,
+    call: Call<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let state = cache::owned_default(call.py)?;
+    let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), supersedes);
+    Lead::new(function, state, leader, call)
+}
+
+/// The duty to compute, held by a coroutine. Garbage collected without a result, it hands over.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Lead {
+    leader: Mutex<Option<Leader<Value>>>,
+    function: Py<FunctionBase>,
+    state: Arc<State>,
+}
+
+impl Lead {
+    fn new(
+        function: &Bound<'_, FunctionBase>,
+        state: Arc<State>,
+        leader: Leader<Value>,
+        call: Call<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        function.get().counters.miss(Count::Misses);
+        declare(function.get(), &leader, call)?;
+        let lead = Self { leader: Mutex::new(Some(leader)), function: function.clone().unbind(), state };
+        Ok(Py::new(function.py(), lead)?.into_any())
+    }
+}
+
+#[pymethods]
+impl Lead {
+    /// What nested calls find in the context variable.
+    fn frame(&self) -> Option<Frame> {
+        self.leader.lock().as_ref().map(|leader| Frame::new(leader.fill()))
+    }
+
+    /// Ends the computation with a value.
+    fn finish(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let leader = self.leader.lock().take();
+        match leader {
+            Some(leader) => finish(self.function.get(), &self.state, leader, object),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the computation with an exception; other than an `Exception` hands it over.
+    fn fail(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) {
+        let leader = self.leader.lock().take();
+        if let Some(leader) = leader {
+            fail(py, self.function.get(), leader, &PyErr::from_value(exception.clone()));
+        }
+    }
+}
+
+/// A place in the queue, held by a coroutine.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Wait {
+    waiter: Waiter<Value>,
+    function: Py<FunctionBase>,
+    timeout: Duration,
+}
+
+#[pymethods]
+impl Wait {
+    /// Seconds after which the caller should compute for itself.
+    #[getter]
+    fn timeout(&self) -> f64 {
+        self.timeout.as_secs_f64()
+    }
+
+    /// Calls `wake(future)` on `loop` when there is a result.
+    fn subscribe(&self, wake: Py<PyAny>, event_loop: Py<PyAny>, future: Py<PyAny>) {
+        let waker = Waker::from(Arc::new(LoopWaker { wake, event_loop, future }));
+        if self.waiter.poll(&waker).is_some() {
+            waker.wake();
+        }
+    }
+
+    /// `(True, value)` for a value this caller may take, `(False, None)` if it must join again.
+    fn take(&self, py: Python<'_>) -> PyResult<(bool, Py<PyAny>)> {
+        match self.waiter.try_take() {
+            None | Some(Waited::Again) => Ok((false, py.None())),
+            Some(waited) => Ok((true, taken(py, self.function.get(), &waited)?)),
+        }
+    }
+
+    /// Notes that the caller stops waiting.
+    fn give_up(&self) {
+        self.waiter.give_up();
+    }
+}
+
+/// Wakes a future of an event loop, from whichever thread the computation ends on.
+struct LoopWaker {
+    wake: Py<PyAny>,
+    event_loop: Py<PyAny>,
+    future: Py<PyAny>,
+}
+
+impl Wake for LoopWaker {
+    fn wake(self: Arc<Self>) {
+        Python::attach(|py| {
+            let arguments = (&self.wake, &self.future);
+            // A closed loop has nobody left to wake.
+            drop(self.event_loop.call_method1(py, "call_soon_threadsafe", arguments));
+        });
+    }
+}
+
+/// The pieces of a call as Python hands them to the methods above.
+pub(crate) fn with_call<'py, R>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    body: impl FnOnce(Call<'_, 'py>) -> PyResult<R>,
+) -> PyResult<R> {
+    Collected::new(args, kwargs)?.with(args.py(), body)
+}

@@ -1,0 +1,245 @@
+//! What the cache stores for Python: an object, and how it is handed out.
+//!
+//! With `copy="auto"` no caller can damage the cache: builtin containers are copied when they are stored
+//! and again for each caller; everything else is shared. The copy keeps the structure: an object that
+//! occurs twice in the original is one object in the copy, and cycles stay cycles.
+
+use std::collections::HashMap;
+
+use pyo3::exceptions::{PyRecursionError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
+
+/// Deepest nesting of containers that is copied.
+const MAX_DEPTH: u32 = 500;
+
+/// How a stored object is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyMode {
+    /// Builtin containers are copied, everything else is shared.
+    Auto,
+    /// Every caller gets the same object.
+    Share,
+    /// `copy.deepcopy` for every caller.
+    Deep,
+}
+
+impl CopyMode {
+    pub(crate) fn parse(name: &str) -> PyResult<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "share" => Ok(Self::Share),
+            "deep" => Ok(Self::Deep),
+            other => Err(PyValueError::new_err(format!(
+                "copy must be \"auto\", \"share\" or \"deep\", not {other:?}"
+            ))),
+        }
+    }
+}
+
+/// A stored object.
+#[derive(Debug)]
+pub(crate) struct Value {
+    object: Py<PyAny>,
+    /// How to copy the object for a caller; `None` when it can be shared.
+    copy: Option<CopyMode>,
+}
+
+impl Value {
+    /// Takes an object into the cache. The caller keeps its own: a container is copied here.
+    pub(crate) fn store(object: &Bound<'_, PyAny>, mode: CopyMode) -> PyResult<Self> {
+        let copy = match mode {
+            CopyMode::Share => None,
+            CopyMode::Deep => Some(mode),
+            CopyMode::Auto => holds_container(object, 0)?.then_some(mode),
+        };
+        let stored = Self { object: object.clone().unbind(), copy };
+        match copy {
+            None => Ok(stored),
+            Some(_) => Ok(Self { object: stored.copied(object.py())?, copy }),
+        }
+    }
+
+    /// The object itself, if every caller may have it.
+    #[inline]
+    pub(crate) fn shared(&self) -> Option<&Py<PyAny>> {
+        if self.copy.is_none() { Some(&self.object) } else { None }
+    }
+
+    /// The object for a caller.
+    pub(crate) fn hand_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.copy {
+            None => Ok(self.object.bind(py).clone()),
+            Some(_) => Ok(self.copied(py)?.into_bound(py)),
+        }
+    }
+
+    fn copied(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let object = self.object.bind(py);
+        if self.copy == Some(CopyMode::Deep) {
+            return deepcopy(object).map(Bound::unbind);
+        }
+        if let Some(flat) = copy_flat(object)? {
+            return Ok(flat.unbind());
+        }
+        Copier::default().copy(object, 0).map(Bound::unbind)
+    }
+}
+
+fn deepcopy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static DEEPCOPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    DEEPCOPY.import(object.py(), "copy", "deepcopy")?.call1((object,))
+}
+
+/// What a type is to the copier.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    List,
+    Dict,
+    Set,
+    Bytearray,
+    Tuple,
+    /// A subclass of a builtin container, such as `OrderedDict`: copied by Python's own rules.
+    Derived,
+    Other,
+}
+
+fn kind(object: &Bound<'_, PyAny>) -> Kind {
+    #[expect(unsafe_code, reason = "comparing type pointers")]
+    // SAFETY: the types are static and `object` is alive.
+    unsafe {
+        let kind = ffi::Py_TYPE(object.as_ptr());
+        if kind == &raw mut ffi::PyUnicode_Type || kind == &raw mut ffi::PyLong_Type {
+            return Kind::Other;
+        }
+        if kind == &raw mut ffi::PyList_Type {
+            return Kind::List;
+        }
+        if kind == &raw mut ffi::PyDict_Type {
+            return Kind::Dict;
+        }
+        if kind == &raw mut ffi::PySet_Type {
+            return Kind::Set;
+        }
+        if kind == &raw mut ffi::PyTuple_Type {
+            return Kind::Tuple;
+        }
+        if kind == &raw mut ffi::PyByteArray_Type {
+            return Kind::Bytearray;
+        }
+    }
+    let derived = object.is_instance_of::<PyDict>()
+        || object.is_instance_of::<PyList>()
+        || object.is_instance_of::<PySet>()
+        || object.is_instance_of::<PyByteArray>();
+    if derived { Kind::Derived } else { Kind::Other }
+}
+
+/// Must the object be copied? Only a tuple needs a look inside.
+fn holds_container(object: &Bound<'_, PyAny>, depth: u32) -> PyResult<bool> {
+    match kind(object) {
+        Kind::Other => Ok(false),
+        Kind::Tuple => {
+            check_depth(depth)?;
+            for item in object.cast::<PyTuple>()?.iter() {
+                if holds_container(&item, depth + 1)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Ok(true),
+    }
+}
+
+fn check_depth(depth: u32) -> PyResult<()> {
+    if depth < MAX_DEPTH {
+        return Ok(());
+    }
+    Err(PyRecursionError::new_err(format!(
+        "the value is nested more than {MAX_DEPTH} levels deep; give copy=\"share\" and do not change it"
+    )))
+}
+
+/// Copies a list, dict, set or bytearray that holds no container: no bookkeeping is needed for it.
+fn copy_flat<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let is_leaf = |item: &Bound<'py, PyAny>| kind(item) == Kind::Other;
+    Ok(match kind(object) {
+        Kind::List => {
+            let list = object.cast::<PyList>()?;
+            if !list.iter().all(|item| is_leaf(&item)) {
+                return Ok(None);
+            }
+            Some(list.get_slice(0, list.len()).into_any())
+        }
+        Kind::Dict => {
+            let dict = object.cast::<PyDict>()?;
+            if !dict.iter().all(|(_, value)| is_leaf(&value)) {
+                return Ok(None);
+            }
+            Some(dict.copy()?.into_any())
+        }
+        // Members are hashable, so none is a container that could change.
+        Kind::Set => Some(PySet::new(object.py(), object.cast::<PySet>()?.iter())?.into_any()),
+        Kind::Bytearray => Some(PyByteArray::from(object)?.into_any()),
+        _ => None,
+    })
+}
+
+/// Copies nested containers; remembers what it copied, by identity.
+#[derive(Default)]
+struct Copier<'py> {
+    copied: HashMap<usize, Bound<'py, PyAny>>,
+}
+
+impl<'py> Copier<'py> {
+    fn copy(&mut self, object: &Bound<'py, PyAny>, depth: u32) -> PyResult<Bound<'py, PyAny>> {
+        let kind = kind(object);
+        if kind == Kind::Other {
+            return Ok(object.clone());
+        }
+        let identity = object.as_ptr() as usize;
+        if let Some(copy) = self.copied.get(&identity) {
+            return Ok(copy.clone());
+        }
+        check_depth(depth)?;
+        match kind {
+            Kind::List => {
+                let copy = PyList::empty(object.py());
+                self.copied.insert(identity, copy.clone().into_any());
+                for item in object.cast::<PyList>()?.iter() {
+                    copy.append(self.copy(&item, depth + 1)?)?;
+                }
+                Ok(copy.into_any())
+            }
+            Kind::Dict => {
+                let copy = PyDict::new(object.py());
+                self.copied.insert(identity, copy.clone().into_any());
+                for (key, value) in object.cast::<PyDict>()?.iter() {
+                    copy.set_item(key, self.copy(&value, depth + 1)?)?;
+                }
+                Ok(copy.into_any())
+            }
+            Kind::Tuple if holds_container(object, depth)? => {
+                let mut items = Vec::new();
+                for item in object.cast::<PyTuple>()?.iter() {
+                    items.push(self.copy(&item, depth + 1)?);
+                }
+                Ok(PyTuple::new(object.py(), items)?.into_any())
+            }
+            Kind::Tuple | Kind::Other => Ok(object.clone()),
+            Kind::Derived => self.keep(identity, deepcopy(object)?),
+            Kind::Set | Kind::Bytearray => {
+                let flat = copy_flat(object)?.unwrap_or_else(|| object.clone());
+                self.keep(identity, flat)
+            }
+        }
+    }
+
+    fn keep(&mut self, identity: usize, copy: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.copied.insert(identity, copy.clone());
+        Ok(copy)
+    }
+}

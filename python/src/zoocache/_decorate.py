@@ -1,0 +1,200 @@
+"""`cacheable`: everything that can be found out about a function before it is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoocache import _native
+from zoocache._errors import ConfigError
+from zoocache._identity import function_tag, identify
+from zoocache._time import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import timedelta
+
+_NAMED = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What native code reads; see `native/function.rs`."""
+
+    identity: str
+    qualname: str
+    parameters: tuple[inspect.Parameter, ...]
+    ignore: list[str]
+    tag: str
+    static_deps: list[str]
+    deps: Callable[..., Iterable[str]] | None
+    deps_parameters: list[str] | None
+    ttl_ms: int | None
+    copy: str
+    is_async: bool
+
+
+def cacheable(
+    func: Any = None,  # noqa: ANN401 - any callable
+    *,
+    namespace: str | None = None,
+    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    ttl: float | timedelta | None = None,
+    copy: str = "auto",
+    ignore: Iterable[str] = (),
+) -> Any:  # noqa: ANN401 - the stub has the exact type
+    """Cache the results of a function, sync or async.
+
+    Args:
+        func: The function; the decorator can be used with and without parentheses.
+        namespace: Tells functions of the same name apart, or says that they are the same.
+        deps: Tags that every result depends on, or a callable that is given the call's arguments (those
+            that it names) and returns the tags.
+        ttl: Seconds until a result expires (see `configure`'s `read_extend_ttl`), or a `timedelta`.
+        copy: `"auto"` copies builtin containers for each caller, `"share"` gives everyone the same
+            object, `"deep"` gives everyone a deep copy.
+        ignore: Parameters that take no part in the key.
+
+    Returns:
+        The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,
+        `stats` and `tag`.
+
+    Raises:
+        TypeError: This kind of callable cannot be cached.
+        InvalidTag: A tag of `deps` is not valid.
+        ConfigError: Another argument makes no sense.
+    """
+    if func is None:
+        return functools.partial(
+            cacheable, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore
+        )
+    if isinstance(func, (classmethod, staticmethod)):
+        cached = cacheable(func.__func__, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
+        return type(func)(cached)
+    _refuse(func)
+    return _cached(func, namespace, deps, ttl, copy, ignore)
+
+
+def _refuse(func: Any) -> None:  # noqa: ANN401
+    if isinstance(func, property):
+        msg = "a property cannot be cached; put cacheable below it: @property above @cacheable"
+        raise TypeError(msg)
+    if not callable(func):
+        msg = f"cacheable needs a function, not {type(func).__name__}; its options are keyword arguments"
+        raise TypeError(msg)
+    if inspect.isclass(func):
+        msg = f"the class {func.__qualname__} cannot be cached; cache a function that makes its objects"
+        raise TypeError(msg)
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        msg = (
+            f"{func.__qualname__}() is a generator: its values are gone once they were read, so there is "
+            "nothing to cache; return a list"
+        )
+        raise TypeError(msg)
+    if isinstance(func, _native.CachedFunction):
+        msg = f"{func!r} is cached already"
+        raise TypeError(msg)
+
+
+def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any) -> Any:  # noqa: ANN401, PLR0913
+    if namespace is not None and not isinstance(namespace, str):
+        msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
+        raise ConfigError(msg)
+    parameters = _parameters(func)
+    ignored = _ignored(func, ignore, parameters)
+    static_deps = [] if deps is None or callable(deps) else _static(deps)
+    computed_deps = deps if callable(deps) else None
+    ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
+    is_async = _is_async(func)
+    identity = identify(
+        func, namespace, (computed_deps, tuple(static_deps), ttl_ms, copy, tuple(ignored), is_async)
+    )
+    options = _Options(
+        identity=identity,
+        qualname=getattr(func, "__qualname__", identity),
+        parameters=parameters,
+        ignore=ignored,
+        tag=function_tag(identity),
+        static_deps=static_deps,
+        deps=computed_deps,
+        deps_parameters=None if computed_deps is None else _wanted(computed_deps, func, parameters),
+        ttl_ms=ttl_ms,
+        copy=copy,
+        is_async=is_async,
+    )
+    cached = _native.cached_function(func, options)
+    functools.update_wrapper(cached, func)
+    _look_like(cached, func, is_async=is_async)
+    return cached
+
+
+def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:  # noqa: ANN401
+    try:
+        return tuple(inspect.signature(func).parameters.values())
+    except ValueError as error:
+        msg = f"{func!r} does not tell its parameters; wrap it in a function that names them"
+        raise TypeError(msg) from error
+
+
+def _static(deps: Any) -> list[str]:  # noqa: ANN401
+    if isinstance(deps, str):
+        msg = f"deps must be an iterable of tags, not the single string {deps!r}; write deps=[{deps!r}]"
+        raise TypeError(msg)
+    tags = list(deps)
+    for tag in tags:
+        if not isinstance(tag, str):
+            msg = f"a tag must be a str, not {type(tag).__name__}: {tag!r}"
+            raise TypeError(msg)
+    return tags
+
+
+def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) -> list[str]:  # noqa: ANN401
+    if isinstance(ignore, str):
+        msg = f"ignore must be an iterable of parameter names; write ignore=({ignore!r},)"
+        raise TypeError(msg)
+    ignored = list(ignore)
+    names = [parameter.name for parameter in parameters if parameter.kind in _NAMED]
+    for name in ignored:
+        if name not in names:
+            msg = f"ignore names {name!r}, but {func!r} has no such parameter; it has {names}"
+            raise ConfigError(msg)
+    return ignored
+
+
+def _wanted(
+    deps: Callable[..., Iterable[str]], func: Any, parameters: tuple[inspect.Parameter, ...]  # noqa: ANN401
+) -> list[str] | None:
+    """List the parameters that a callable `deps` wants; `None` for all of them."""
+    names = {parameter.name for parameter in parameters if parameter.kind in _NAMED}
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    wanted = []
+    for parameter in inspect.signature(deps).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return None
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        if parameter.name in names or takes_any:
+            wanted.append(parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            msg = f"deps wants {parameter.name!r}, but {func!r} has no such parameter; it has {sorted(names)}"
+            raise TypeError(msg)
+    return wanted
+
+
+def _is_async(func: Any) -> bool:  # noqa: ANN401
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(type(func), "__call__", None))
+
+
+def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:  # noqa: ANN401
+    """Give the cached function what introspection looks for in a function."""
+    for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+        if hasattr(func, name):
+            setattr(cached, name, getattr(func, name))
+    if is_async and hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(cached)

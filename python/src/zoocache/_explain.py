@@ -1,0 +1,114 @@
+"""`explain`: why an entry is fresh, stale, expired or absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from zoocache import _native
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """One dependency of an entry.
+
+    Attributes:
+        tag: The tag; `a:b:*` for everything below `a:b`, too.
+        version: Position of the latest invalidation that covers it, 0 for never.
+        stale: Whether that invalidation came after the entry's computation began.
+    """
+
+    tag: str
+    version: int
+    stale: bool
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What made an entry stale.
+
+    Attributes:
+        tag: The tag that was invalidated.
+        at: When, in UTC.
+        node: The node that did it.
+    """
+
+    tag: str
+    at: datetime
+    node: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an entry is what it is.
+
+    Attributes:
+        key: The entry's key.
+        state: `fresh`, `stale`, `changing`, `expired` or `absent`.
+        age: Seconds since the entry was stored.
+        expires_in: Seconds until it expires, or `None` if it does not.
+        computed_at: When its computation began, in UTC; `None` if nothing is stored.
+        dependencies: What it depends on, the function's own tag included.
+        cause: What made it stale, if it is.
+    """
+
+    key: str
+    state: str
+    age: float
+    expires_in: float | None
+    computed_at: datetime | None
+    dependencies: tuple[Dependency, ...]
+    cause: Cause | None
+
+    def __str__(self) -> str:
+        """Explain in a few lines for people."""
+        lines = [f"{self.key}: {self.state}"]
+        if self.cause is not None:
+            lines.append(f"  because {self.cause.tag!r} was invalidated at {self.cause.at:%Y-%m-%d %H:%M:%S.%f} UTC")
+            lines.append(f"  by {self.cause.node}")
+        if self.computed_at is not None:
+            lines.append(f"  computed as of {self.computed_at:%Y-%m-%d %H:%M:%S.%f} UTC, stored {self.age:.3f} s ago")
+        for dependency in self.dependencies:
+            mark = "stale" if dependency.stale else "ok"
+            lines.append(f"  depends on {dependency.tag} ({mark})")
+        return "\n".join(lines)
+
+
+def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:  # noqa: ANN401 - any call
+    """Explain an entry: `explain("key")`, or `explain(f, 1, x=2)` for the call `f(1, x=2)`.
+
+    It counts neither as a hit nor as a use, and computes nothing.
+    """
+    if isinstance(key_or_function, str):
+        if args or kwargs:
+            msg = "explain(key) takes no further arguments; for a call give the cached function first"
+            raise TypeError(msg)
+        return _record(_native.explain(key_or_function))
+    function = key_or_function
+    instance = getattr(function, "__self__", None)
+    if instance is not None:  # a bound method
+        function, args = function.__func__, (instance, *args)
+    if not isinstance(function, _native.CachedFunction):
+        msg = f"explain() needs a key or a cached function, not {type(key_or_function).__name__}"
+        raise TypeError(msg)
+    return _record(_native.explain(function.key(*args, **kwargs)))
+
+
+def _record(raw: dict[str, Any]) -> Explanation:
+    expires_in, cause = raw["expires_in_ms"], raw["cause"]
+    return Explanation(
+        key=raw["key"],
+        state=raw["state"],
+        age=raw["age_ms"] / 1000,
+        expires_in=None if expires_in is None else expires_in / 1000,
+        computed_at=None if raw["state"] == "absent" else _utc(raw["as_of_us"]),
+        dependencies=tuple(Dependency(*dependency) for dependency in raw["dependencies"]),
+        cause=None if cause is None else Cause(cause[0], _utc(cause[1]), cause[2]),
+    )
+
+
+def _utc(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

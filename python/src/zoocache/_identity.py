@@ -1,0 +1,93 @@
+"""Which function is this: the name that its keys begin with.
+
+Two different functions must never share entries, not even if they have the same qualified name, as two
+closures made by one factory, two lambdas of a line, or two definitions in a notebook have. Such functions
+get a number after their name. A `namespace` says the opposite: functions of one name and one namespace
+are the same function, however often they are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+#: The longest tag, in characters.
+_LONGEST_TAG = 256
+
+_lock = threading.Lock()
+#: The functions of each name that another decoration could mean again.
+_known: dict[str, list[tuple[Any, str]]] = {}
+#: How many functions had each name.
+_counts: dict[str, int] = {}
+
+
+def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> str:  # noqa: ANN401
+    """Name the function: `module.qualname`, with `@namespace` and a number where they are needed.
+
+    Args:
+        function: The function to be cached.
+        namespace: The user's own distinction, if any.
+        options: Whatever else must be equal for two decorations to share entries.
+
+    Raises:
+        TypeError: The callable has no name and no namespace is given.
+    """
+    qualname = getattr(function, "__qualname__", None)
+    if qualname is None:
+        if namespace is None:
+            msg = f"{function!r} has no name of its own to make keys of; give namespace=\"...\""
+            raise TypeError(msg)
+        qualname = type(function).__qualname__
+    name = f"{getattr(function, '__module__', None) or '?'}.{qualname}"
+    if namespace is not None:
+        return f"{name}@{namespace}"
+    fingerprint = _fingerprint(function, options)
+    with _lock:
+        for other, identity in _known.get(name, ()):
+            if fingerprint is not None and _equal(other, fingerprint):
+                return identity
+        count = _counts[name] = _counts.get(name, 0) + 1
+        identity = name if count == 1 else f"{name}#{count}"
+        if fingerprint is not None:
+            _known.setdefault(name, []).append((fingerprint, identity))
+        return identity
+
+
+def _fingerprint(function: Any, options: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ANN401
+    """What makes two function objects the same function; `None` if nothing does."""
+    parts: list[Any] = []
+    for part in (function, *options):
+        if callable(part):
+            code = getattr(part, "__code__", None)
+            if code is None or getattr(part, "__closure__", None):
+                return None
+            parts.append((code, id(part.__globals__), part.__defaults__, part.__kwdefaults__))
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _equal(left: Any, right: Any) -> bool:  # noqa: ANN401
+    try:
+        return bool(left == right)
+    except Exception:  # noqa: BLE001 - a default value may compare as it likes
+        return False
+
+
+def function_tag(identity: str) -> str:
+    """Make the implicit tag of a function: `fn:` and its identity, in the characters that tags allow."""
+    text = "".join(
+        char if char.isalnum() or char in "_-/@+=~" or (char == "." and _is_inner_dot(identity, index)) else f"%{ord(char):X}"
+        for index, char in enumerate(identity)
+    )
+    tag = f"fn:{text}"
+    if len(tag) <= _LONGEST_TAG:
+        return tag
+    digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{tag[: _LONGEST_TAG - 1 - len(digest)].rstrip('.')}~{digest}"
+
+
+def _is_inner_dot(text: str, index: int) -> bool:
+    """Whether a dot stands between two characters that are no separators."""
+    return 0 < index < len(text) - 1 and text[index - 1] != "." and text[index + 1] != "."

@@ -1,0 +1,106 @@
+"""Arguments that native code does not know: each is described by a name and a simpler value.
+
+`describe` is called for arguments other than the builtin scalars and containers. The name tells types
+apart, the simpler value tells values apart; together they must never be the same for two values that are
+not equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import pathlib
+import threading
+import uuid
+import weakref
+from typing import Any
+
+_lock = threading.Lock()
+#: Which class first had a name; another class of the same name gets a number.
+_named: dict[str, weakref.ref[type]] = {}
+_numbers: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_count = 0
+
+
+def class_name(cls: type) -> str:
+    """Name a class so that no two classes of this process have one name.
+
+    Classes made inside functions, and classes defined anew, can share module and qualified name.
+    """
+    global _count  # noqa: PLW0603 - one number for each class that needs one
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    with _lock:
+        owner = _named.setdefault(name, weakref.ref(cls))
+        if owner() is cls:
+            return name
+        if cls not in _numbers:
+            _count += 1
+            _numbers[cls] = f"{name}#{_count}"
+        return _numbers[cls]
+
+
+def describe(value: Any) -> tuple[str, Any]:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+    """Describe an argument as a name and a simpler value.
+
+    Raises:
+        ValueError: The argument has no stable encoding.
+    """
+    cls = type(value)
+    custom = getattr(cls, "__zoocache_key__", None)
+    if custom is not None:
+        return class_name(cls), custom(value)
+    if isinstance(value, enum.Enum):
+        return class_name(cls), value.name if value.name is not None else value.value
+    if cls is str:  # with lone surrogates
+        return "str", value.encode("utf-8", "surrogatepass")
+    if cls is datetime.datetime:
+        return "datetime", (value.isoformat(), value.fold, _zone(value.tzinfo))
+    if cls is datetime.date:
+        return "date", value.isoformat()
+    if cls is datetime.time:
+        return "time", (value.isoformat(), value.fold, _zone(value.tzinfo))
+    if cls is datetime.timedelta:
+        return "timedelta", (value.days, value.seconds, value.microseconds)
+    if cls is decimal.Decimal:
+        return "Decimal", tuple(value.as_tuple())
+    if cls is fractions.Fraction:
+        return "Fraction", (value.numerator, value.denominator)
+    if cls is uuid.UUID:
+        return "UUID", value.int
+    if cls is complex:
+        return "complex", (value.real, value.imag)
+    if cls is bytearray:
+        return "bytearray", bytes(value)
+    if cls is range:
+        return "range", (value.start, value.stop, value.step)
+    if isinstance(value, pathlib.PurePath):
+        return class_name(cls), str(value)
+    if isinstance(value, type):
+        return "type", class_name(value)
+    if dataclasses.is_dataclass(value):
+        return class_name(cls), tuple((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    if isinstance(value, tuple) and hasattr(cls, "_fields"):  # a named tuple
+        return class_name(cls), tuple(value)
+    return class_name(cls), _builtin_base(value)
+
+
+def _zone(tzinfo: datetime.tzinfo | None) -> str | None:
+    return None if tzinfo is None else f"{type(tzinfo).__qualname__}:{tzinfo}"
+
+
+def _builtin_base(value: Any) -> Any:  # noqa: ANN401 - any argument
+    """Reduce an object of a class derived from a builtin one, if it holds nothing else."""
+    if not getattr(value, "__dict__", None):
+        for base in (int, float, str, bytes, tuple, frozenset, list, dict, set):
+            if isinstance(value, base):
+                return base(value)
+    cls = type(value).__qualname__
+    msg = (
+        f"a {cls} has no stable encoding; pass something simpler (such as its id), define "
+        f"{cls}.__zoocache_key__() to return what identifies it, or leave the argument out of the key with "
+        'ignore=("name",)'
+    )
+    raise ValueError(msg)

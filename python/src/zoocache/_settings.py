@@ -1,0 +1,182 @@
+"""`configure`: checks the settings and makes the default cache."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoocache import _native
+from zoocache._errors import ConfigError
+from zoocache._time import milliseconds
+
+#: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
+_given: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What native code needs to know; times in milliseconds."""
+
+    max_entries: int | None = None
+    default_ttl_ms: int | None = None
+    read_extend_ttl: bool = True
+    flight_timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """The parameters of `configure` that only tune other storages, and their defaults."""
+
+    values: dict[str, Any] = field(
+        default_factory=lambda: {
+            "storage_url": None,
+            "bus_url": None,
+            "prefix": None,
+            "prune_after": None,
+            "default_ttl": None,
+            "read_extend_ttl": True,
+            "max_entries": None,
+            "lmdb_map_size": None,
+            "flight_timeout": 60,
+            "tti_flush_secs": 30,
+            "auto_prune_secs": None,
+            "auto_prune_interval": 3600,
+            "lru_update_interval": 30,
+            "channel_capacity": 1_000_000,
+            "batch_size": 1000,
+            "lru_cache_size": 10_000,
+            "telemetry": None,
+        }
+    )
+
+
+_DEFAULTS = _Defaults().values
+
+
+def configure(  # noqa: PLR0913 - the published signature
+    storage_url: str | None = None,
+    bus_url: str | None = None,
+    prefix: str | None = None,
+    prune_after: float | None = None,
+    default_ttl: float | None = None,
+    read_extend_ttl: bool = True,  # noqa: FBT001, FBT002 - the published signature
+    max_entries: int | None = None,
+    lmdb_map_size: int | None = None,
+    flight_timeout: float = 60,
+    tti_flush_secs: float = 30,
+    auto_prune_secs: float | None = None,
+    auto_prune_interval: float = 3600,
+    lru_update_interval: float = 30,
+    channel_capacity: int = 1_000_000,
+    batch_size: int = 1000,
+    lru_cache_size: int = 10_000,
+    telemetry: object = None,
+) -> None:
+    """Configure the default cache.
+
+    Without it the first use configures the defaults. Calling it again with the same settings does nothing.
+
+    Args:
+        storage_url: Where entries rest: `None` or `memory://` for this process's memory.
+        bus_url: Not supported with the memory storage of this version: must be `None`.
+        prefix: Separates applications in a shared storage; the memory storage is never shared.
+        prune_after: Accepted; the memory storage forgets unneeded tags by itself.
+        default_ttl: Seconds after which entries expire whose function names no `ttl`. `None` for never.
+        read_extend_ttl: Whether each hit starts the time anew (time to idle).
+        max_entries: The most entries the cache may hold; going over it evicts. `None` for no limit.
+        lmdb_map_size: Accepted; it has no meaning for the memory storage.
+        flight_timeout: Seconds to wait for somebody else's computation before computing oneself.
+        tti_flush_secs: Accepted; it has no meaning for the memory storage.
+        auto_prune_secs: Accepted; the memory storage forgets unneeded tags by itself.
+        auto_prune_interval: Accepted; the memory storage forgets unneeded tags by itself.
+        lru_update_interval: Accepted; it has no meaning for the memory storage.
+        channel_capacity: Accepted; it has no meaning for the memory storage.
+        batch_size: Accepted; it has no meaning for the memory storage.
+        lru_cache_size: Accepted; it has no meaning for the memory storage.
+        telemetry: Not supported in this version: must be `None`.
+
+    Raises:
+        ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
+        RuntimeError: The cache is configured with other settings already.
+    """
+    given = {name: value for name, value in locals().items() if value != _DEFAULTS[name]}
+    settings = _check(given)
+    if not _native.install(settings):
+        _refuse_changes(given)
+        return
+    _given.clear()
+    _given.update(given)
+
+
+def reset() -> None:
+    """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
+    _given.clear()
+    _native.reset()
+
+
+def _refuse_changes(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if _given.get(name, _DEFAULTS[name]) != value:
+            now = _given.get(name, _DEFAULTS[name])
+            msg = (
+                f"zoocache is configured already, with {name}={_shown(name, now)}; it cannot become "
+                f"{_shown(name, value)}: call configure() once, before the first use, or reset() first"
+            )
+            raise RuntimeError(msg)
+
+
+def _shown(name: str, value: object) -> str:
+    # URLs may hold credentials.
+    return "…" if name.endswith("_url") and value is not None else repr(value)
+
+
+def _check(given: dict[str, Any]) -> Settings:
+    _check_storage(given.get("storage_url"))
+    for name in ("bus_url", "telemetry"):
+        if given.get(name) is not None:
+            msg = f"{name} is not supported by this version of zoocache; leave it out"
+            raise ConfigError(msg)
+    for name in ("max_entries", "lmdb_map_size", "channel_capacity", "batch_size", "lru_cache_size"):
+        _check_count(name, given.get(name))
+    for name in ("prune_after", "tti_flush_secs", "auto_prune_secs", "auto_prune_interval", "lru_update_interval"):
+        if given.get(name) is not None:
+            milliseconds(name, given[name], allow_zero=True)
+    prefix = given.get("prefix")
+    if prefix is not None and not isinstance(prefix, str):
+        msg = f"prefix must be a str, not {type(prefix).__name__}: {prefix!r}"
+        raise ConfigError(msg)
+    default_ttl = given.get("default_ttl")
+    return Settings(
+        max_entries=given.get("max_entries"),
+        default_ttl_ms=None if default_ttl is None else milliseconds("default_ttl", default_ttl),
+        read_extend_ttl=bool(given.get("read_extend_ttl", True)),
+        flight_timeout_ms=milliseconds("flight_timeout", given.get("flight_timeout", 60)),
+    )
+
+
+def _check_storage(url: object) -> None:
+    if url is None or url == "memory://":
+        return
+    if not isinstance(url, str):
+        msg = f"storage_url must be a str, not {type(url).__name__}"
+        raise ConfigError(msg)
+    scheme, separator, _ = url.partition("://")
+    # Only the scheme is shown: the rest may hold credentials.
+    shown = f"{scheme}://" if separator else "a text without a scheme"
+    msg = f"storage_url has an unknown scheme ({shown}); this version of zoocache knows memory://"
+    raise ConfigError(msg)
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"{name} must be an int, not {type(value).__name__}: {value!r}"
+        raise ConfigError(msg)
+    if not 1 <= value < 2**62:
+        msg = f"{name} must be at least 1 and below 2**62, not {value!r}"
+        raise ConfigError(msg)
+
+
+os.register_at_fork(after_in_child=_native.after_fork)
