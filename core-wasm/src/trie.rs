@@ -76,6 +76,10 @@ impl Trie {
                 Entry::Vacant(vacant) => {
                     let stripe = stripe_of(node, hash, hasher);
                     let child = Node::child(&Origin { parent: node, segment, stripe, floor: *floor, epoch });
+                    if rotation.len() == rotation.capacity() {
+                        // By an eighth, not by doubling: the slot counts among a node's bytes.
+                        rotation.reserve_exact(rotation.len() / 8 + 16);
+                    }
                     rotation.push_back(child.clone());
                     vacant.insert(Branch { node: child, children: None }).into_mut()
                 }
