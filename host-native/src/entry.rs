@@ -3,7 +3,7 @@
 //! An entry is written once, by the fill that computed it. Access times and freshness proofs live in
 //! atomics beside the value; nothing ever writes an entry back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use zoocache_core::Sealed;
 
@@ -22,6 +22,8 @@ pub struct Entry<V> {
     idle_ms: u64,
     created_ms: u64,
     weight: u32,
+    /// Set when the entry leaves the storage, for those who remember it beside the storage.
+    retired: AtomicBool,
 }
 
 /// How long an entry lives.
@@ -59,6 +61,7 @@ impl<V> Entry<V> {
             idle_ms: if idle { placement.lifetime.ttl_ms.unwrap_or(0) } else { 0 },
             created_ms: placement.now_ms,
             weight: placement.weight,
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -106,6 +109,17 @@ impl<V> Entry<V> {
     #[inline]
     pub fn can_expire(&self) -> bool {
         self.expires_ms.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// Notes that the entry has left its storage.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Has the entry left its storage?
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Has its time run out?

@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use crate::key::{KeyBuffer, encode};
+use crate::recent;
 
 /// How a parameter takes its argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ struct Parameter {
 
 /// The parameters of a cached function.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked on its own")]
 pub(crate) struct Signature {
     /// For messages: the function's qualified name.
     function: String,
@@ -41,6 +43,8 @@ pub(crate) struct Signature {
     /// A call with `positional` positional arguments and nothing else needs no binding.
     plain: bool,
     any_ignored: bool,
+    /// No default value can change, so the arguments alone tell the key.
+    stable_defaults: bool,
 }
 
 /// A call as the interpreter hands it over: no tuple, no dictionary.
@@ -109,6 +113,7 @@ impl Signature {
             var_keyword: false,
             plain: true,
             any_ignored: !ignored.is_empty(),
+            stable_defaults: true,
         };
         for parameter in parameters.try_iter()? {
             let parameter = parameter?;
@@ -126,6 +131,8 @@ impl Signature {
             };
             let default = parameter.getattr("default")?;
             let empty = parameter.getattr("empty")?;
+            let has_default = !default.is(&empty);
+            signature.stable_defaults &= !has_default || recent::identity(default.as_ptr()).is_some();
             signature.plain &= kind != Kind::KeywordOnly;
             signature.positional += usize::from(kind != Kind::KeywordOnly);
             signature.parameters.push(Parameter {
@@ -133,7 +140,7 @@ impl Signature {
                 // Interned, so that a keyword of a call is found by its address.
                 name: PyString::intern(parameter.py(), name.to_str()?).unbind(),
                 kind,
-                default: (!default.is(&empty)).then(|| default.unbind()),
+                default: has_default.then(|| default.unbind()),
             });
         }
         Ok(signature)
@@ -147,8 +154,10 @@ impl Signature {
     pub(crate) fn encode_call(&self, call: Call<'_, '_>, out: &mut KeyBuffer) -> PyResult<bool> {
         if self.plain && !self.any_ignored && call.names.is_none() && call.values.len() == self.positional {
             for (index, value) in call.values.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
                 encode(value, out).map_err(|error| self.explain(index, value, &error))?;
-                out.push(b',');
             }
             return Ok(true);
         }
@@ -156,6 +165,12 @@ impl Signature {
             Some(bound) => self.encode_bound(&bound, out).map(|()| true),
             None => Ok(false),
         }
+    }
+
+    /// Do a call's arguments alone tell its key?
+    #[inline]
+    pub(crate) fn has_stable_defaults(&self) -> bool {
+        self.stable_defaults
     }
 
     /// Can the function be called like this?
@@ -166,20 +181,23 @@ impl Signature {
     }
 
     fn encode_bound(&self, bound: &BoundCall<'_, '_>, out: &mut KeyBuffer) -> PyResult<()> {
-        for (index, slot) in bound.slots.iter().enumerate() {
-            if self.parameters[index].ignored {
-                continue;
-            }
-            if let Some(value) = slot {
-                encode(value, out).map_err(|error| self.explain(index, value, &error))?;
+        let start = out.len();
+        let separate = |out: &mut KeyBuffer| {
+            if out.len() > start {
                 out.push(b',');
+            }
+        };
+        for (index, slot) in bound.slots.iter().enumerate() {
+            if let (false, Some(value)) = (self.parameters[index].ignored, slot) {
+                separate(out);
+                encode(value, out).map_err(|error| self.explain(index, value, &error))?;
             }
         }
         // What `*args` and `**kwargs` took is marked, so that it cannot be taken for a named parameter.
         for value in bound.extra_positional {
+            separate(out);
             out.push(b'*');
             encode(value, out).map_err(|error| self.explain_extra("*args", value, &error))?;
-            out.push(b',');
         }
         let mut extra: SmallVec<[(&str, usize); 8]> = SmallVec::new();
         for (index, (name, _)) in bound.extra_keywords.iter().enumerate() {
@@ -187,12 +205,12 @@ impl Signature {
         }
         extra.sort_unstable();
         for (name, index) in extra {
-            let value = bound.extra_keywords[index].1;
+            let (key, value) = &bound.extra_keywords[index];
+            separate(out);
             // Quoted: a keyword of `**kwargs` can be any text.
-            encode(&bound.extra_keywords[index].0, out)?;
+            encode(key, out)?;
             out.push(b'=');
-            encode(&value, out).map_err(|error| self.explain_extra(name, &value, &error))?;
-            out.push(b',');
+            encode(value, out).map_err(|error| self.explain_extra(name, value, &error))?;
         }
         Ok(())
     }

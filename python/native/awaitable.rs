@@ -4,7 +4,7 @@
 //! that moment. A hit ends at the first step, in native code; a miss goes on in a real coroutine
 //! (`zoocache._async.fill`), to which every `send`, `throw` and `close` is passed.
 //!
-//! PyO3 has no `am_send`, without which each result would travel in a `StopIteration`. So this type, too,
+//! `PyO3` has no `am_send`, without which each result would travel in a `StopIteration`. So this type, too,
 //! is built by hand: one allocation per call, whose contents are Rust values written in place.
 
 #![expect(unsafe_code, reason = "a type with an am_send slot cannot be made through PyO3")]
@@ -13,16 +13,14 @@ use std::os::raw::{c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 use smallvec::SmallVec;
-use zoocache::Count;
 
 use crate::arguments::Call;
-use crate::cache;
 use crate::errors::from_panic;
 use crate::function::{FunctionBase, Keyed};
 use crate::key::KeyBuffer;
@@ -139,32 +137,24 @@ impl Contents {
     fn start(&self, py: Python<'_>) -> PyResult<Result<Py<PyAny>, Owned>> {
         let function = self.function(py);
         self.with_call(py, |call| {
+            if let Some(object) = function.get().recent_hit(call)? {
+                return Ok(Ok(object));
+            }
             let mut key = KeyBuffer::new();
             if matches!(function.get().key_of(call, &mut key)?, Keyed::Misfit) {
                 return Err(function.get().misfit(call));
             }
-            let found = {
-                let guard = cache::default(py)?;
-                let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
-                function.get().hit(py, state, &key)?
-            };
-            match found {
-                Ok(object) => Ok(Ok(object)),
-                Err(why) => coroutine(function, call, &key, why).map(Err),
+            match function.get().hit(call, &key)? {
+                Some(object) => Ok(Ok(object)),
+                None => coroutine(function, call, &key).map(Err),
             }
         })
     }
 }
 
-fn coroutine(
-    function: Borrowed<'_, '_, FunctionBase>,
-    call: Call<'_, '_>,
-    key: &[u8],
-    why: Count,
-) -> PyResult<Owned> {
+fn coroutine(function: Borrowed<'_, '_, FunctionBase>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Owned> {
     static FILL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = call.py;
-    function.get().counters.miss(why);
     let (args, kwargs) = call.to_python()?;
     let key = PyBytes::new(py, key);
     FILL.import(py, "zoocache._async", "fill")?.call1((function, key, args, kwargs)).map(Owned::take)
@@ -251,8 +241,20 @@ unsafe extern "C" fn send(object: *mut ffi::PyObject, value: *mut ffi::PyObject)
     // SAFETY: the interpreter passes live objects.
     guard(ptr::null_mut(), |py| match unsafe { step(py, object, value) }? {
         Step::Yield(object) => Ok(object.into_ptr()),
-        Step::Return(object) => Err(PyStopIteration::new_err((object,))),
+        Step::Return(object) => stop_with(object.bind(py)).map(|()| ptr::null_mut()),
     })
+}
+
+/// Sets `StopIteration(result)`. CPython 3.12 and later step a coroutine that is not their own through
+/// `tp_iternext`, so this is on the path of a hit there.
+fn stop_with(result: &Bound<'_, PyAny>) -> PyResult<()> {
+    if result.is_instance_of::<PyTuple>() || result.is_instance_of::<PyBaseException>() {
+        // The interpreter would take these for the exception's arguments, or for the exception itself.
+        return Err(PyStopIteration::new_err((result.clone().unbind(),)));
+    }
+    // SAFETY: both are live objects.
+    unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr()) };
+    Ok(())
 }
 
 unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {

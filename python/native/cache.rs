@@ -1,6 +1,7 @@
 //! A cache with Python's settings, and the default one of the module functions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -59,8 +60,16 @@ impl State {
 }
 
 static DEFAULT: ArcSwapOption<State> = ArcSwapOption::const_empty();
+/// Raised with every `configure` and `reset`, so that what was remembered of the cache before is not used.
+static GENERATION: AtomicUsize = AtomicUsize::new(1);
 /// Orders `configure` and `reset`.
 static CONFIGURING: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
+
+/// Which configuration the default cache belongs to.
+#[inline]
+pub(crate) fn generation() -> usize {
+    GENERATION.load(Ordering::Acquire)
+}
 
 /// The default cache; configured with the defaults at its first use.
 #[inline]
@@ -100,6 +109,7 @@ pub(crate) fn install(py: Python<'_>, settings: &Bound<'_, PyAny>) -> PyResult<b
     let state = Arc::new(State::new(py, &wanted)?);
     *CONFIGURING.lock() = Some(settings.clone().unbind());
     DEFAULT.store(Some(state));
+    GENERATION.fetch_add(1, Ordering::AcqRel);
     Ok(true)
 }
 
@@ -114,6 +124,7 @@ pub(crate) fn installed(py: Python<'_>) -> Option<Py<PyAny>> {
 pub(crate) fn reset(py: Python<'_>) -> PyResult<()> {
     let settings = CONFIGURING.lock().take();
     let state = DEFAULT.swap(None);
+    GENERATION.fetch_add(1, Ordering::AcqRel);
     // Cached functions may still hold the state; its entries are freed now all the same.
     if let Some(state) = state {
         State::host(py, state.cache.clear())?;

@@ -5,17 +5,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use zoocache::{Count, Lookup, Tag};
+use zoocache::{Count, Entry, Lookup, Tag};
 
 use crate::arguments::{Call, Signature};
-use crate::cache::{self, State};
+use crate::cache;
 use crate::errors::invalid_tag;
 use crate::key::KeyBuffer;
-use crate::value::CopyMode;
+use crate::recent::{self, Recent};
+use crate::value::{CopyMode, Value};
 use crate::{awaitable, context, miss, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
@@ -95,6 +97,7 @@ pub(crate) struct FunctionBase {
     pub(crate) copy: CopyMode,
     /// The key up to the arguments: `module.qualname(`.
     prefix: Box<[u8]>,
+    recent: Mutex<Recent>,
     tag: Tag,
     is_async: bool,
 }
@@ -114,42 +117,63 @@ impl FunctionBase {
         if this.is_async {
             return awaitable::begin(slf, call);
         }
-        let py = slf.py();
+        if let Some(object) = this.recent_hit(call)? {
+            return Ok(object);
+        }
         let mut key = KeyBuffer::new();
         if matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
-            return call.through(this.function.bind(py)).map(Bound::unbind);
+            return call.through(this.function.bind(call.py)).map(Bound::unbind);
         }
-        let guard = cache::default(py)?;
-        let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
-        match this.hit(py, state, &key)? {
-            Ok(object) => Ok(object),
-            Err(why) => {
-                let state = state.clone();
-                drop(guard);
-                miss::compute(slf, &state, &key, call, why)
-            }
+        match this.hit(call, &key)? {
+            Some(object) => Ok(object),
+            None => miss::compute(slf, &cache::owned_default(call.py)?, &key, call),
         }
     }
 
-    /// The fresh object under `key`, or why there is none.
+    /// The object of a call that hit lately and is still fresh.
     #[inline]
-    pub(crate) fn hit(
-        &self,
-        py: Python<'_>,
-        state: &State,
-        key: &[u8],
-    ) -> PyResult<Result<Py<PyAny>, Count>> {
-        let entry = match state.cache.lookup(key) {
-            Lookup::Hit(entry) => entry,
-            Lookup::Miss(why) => return Ok(Err(why)),
-        };
-        self.counters.hit();
-        if context::anybody_collects() {
-            state.cache.absorb(context::current(py)?.as_ref(), &entry);
+    pub(crate) fn recent_hit(&self, call: Call<'_, '_>) -> PyResult<Option<Py<PyAny>>> {
+        if !self.signature.has_stable_defaults() {
+            return Ok(None);
         }
+        let Some(place) = recent::place(call) else { return Ok(None) };
+        let mut recent = self.recent.lock();
+        let Some((entry, state)) = recent.find(cache::generation(), call, place) else { return Ok(None) };
+        let servable = state.cache.is_servable(&entry);
+        let collecting = (servable && context::anybody_collects()).then(|| state.cache.clone());
+        drop(recent);
+        if !servable {
+            return Ok(None);
+        }
+        if let Some(cache) = collecting {
+            cache.absorb(context::current(call.py)?.as_ref(), &entry);
+        }
+        self.hand_out(call.py, &entry).map(Some)
+    }
+
+    /// The fresh object under `key`.
+    #[inline]
+    pub(crate) fn hit(&self, call: Call<'_, '_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+        let generation = cache::generation();
+        let guard = cache::default(call.py)?;
+        let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
+        let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
+        if context::anybody_collects() {
+            state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
+        }
+        if let Some(place) = recent::place(call) {
+            let displaced = self.recent.lock().remember(generation, state, call, (place, &entry));
+            drop(displaced);
+        }
+        self.hand_out(call.py, &entry).map(Some)
+    }
+
+    #[inline]
+    fn hand_out(&self, py: Python<'_>, entry: &Entry<Value>) -> PyResult<Py<PyAny>> {
+        self.counters.hit();
         match entry.value().shared() {
-            Some(object) => Ok(Ok(object.clone_ref(py))),
-            None => entry.value().hand_out(py).map(|object| Ok(object.unbind())),
+            Some(object) => Ok(object.clone_ref(py)),
+            None => entry.value().hand_out(py).map(Bound::unbind),
         }
     }
 
@@ -216,6 +240,7 @@ impl FunctionBase {
             ttl_ms: options.ttl_ms,
             copy: CopyMode::parse(&options.copy)?,
             prefix: format!("{}(", options.identity).into_bytes().into_boxed_slice(),
+            recent: Mutex::new(Recent::new()),
             tag,
             is_async: options.is_async,
             function,

@@ -10,12 +10,17 @@
 
 use std::os::raw::c_int;
 
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
+
+/// Classes with a `__zoocache_key__` that are remembered; those beyond are looked up each time.
+const MAX_CUSTOM_CLASSES: usize = 64;
 
 /// The bytes of a key. Most keys fit without an allocation.
 pub(crate) type KeyBuffer = SmallVec<[u8; 192]>;
@@ -158,6 +163,7 @@ fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> P
     }
 }
 
+#[derive(Clone, Copy)]
 struct Brackets(u8, u8);
 
 fn encode_items<'py>(
@@ -167,9 +173,11 @@ fn encode_items<'py>(
     depth: u32,
 ) -> PyResult<()> {
     out.push(brackets.0);
-    for item in items {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
         encode_nested(&item, out, depth + 1)?;
-        out.push(b',');
     }
     out.push(brackets.1);
     Ok(())
@@ -209,9 +217,11 @@ fn encode_set<'py>(
 fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuffer) {
     items.sort_unstable();
     out.push(brackets.0);
-    for item in items {
-        out.extend_from_slice(&item);
-        out.push(b',');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(item);
     }
     out.push(brackets.1);
 }
@@ -219,6 +229,13 @@ fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuff
 /// `Name<simpler value>`, as `zoocache._keys.describe` says.
 fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
     static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if let Some(class) = custom_key(value)? {
+        out.extend_from_slice(class.name.as_bytes());
+        out.push(b'<');
+        encode_nested(&class.key_of(value)?, out, depth + 1)?;
+        out.push(b'>');
+        return Ok(());
+    }
     let described = DESCRIBE.import(value.py(), "zoocache._keys", "describe")?.call1((value,))?;
     let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
     out.extend_from_slice(name.as_bytes());
@@ -226,4 +243,60 @@ fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -
     encode_nested(&simpler, out, depth + 1)?;
     out.push(b'>');
     Ok(())
+}
+
+/// A class whose objects say themselves what identifies them.
+struct CustomKey {
+    /// Kept alive, so that its address means this class for ever.
+    class: Py<PyType>,
+    name: String,
+    key: Py<PyAny>,
+}
+
+enum Known {
+    Shared(&'static CustomKey),
+    Owned(Box<CustomKey>),
+}
+
+impl std::ops::Deref for Known {
+    type Target = CustomKey;
+
+    fn deref(&self) -> &CustomKey {
+        match self {
+            Self::Shared(known) => known,
+            Self::Owned(known) => known,
+        }
+    }
+}
+
+impl CustomKey {
+    fn key_of<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        #[expect(unsafe_code, reason = "calls without the tuple that `call1` packs")]
+        // SAFETY: live objects, and the null that ends the arguments; the result is a new reference.
+        unsafe {
+            let end = std::ptr::null_mut::<ffi::PyObject>();
+            let key = ffi::PyObject_CallFunctionObjArgs(self.key.as_ptr(), value.as_ptr(), end);
+            Bound::from_owned_ptr_or_err(value.py(), key)
+        }
+    }
+}
+
+/// The `__zoocache_key__` of the value's class, if it has one. Classes are looked up once.
+fn custom_key(value: &Bound<'_, PyAny>) -> PyResult<Option<Known>> {
+    static KNOWN: Mutex<Vec<&'static CustomKey>> = Mutex::new(Vec::new());
+    let class = value.get_type();
+    if let Some(known) = KNOWN.lock().iter().find(|known| known.class.is(&class)) {
+        return Ok(Some(Known::Shared(known)));
+    }
+    let Some(key) = class.getattr_opt(intern!(value.py(), "__zoocache_key__"))? else { return Ok(None) };
+    let name = value.py().import("zoocache._keys")?.call_method1("class_name", (&class,))?.extract()?;
+    let custom = Box::new(CustomKey { class: class.unbind(), name, key: key.unbind() });
+    let mut known = KNOWN.lock();
+    if known.len() >= MAX_CUSTOM_CLASSES {
+        return Ok(Some(Known::Owned(custom)));
+    }
+    // Remembered for the life of the process, at most `MAX_CUSTOM_CLASSES` of them.
+    let custom: &'static CustomKey = Box::leak(custom);
+    known.push(custom);
+    Ok(Some(Known::Shared(custom)))
 }

@@ -13,6 +13,7 @@ mod explain;
 mod function;
 mod key;
 mod miss;
+mod recent;
 mod value;
 mod vectorcall;
 

@@ -34,7 +34,6 @@ pub(crate) fn compute(
     state: &Arc<State>,
     key: &[u8],
     call: Call<'_, '_>,
-    why: Count,
 ) -> PyResult<Py<PyAny>> {
     let py = function.py();
     let this = function.get();
@@ -62,7 +61,7 @@ pub(crate) fn compute(
             },
         }
     };
-    this.counters.miss(why);
+    this.counters.miss(leader.why());
     lead(this, state, leader, call)
 }
 
@@ -72,6 +71,7 @@ pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) ->
     let state = cache::owned_default(call.py)?;
     let key = this.key_or_error(call)?;
     let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), true);
+    this.counters.miss(leader.why());
     lead(this, &state, leader, call)
 }
 
@@ -226,7 +226,7 @@ impl Lead {
         leader: Leader<Value>,
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        function.get().counters.miss(Count::Misses);
+        function.get().counters.miss(leader.why());
         declare(function.get(), &leader, call)?;
         let lead = Self { leader: Mutex::new(Some(leader)), function: function.clone().unbind(), state };
         Ok(Py::new(function.py(), lead)?.into_any())

@@ -41,6 +41,7 @@ pub struct Leader<V: Send + Sync + 'static> {
     started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
+    why: Count,
 }
 
 /// A place in the queue for somebody else's result.
@@ -79,7 +80,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
         let found;
-        let (flight, began) = {
+        let (flight, began, why) = {
             let mut stripe = self.shared.flights.stripe(key);
             if let Some(flight) = stripe.flight(key).cloned() {
                 drop(stripe);
@@ -88,7 +89,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
             found = self.shared.parts.storage.get(key);
-            match self.judge(found.as_deref()) {
+            let why = match self.judge(found.as_deref()) {
                 Ok(()) => {
                     drop(stripe);
                     self.count(Count::Hits);
@@ -96,13 +97,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     self.absorb(parent, &entry);
                     return Ok(Join::Hit(entry));
                 }
-                Err(why) => self.count(why),
-            }
+                Err(why) => why,
+            };
+            self.count(why);
             let flight = Flight::new(self.begin_fill(key, parent));
             stripe.depart(key, &flight);
-            (flight, stripe.sequence())
+            (flight, stripe.sequence(), why)
         };
-        Ok(Join::Lead(self.leader(Arc::clone(&flight.fill), Some(flight), began)))
+        let mut leader = self.leader(Arc::clone(&flight.fill), Some(flight), began);
+        leader.why = why;
+        Ok(Join::Lead(leader))
     }
 
     fn wait_for(
@@ -140,7 +144,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     fn leader(&self, fill: Arc<Fill>, flight: Option<Arc<Flight<V>>>, began: u64) -> Leader<V> {
         let started_ms = self.shared.parts.clock.monotonic_ms();
-        Leader { cache: self.clone(), fill, flight, began, started_ms, supersedes: false }
+        Leader { cache: self.clone(), fill, flight, began, started_ms, supersedes: false, why: Count::Misses }
     }
 
     fn begin_fill(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Arc<Fill> {
@@ -163,6 +167,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
 }
 
 impl<V: Send + Sync + 'static> Leader<V> {
+    /// Which counter says why there is something to compute.
+    pub fn why(&self) -> Count {
+        self.why
+    }
+
     /// The running computation: collects dependencies, and is the parent of nested calls.
     pub fn fill(&self) -> &Arc<Fill> {
         &self.fill

@@ -132,6 +132,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
+    /// May an entry that an earlier lookup found still be served? For callers that remember entries beside
+    /// the storage; they should look up again now and then, or the storage takes the entry for unused.
+    #[inline]
+    pub fn is_servable(&self, entry: &Entry<V>) -> bool {
+        !entry.is_retired() && self.status(entry) == Status::Fresh
+    }
+
     /// May what was found be served? If not, which counter says why.
     #[inline]
     fn judge(&self, found: Option<&Entry<V>>) -> Result<(), Count> {

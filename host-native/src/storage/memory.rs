@@ -76,17 +76,15 @@ impl<V> Weighter<Box<[u8]>, Arc<Entry<V>>> for Weight {
     }
 }
 
-/// Collects what a request evicts, so that it is dropped after the shard is unlocked.
+/// Collects what a request evicts or replaces, so that it is dropped after the shard is unlocked.
 #[derive(Debug, Clone)]
-struct Collector {
-    evicted: Arc<AtomicU64>,
-}
+struct Collector;
 
 impl<V> Lifecycle<Box<[u8]>, Arc<Entry<V>>> for Collector {
     type RequestState = Vec<Arc<Entry<V>>>;
 
     fn on_evict(&self, state: &mut Self::RequestState, _key: Box<[u8]>, entry: Arc<Entry<V>>) {
-        self.evicted.fetch_add(1, Ordering::Relaxed);
+        entry.retire();
         state.push(entry);
     }
 }
@@ -97,7 +95,7 @@ type Shards<V, S> = Cache<Box<[u8]>, Arc<Entry<V>>, Weight, S, Collector>;
 pub struct MemoryStorage<V, S = foldhash::fast::RandomState> {
     shards: Shards<V, S>,
     counts_bytes: bool,
-    evicted: Arc<AtomicU64>,
+    evicted: AtomicU64,
 }
 
 impl<V> MemoryStorage<V> {
@@ -114,7 +112,6 @@ impl<V, S: BuildHasher + Clone> MemoryStorage<V, S> {
         let shards = limits.shards();
         let capacity = capacity / shards * shards;
         let expected = limits.max_entries.unwrap_or(1 << 18).min(1 << 24);
-        let evicted = Arc::new(AtomicU64::new(0));
         let options = OptionsBuilder::new()
             .shards(usize::try_from(shards).unwrap_or(1))
             .estimated_items_capacity(usize::try_from(expected.max(shards * 32)).unwrap_or(1))
@@ -123,9 +120,8 @@ impl<V, S: BuildHasher + Clone> MemoryStorage<V, S> {
             .hot_allocation(0.97)
             .build()
             .expect("invariant: capacity and estimate are set");
-        let shards =
-            Cache::with_options(options, weight, hasher, Collector { evicted: Arc::clone(&evicted) });
-        Self { shards, counts_bytes: matches!(weight, Weight::Bytes { .. }), evicted }
+        let shards = Cache::with_options(options, weight, hasher, Collector);
+        Self { shards, counts_bytes: matches!(weight, Weight::Bytes { .. }), evicted: AtomicU64::new(0) }
     }
 
     /// The entry under `key`; see [`Storage::get`].
@@ -150,16 +146,21 @@ where
     }
 
     fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) {
-        // Held until after the insert, which drops the replaced entry under the shard's lock.
+        // Held until after the insert, which may drop the replaced entry under the shard's lock.
         let replaced = self.shards.peek(key);
-        let mut evicted = Vec::new();
-        self.shards.insert_with_lifecycle(Box::from(key), entry, &mut evicted);
-        drop(evicted);
-        drop(replaced);
+        let mut removed = Vec::new();
+        self.shards.insert_with_lifecycle(Box::from(key), entry, &mut removed);
+        if let Some(replaced) = &replaced {
+            replaced.retire();
+            removed.retain(|entry| !Arc::ptr_eq(entry, replaced));
+        }
+        self.evicted.fetch_add(removed.len() as u64, Ordering::Relaxed);
     }
 
     fn remove(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {
-        self.shards.remove(key).map(|(_, entry)| entry)
+        let (_, entry) = self.shards.remove(key)?;
+        entry.retire();
+        Some(entry)
     }
 
     fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> usize {
@@ -167,6 +168,7 @@ where
         self.shards.retain(|_, entry| {
             let keep = !is_dead(entry);
             if !keep {
+                entry.retire();
                 dead.lock().push(Arc::clone(entry));
             }
             keep

@@ -1,6 +1,7 @@
 """Arguments that native code does not know: each is described by a name and a simpler value.
 
-`describe` is called for arguments other than the builtin scalars and containers. The name tells types
+`describe` is called for arguments other than the builtin scalars and containers, and other than objects
+with a `__zoocache_key__`. The name tells types
 apart, the simpler value tells values apart; together they must never be the same for two values that are
 not equal.
 """
@@ -49,9 +50,6 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: ANN401, C901, PLR0911, PLR
         ValueError: The argument has no stable encoding.
     """
     cls = type(value)
-    custom = getattr(cls, "__zoocache_key__", None)
-    if custom is not None:
-        return class_name(cls), custom(value)
     if isinstance(value, enum.Enum):
         return class_name(cls), value.name if value.name is not None else value.value
     if cls is str:  # with lone surrogates

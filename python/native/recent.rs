@@ -1,0 +1,175 @@
+//! Calls that hit lately, found by their argument objects alone: no key is made and no table is asked.
+//!
+//! A direct-mapped table in front of each cached function. It decides nothing: it remembers which entry a
+//! call had, weakly, and the entry itself is asked whether it may still be served. Only arguments whose
+//! identity or value says everything take part: exact `str`, `int`, `float`, `bytes`, `bool` and `None`.
+//! Every few hits a call takes the long way all the same, so that the storage learns that its entry is used.
+
+use std::os::raw::c_int;
+use std::sync::{Arc, Weak};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+use zoocache::Entry;
+
+use crate::arguments::Call;
+use crate::cache::State;
+use crate::value::Value;
+
+/// Slots of a table. Together about 10 kB for each function that is used.
+const SLOTS: usize = 128;
+/// One of this many hits goes to the storage.
+const LONG_WAY: u8 = 16;
+/// Calls with more arguments always take the long way.
+const MAX_ARGUMENTS: usize = 6;
+
+/// What one call had.
+struct Slot {
+    arguments: SmallVec<[Py<PyAny>; 2]>,
+    /// The tuple of keyword names, compared by identity: each place that calls has one of its own.
+    names: Option<Py<PyAny>>,
+    entry: Weak<Entry<Value>>,
+    uses: u8,
+}
+
+/// The table of one function.
+pub(crate) struct Recent {
+    /// The configuration that `state` belongs to.
+    generation: usize,
+    state: Option<Arc<State>>,
+    slots: Box<[Option<Slot>]>,
+}
+
+/// Where a call belongs in the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(usize);
+
+impl Recent {
+    pub(crate) fn new() -> Self {
+        Self { generation: 0, state: None, slots: Box::default() }
+    }
+
+    /// The entry that this call had, and the cache to ask about it. The entry must not be dropped while
+    /// the table is locked.
+    #[inline]
+    pub(crate) fn find(
+        &mut self,
+        generation: usize,
+        call: Call<'_, '_>,
+        place: Place,
+    ) -> Option<(Arc<Entry<Value>>, &State)> {
+        if self.generation != generation {
+            return None;
+        }
+        let slot = self.slots.get_mut(place.0)?.as_mut()?;
+        if slot.uses == 0 || !slot.is_of(call) {
+            return None;
+        }
+        slot.uses -= 1;
+        Some((slot.entry.upgrade()?, self.state.as_deref()?))
+    }
+
+    /// Remembers what a call had. What it displaces is returned, to be dropped by the caller when nothing
+    /// is locked.
+    #[must_use]
+    pub(crate) fn remember(
+        &mut self,
+        generation: usize,
+        state: &Arc<State>,
+        call: Call<'_, '_>,
+        found: (Place, &Arc<Entry<Value>>),
+    ) -> impl Sized + use<> {
+        let mut displaced_table = Box::default();
+        let mut displaced_state = None;
+        if self.generation != generation || self.slots.is_empty() {
+            displaced_table = std::mem::replace(&mut self.slots, (0..SLOTS).map(|_| None).collect());
+            displaced_state = self.state.replace(Arc::clone(state));
+            self.generation = generation;
+        }
+        let (place, entry) = found;
+        let slot = Slot {
+            arguments: call.values.iter().map(|value| Bound::clone(value).unbind()).collect(),
+            names: call.names.map(|names| names.to_owned().into_any().unbind()),
+            entry: Arc::downgrade(entry),
+            uses: LONG_WAY - 1,
+        };
+        let displaced = self.slots.get_mut(place.0).and_then(|old| old.replace(slot));
+        (displaced_table, displaced_state, displaced)
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn is_of(&self, call: Call<'_, '_>) -> bool {
+        let same_names = match (&self.names, call.names) {
+            (None, None) => true,
+            (Some(own), Some(names)) => own.as_ptr() == names.as_ptr(),
+            _ => false,
+        };
+        same_names
+            && self.arguments.len() == call.values.len()
+            && self.arguments.iter().zip(call.values).all(|(own, value)| equal(own.as_ptr(), value.as_ptr()))
+    }
+}
+
+/// Where the call belongs, if all of its arguments may take part.
+#[inline]
+pub(crate) fn place(call: Call<'_, '_>) -> Option<Place> {
+    if call.values.len() > MAX_ARGUMENTS {
+        return None;
+    }
+    let mut hash = 0_u64;
+    for value in call.values {
+        // A multiplicative hash is enough: a collision costs a slot, never a wrong entry.
+        hash = (hash.rotate_left(23) ^ identity(value.as_ptr())?).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    Some(Place(usize::try_from(hash >> 57).ok()? % SLOTS))
+}
+
+/// A number that is the same for equal arguments of the same type.
+#[inline]
+pub(crate) fn identity(object: *mut ffi::PyObject) -> Option<u64> {
+    #[expect(unsafe_code, reason = "type checks of the hot path")]
+    // SAFETY: a live object; the functions called run no foreign code for these exact types.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        if kind == &raw mut ffi::PyLong_Type {
+            let mut overflow: c_int = 0;
+            let number = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
+            (overflow == 0).then_some(number.cast_unsigned())
+        } else if kind == &raw mut ffi::PyUnicode_Type || kind == &raw mut ffi::PyBytes_Type {
+            Some(ffi::PyObject_Hash(object).cast_unsigned() as u64)
+        } else if object == ffi::Py_None()
+            || kind == &raw mut ffi::PyBool_Type
+            || kind == &raw mut ffi::PyFloat_Type
+        {
+            Some(object as u64)
+        } else {
+            None
+        }
+    }
+}
+
+/// Are the two the same argument? Equal values of one of the types that take part, never of two types.
+#[inline]
+fn equal(left: *mut ffi::PyObject, right: *mut ffi::PyObject) -> bool {
+    if left == right {
+        return true;
+    }
+    #[expect(unsafe_code, reason = "comparisons of the hot path")]
+    // SAFETY: both are live objects of types that take part, so no foreign code runs.
+    unsafe {
+        let kind = ffi::Py_TYPE(left);
+        if kind != ffi::Py_TYPE(right) {
+            return false;
+        }
+        if kind == &raw mut ffi::PyLong_Type {
+            identity(left) == identity(right)
+        } else if kind == &raw mut ffi::PyUnicode_Type {
+            ffi::PyUnicode_Compare(left, right) == 0
+        } else {
+            false
+        }
+    }
+}
