@@ -335,7 +335,7 @@ impl<'py> Collected<'py> {
     pub(crate) fn new(args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
         let mut values: Vec<_> = args.iter().collect();
         let mut names = Vec::new();
-        for (name, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        for (name, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
             names.push(name);
             values.push(value);
         }

@@ -245,7 +245,7 @@ unsafe extern "C" fn send(object: *mut ffi::PyObject, value: *mut ffi::PyObject)
     })
 }
 
-/// Sets `StopIteration(result)`. CPython 3.12 and later step a coroutine that is not their own through
+/// Sets `StopIteration(result)`. `CPython` 3.12 and later step a coroutine that is not their own through
 /// `tp_iternext`, so this is on the path of a hit there.
 fn stop_with(result: &Bound<'_, PyAny>) -> PyResult<()> {
     if result.is_instance_of::<PyTuple>() || result.is_instance_of::<PyBaseException>() {

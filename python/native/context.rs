@@ -62,11 +62,7 @@ fn read(py: Python<'_>) -> PyResult<Option<Arc<Fill>>> {
 }
 
 /// Runs `body` as part of the computation `fill`.
-pub(crate) fn within<'py, R>(
-    py: Python<'py>,
-    fill: &Arc<Fill>,
-    body: impl FnOnce() -> PyResult<R>,
-) -> PyResult<R> {
+pub(crate) fn within<R>(py: Python<'_>, fill: &Arc<Fill>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let variable = variable(py)?;
     let token = variable.call_method1("set", (Frame::new(fill),))?;
     let result = body();

@@ -16,7 +16,7 @@ use crate::arguments::{Call, Signature};
 use crate::cache;
 use crate::errors::invalid_tag;
 use crate::key::KeyBuffer;
-use crate::recent::{self, Recent};
+use crate::recent::{self, Place, Recent};
 use crate::value::{CopyMode, Value};
 use crate::{awaitable, context, miss, vectorcall};
 
@@ -136,7 +136,18 @@ impl FunctionBase {
         if !self.signature.has_stable_defaults() {
             return Ok(None);
         }
-        let Some(place) = recent::place(call) else { return Ok(None) };
+        if !recent::needs_subject(call) {
+            return self.recent_hit_at(call, Place::of(call, None));
+        }
+        match recent::subject(call)? {
+            Some(subject) => self.recent_hit_at(call, Place::of(call, Some(&subject))),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn recent_hit_at(&self, call: Call<'_, '_>, place: Option<Place<'_, '_>>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(place) = place else { return Ok(None) };
         let mut recent = self.recent.lock();
         let Some((entry, state)) = recent.find(cache::generation(), call, place) else { return Ok(None) };
         let servable = state.cache.is_servable(&entry);
@@ -161,7 +172,8 @@ impl FunctionBase {
         if context::anybody_collects() {
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
-        if let Some(place) = recent::place(call) {
+        let subject = if recent::needs_subject(call) { recent::subject(call)? } else { None };
+        if let Some(place) = Place::of(call, subject.as_ref()) {
             let displaced = self.recent.lock().remember(generation, state, call, (place, &entry));
             drop(displaced);
         }
@@ -366,7 +378,6 @@ impl FunctionBase {
         format!("<cached {}function {name}>", if self.is_async { "async " } else { "" })
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the signature that PyO3 asks for")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         if let Some((deps, _)) = &self.dependencies.computed {

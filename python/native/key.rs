@@ -246,11 +246,21 @@ fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -
 }
 
 /// A class whose objects say themselves what identifies them.
-struct CustomKey {
+pub(crate) struct CustomKey {
     /// Kept alive, so that its address means this class for ever.
     class: Py<PyType>,
     name: String,
     key: Py<PyAny>,
+}
+
+/// What stands for an object with a `__zoocache_key__`: its class and that key.
+pub(crate) fn subject<'py>(
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<(&'static CustomKey, Bound<'py, PyAny>)>> {
+    match custom_key(value)? {
+        Some(Known::Shared(class)) => Ok(Some((class, class.key_of(value)?))),
+        _ => Ok(None),
+    }
 }
 
 enum Known {

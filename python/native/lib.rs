@@ -17,10 +17,8 @@ mod recent;
 mod value;
 mod vectorcall;
 
-use pyo3::prelude::*;
-
 /// The native module.
-#[pymodule]
+#[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
     use super::cache::{
@@ -34,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use super::miss::{Lead, Wait};
 
-    use super::*;
+    use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -53,7 +53,7 @@ pub(crate) fn compute(
             }
             Join::Wait(waiter) => match wait(py, state, &waiter)? {
                 Some(Waited::Again) => second_round = true,
-                Some(waited) => return taken(py, this, &waited),
+                Some(landed) => return taken(py, this, &landed),
                 None => {
                     waiter.give_up();
                     break state.cache.lead_alone(key, parent.as_ref(), false);
@@ -190,7 +190,7 @@ pub(crate) fn step(
             this.counters.hit();
             Ok((0, entry.value().hand_out(py)?.unbind()))
         }
-        Join::Lead(leader) => Ok((1, Lead::new(function, state, leader, call)?)),
+        Join::Lead(leader) => Ok((1, Lead::hold(function, state, leader, call)?)),
         Join::Wait(waiter) => {
             let timeout = state.flight_timeout;
             let wait = Wait { waiter, function: function.clone().unbind(), timeout };
@@ -208,7 +208,7 @@ pub(crate) fn lead_alone(
 ) -> PyResult<Py<PyAny>> {
     let state = cache::owned_default(call.py)?;
     let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), supersedes);
-    Lead::new(function, state, leader, call)
+    Lead::hold(function, state, leader, call)
 }
 
 /// The duty to compute, held by a coroutine. Garbage collected without a result, it hands over.
@@ -220,7 +220,7 @@ pub(crate) struct Lead {
 }
 
 impl Lead {
-    fn new(
+    fn hold(
         function: &Bound<'_, FunctionBase>,
         state: Arc<State>,
         leader: Leader<Value>,

@@ -3,7 +3,8 @@
 //! A direct-mapped table in front of each cached function. It decides nothing: it remembers which entry a
 //! call had, weakly, and the entry itself is asked whether it may still be served. Only arguments whose
 //! identity or value says everything take part: exact `str`, `int`, `float`, `bytes`, `bool` and `None`.
-//! Every few hits a call takes the long way all the same, so that the storage learns that its entry is used.
+//! The first argument may also be an object with a `__zoocache_key__`, as `self` of a method is; its key
+//! then stands for it. Every few hits a call takes the long way all the same, so that the storage learns that its entry is used.
 
 use std::os::raw::c_int;
 use std::sync::{Arc, Weak};
@@ -15,18 +16,21 @@ use zoocache::Entry;
 
 use crate::arguments::Call;
 use crate::cache::State;
+use crate::key::{self, CustomKey};
 use crate::value::Value;
 
 /// Slots of a table. Together about 10 kB for each function that is used.
 const SLOTS: usize = 128;
 /// One of this many hits goes to the storage.
-const LONG_WAY: u8 = 16;
+const LONG_WAY: u8 = 64;
 /// Calls with more arguments always take the long way.
 const MAX_ARGUMENTS: usize = 6;
 
 /// What one call had.
 struct Slot {
     arguments: SmallVec<[Py<PyAny>; 2]>,
+    /// The class of the first argument, if `arguments[0]` is its `__zoocache_key__`.
+    subject: Option<&'static CustomKey>,
     /// The tuple of keyword names, compared by identity: each place that calls has one of its own.
     names: Option<Py<PyAny>>,
     entry: Weak<Entry<Value>>,
@@ -41,9 +45,58 @@ pub(crate) struct Recent {
     slots: Box<[Option<Slot>]>,
 }
 
+/// What stands for a first argument that is no plain value.
+pub(crate) struct Subject<'py> {
+    class: &'static CustomKey,
+    key: Bound<'py, PyAny>,
+}
+
 /// Where a call belongs in the table.
 #[derive(Clone, Copy)]
-pub(crate) struct Place(usize);
+pub(crate) struct Place<'a, 'py> {
+    index: usize,
+    subject: Option<&'a Subject<'py>>,
+}
+
+impl<'a, 'py> Place<'a, 'py> {
+    /// The place of a call, if all of its arguments may take part.
+    #[inline]
+    pub(crate) fn of(call: Call<'a, 'py>, subject: Option<&'a Subject<'py>>) -> Option<Self> {
+        if call.values.len() > MAX_ARGUMENTS {
+            return None;
+        }
+        let mut place = Self { index: 0, subject };
+        let mut hash = 0_u64;
+        for value in place.arguments(call) {
+            // A multiplicative hash is enough: a collision costs a slot, never a wrong entry.
+            hash = (hash.rotate_left(23) ^ identity(value.as_ptr())?).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+        place.index = usize::try_from(hash >> 57).unwrap_or(0) % SLOTS;
+        Some(place)
+    }
+
+    /// The arguments, or what stands for them.
+    #[inline]
+    fn arguments(self, call: Call<'a, 'py>) -> impl Iterator<Item = &'a Bound<'py, PyAny>> {
+        let rest = &call.values[usize::from(self.subject.is_some())..];
+        self.subject.map(|subject| &subject.key).into_iter().chain(rest.iter().map(|value| &**value))
+    }
+}
+
+/// Is the first argument one that needs a [`Subject`] to stand for it?
+#[inline]
+pub(crate) fn needs_subject(call: Call<'_, '_>) -> bool {
+    call.values.first().is_some_and(|first| !is_plain(first))
+}
+
+/// What stands for the first argument: its `__zoocache_key__`, if it has one.
+///
+/// # Errors
+/// What that method raises.
+pub(crate) fn subject<'py>(call: Call<'_, 'py>) -> PyResult<Option<Subject<'py>>> {
+    let Some(first) = call.values.first() else { return Ok(None) };
+    Ok(key::subject(first)?.map(|(class, key)| Subject { class, key }))
+}
 
 impl Recent {
     pub(crate) fn new() -> Self {
@@ -57,13 +110,13 @@ impl Recent {
         &mut self,
         generation: usize,
         call: Call<'_, '_>,
-        place: Place,
+        place: Place<'_, '_>,
     ) -> Option<(Arc<Entry<Value>>, &State)> {
         if self.generation != generation {
             return None;
         }
-        let slot = self.slots.get_mut(place.0)?.as_mut()?;
-        if slot.uses == 0 || !slot.is_of(call) {
+        let slot = self.slots.get_mut(place.index)?.as_mut()?;
+        if slot.uses == 0 || !slot.is_of(call, place) {
             return None;
         }
         slot.uses -= 1;
@@ -78,7 +131,7 @@ impl Recent {
         generation: usize,
         state: &Arc<State>,
         call: Call<'_, '_>,
-        found: (Place, &Arc<Entry<Value>>),
+        found: (Place<'_, '_>, &Arc<Entry<Value>>),
     ) -> impl Sized + use<> {
         let mut displaced_table = Box::default();
         let mut displaced_state = None;
@@ -89,19 +142,20 @@ impl Recent {
         }
         let (place, entry) = found;
         let slot = Slot {
-            arguments: call.values.iter().map(|value| Bound::clone(value).unbind()).collect(),
+            arguments: place.arguments(call).map(|value| value.clone().unbind()).collect(),
+            subject: place.subject.map(|subject| subject.class),
             names: call.names.map(|names| names.to_owned().into_any().unbind()),
             entry: Arc::downgrade(entry),
             uses: LONG_WAY - 1,
         };
-        let displaced = self.slots.get_mut(place.0).and_then(|old| old.replace(slot));
+        let displaced = self.slots.get_mut(place.index).and_then(|old| old.replace(slot));
         (displaced_table, displaced_state, displaced)
     }
 }
 
 impl Slot {
     #[inline]
-    fn is_of(&self, call: Call<'_, '_>) -> bool {
+    fn is_of(&self, call: Call<'_, '_>, place: Place<'_, '_>) -> bool {
         let same_names = match (&self.names, call.names) {
             (None, None) => true,
             (Some(own), Some(names)) => own.as_ptr() == names.as_ptr(),
@@ -109,22 +163,33 @@ impl Slot {
         };
         same_names
             && self.arguments.len() == call.values.len()
-            && self.arguments.iter().zip(call.values).all(|(own, value)| equal(own.as_ptr(), value.as_ptr()))
+            && match (self.subject, place.subject) {
+                (None, None) => true,
+                (Some(own), Some(subject)) => std::ptr::eq(own, subject.class),
+                _ => false,
+            }
+            && self
+                .arguments
+                .iter()
+                .zip(place.arguments(call))
+                .all(|(own, value)| equal(own.as_ptr(), value.as_ptr()))
     }
 }
 
-/// Where the call belongs, if all of its arguments may take part.
+/// Is it of one of the types that most arguments have? Asked first, to spare those a look at classes.
 #[inline]
-pub(crate) fn place(call: Call<'_, '_>) -> Option<Place> {
-    if call.values.len() > MAX_ARGUMENTS {
-        return None;
+fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    #[expect(unsafe_code, reason = "type checks of the hot path")]
+    // SAFETY: a live object.
+    unsafe {
+        let kind = ffi::Py_TYPE(value.as_ptr());
+        kind == &raw mut ffi::PyLong_Type
+            || kind == &raw mut ffi::PyUnicode_Type
+            || kind == &raw mut ffi::PyBool_Type
+            || kind == &raw mut ffi::PyFloat_Type
+            || kind == &raw mut ffi::PyBytes_Type
+            || value.as_ptr() == ffi::Py_None()
     }
-    let mut hash = 0_u64;
-    for value in call.values {
-        // A multiplicative hash is enough: a collision costs a slot, never a wrong entry.
-        hash = (hash.rotate_left(23) ^ identity(value.as_ptr())?).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-    Some(Place(usize::try_from(hash >> 57).ok()? % SLOTS))
 }
 
 /// A number that is the same for equal arguments of the same type.

@@ -230,16 +230,19 @@ impl<'py> Copier<'py> {
                 Ok(PyTuple::new(object.py(), items)?.into_any())
             }
             Kind::Tuple | Kind::Other => Ok(object.clone()),
-            Kind::Derived => self.keep(identity, deepcopy(object)?),
+            Kind::Derived => {
+                let copy = deepcopy(object)?;
+                Ok(self.keep(identity, copy))
+            }
             Kind::Set | Kind::Bytearray => {
                 let flat = copy_flat(object)?.unwrap_or_else(|| object.clone());
-                self.keep(identity, flat)
+                Ok(self.keep(identity, flat))
             }
         }
     }
 
-    fn keep(&mut self, identity: usize, copy: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn keep(&mut self, identity: usize, copy: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
         self.copied.insert(identity, copy.clone());
-        Ok(copy)
+        copy
     }
 }

@@ -1,12 +1,12 @@
 //! The vectorcall entry of the cached function (PEP 590), the C API's fastest way to call an object.
 //!
-//! PyO3 maps `__call__` to `tp_call`, for which the interpreter packs a tuple and a dictionary: more than
-//! a whole hit costs. So the type that users see derives from the PyO3 class and adds one field at the
+//! `PyO3` maps `__call__` to `tp_call`, for which the interpreter packs a tuple and a dictionary: more than
+//! a whole hit costs. So the type that users see derives from the `PyO3` class and adds one field at the
 //! end of the object, the function pointer. This file and `awaitable.rs` are the only ones that build
 //! types by hand.
 //!
 //! `Py_TPFLAGS_HAVE_VECTORCALL` is public in the limited API from 3.12 on, but the flag's bit, the
-//! `__vectorcalloffset__` member and the protocol are the same in every CPython from 3.9 to 3.15, so one
+//! `__vectorcalloffset__` member and the protocol are the same in every `CPython` from 3.9 to 3.15, so one
 //! abi3 wheel serves all; `docs/design/0001-one-abi3-wheel.md` has the measurements.
 
 #![expect(unsafe_code, reason = "a type with a vectorcall slot cannot be made through PyO3")]
