@@ -213,6 +213,13 @@ impl<V: Send + Sync + 'static> Builder<V> {
                 remedy: "give the time that a caller may wait for another's computation, such as 60 s",
             });
         }
+        if self.sweep_interval.is_zero() {
+            return Err(Error::Config {
+                parameter: "sweep_interval",
+                value: "0".to_owned(),
+                remedy: "give the pause between two looks for dead entries, such as 10 s",
+            });
+        }
         let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64()));
         let sequencer: Arc<dyn Sequencer> = Arc::new(MemorySequencer);
         Ok(Cache::assemble(Parts {

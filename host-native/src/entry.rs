@@ -15,9 +15,9 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub struct Entry<V> {
     value: V,
     sealed: Sealed,
-    /// Order of the stores in this entry's stripe; see `flight.rs`.
-    sequence: u64,
     expires_ms: AtomicU64,
+    /// What no hit extends `expires_ms` beyond.
+    bound_ms: u64,
     /// Time to idle, or 0: then `expires_ms` never moves.
     idle_ms: u64,
     created_ms: u64,
@@ -52,22 +52,20 @@ pub(crate) struct Placement {
 impl<V> Entry<V> {
     pub(crate) fn new(value: V, sealed: Sealed, placement: &Placement) -> Self {
         let own = placement.lifetime.ttl_ms.map_or(NEVER, |ttl| placement.now_ms.saturating_add(ttl));
-        let idle = placement.lifetime.extend_on_hit && placement.expires_bound_ms == NEVER;
         Self {
             value,
             sealed,
-            sequence: 0,
             expires_ms: AtomicU64::new(own.min(placement.expires_bound_ms)),
-            idle_ms: if idle { placement.lifetime.ttl_ms.unwrap_or(0) } else { 0 },
+            bound_ms: placement.expires_bound_ms,
+            idle_ms: if placement.lifetime.extend_on_hit {
+                placement.lifetime.ttl_ms.unwrap_or(0)
+            } else {
+                0
+            },
             created_ms: placement.now_ms,
             weight: placement.weight,
             retired: AtomicBool::new(false),
         }
-    }
-
-    pub(crate) fn with_sequence(mut self, sequence: u64) -> Self {
-        self.sequence = sequence;
-        self
     }
 
     /// The value.
@@ -80,10 +78,6 @@ impl<V> Entry<V> {
     #[inline]
     pub fn sealed(&self) -> &Sealed {
         &self.sealed
-    }
-
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
     }
 
     pub(crate) fn weight(&self) -> u32 {
@@ -102,7 +96,7 @@ impl<V> Entry<V> {
 
     /// The expiry that no hit moves: what bounds a value computed from this one.
     pub(crate) fn hard_expiry_ms(&self) -> u64 {
-        if self.idle_ms == 0 { self.expires_ms.load(Ordering::Relaxed) } else { NEVER }
+        if self.idle_ms == 0 { self.expires_ms.load(Ordering::Relaxed) } else { self.bound_ms }
     }
 
     /// Can the entry expire at all? A reader that learns no needs no clock.
@@ -132,7 +126,7 @@ impl<V> Entry<V> {
     #[inline]
     pub fn touch(&self, now_ms: u64) {
         if self.idle_ms != 0 {
-            let extended = now_ms.saturating_add(self.idle_ms).min(NEVER - 1);
+            let extended = now_ms.saturating_add(self.idle_ms).min(self.bound_ms);
             // Written only when the coarse clock has moved, so that hot entries stay in shared cache lines.
             if self.expires_ms.load(Ordering::Relaxed) < extended {
                 self.expires_ms.store(extended, Ordering::Relaxed);

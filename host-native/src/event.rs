@@ -3,7 +3,7 @@
 //! Events are for the rare things: fills, invalidations, evictions. A hit raises no event; hits are
 //! counted (see [`crate::Stats`]) and read on demand, so that watching a cache costs a hit nothing.
 
-use zoocache_core::{Tag, Timestamp};
+use zoocache_core::{MarkId, Tag, Timestamp};
 
 /// Something that happened in a cache.
 #[derive(Debug)]
@@ -31,6 +31,13 @@ pub enum Event<'a> {
     Invalidated {
         /// The tags; the root stands for `clear`.
         tags: &'a [Tag],
+        /// The position of the invalidation in the domain's log.
+        at: Timestamp,
+    },
+    /// A change was settled, and thereby its tags invalidated.
+    Settled {
+        /// The mark that announced it.
+        mark: MarkId,
         /// The position of the invalidation in the domain's log.
         at: Timestamp,
     },

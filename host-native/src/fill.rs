@@ -93,7 +93,9 @@ impl Fill {
     /// against the position at which the fill began. After the fill has ended it does nothing.
     pub fn depend_on(&self, tag: &Tag) {
         let handle = self.engine.intern(tag);
-        self.used.lock().dependencies.insert(handle);
+        self.use_while_open(|used| {
+            used.dependencies.insert(handle);
+        });
     }
 
     /// The same for the text of a tag.
@@ -108,30 +110,34 @@ impl Fill {
     /// Declares that the result depends on what `entry` depends on, and may not outlive it.
     pub fn absorb_entry<V>(&self, cache: u64, entry: &Entry<V>) {
         if cache == self.cache {
-            let mut used = self.used.lock();
-            used.dependencies.absorb(entry.sealed());
-            used.expires_bound_ms = used.expires_bound_ms.min(entry.hard_expiry_ms());
+            self.use_while_open(|used| used.dependencies.absorb(entry.sealed()));
         } else {
             // Another cache is another domain: its positions mean nothing here, its tags do.
-            for handle in entry.sealed().dependencies() {
-                self.depend_on(&handle.tag());
-            }
-            let mut used = self.used.lock();
-            used.expires_bound_ms = used.expires_bound_ms.min(entry.hard_expiry_ms());
+            entry.sealed().dependencies().for_each(|handle| self.depend_on(&handle.tag()));
         }
+        self.expire_by(entry.hard_expiry_ms());
     }
 
     /// Declares that the result depends on what another computation used.
     pub(crate) fn absorb_basis(&self, cache: u64, basis: &Basis) {
-        for handle in &basis.dependencies {
-            if cache == self.cache {
-                self.used.lock().dependencies.insert(handle.clone());
-            } else {
-                self.depend_on(&handle.tag());
-            }
+        if cache == self.cache {
+            self.use_while_open(|used| used.dependencies.extend(basis.dependencies.iter().cloned()));
+        } else {
+            basis.dependencies.iter().for_each(|handle| self.depend_on(&handle.tag()));
         }
+        self.expire_by(basis.expires_ms);
+    }
+
+    fn expire_by(&self, at_ms: u64) {
+        self.use_while_open(|used| used.expires_bound_ms = used.expires_bound_ms.min(at_ms));
+    }
+
+    /// What a fill that has ended "uses" would only be kept from being pruned.
+    fn use_while_open(&self, change: impl FnOnce(&mut Used)) {
         let mut used = self.used.lock();
-        used.expires_bound_ms = used.expires_bound_ms.min(basis.expires_ms);
+        if used.token.is_some() {
+            change(&mut used);
+        }
     }
 
     /// Ends the fill and hands out what it used; `None` if it has ended already.

@@ -42,7 +42,8 @@ impl<V> Clone for Landing<V> {
 }
 
 enum State<V> {
-    Running(Vec<Waker>),
+    /// Wakers by the number of the waiter's place.
+    Running(HashMap<u64, Waker>),
     Landed(Landing<V>),
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct Flight<V> {
 
 impl<V> Flight<V> {
     pub(crate) fn new(fill: Arc<Fill>) -> Arc<Self> {
-        Arc::new(Self { fill, state: Mutex::new(State::Running(Vec::new())), landed: Condvar::new() })
+        Arc::new(Self { fill, state: Mutex::new(State::Running(HashMap::new())), landed: Condvar::new() })
     }
 
     /// Publishes the result and wakes everyone. Only the first landing counts.
@@ -70,7 +71,7 @@ impl<V> Flight<V> {
         drop(state);
         self.landed.notify_all();
         // Outside the lock: a waker may run foreign code.
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     /// The result, if there is one.
@@ -81,17 +82,26 @@ impl<V> Flight<V> {
         }
     }
 
-    /// The result, or `waker` is woken when there is one.
-    pub(crate) fn poll(&self, waker: &Waker) -> Option<Landing<V>> {
-        match &mut *self.state.lock() {
-            State::Landed(landing) => Some(landing.clone()),
-            State::Running(wakers) => {
-                if !wakers.iter().any(|known| known.will_wake(waker)) {
-                    wakers.push(waker.clone());
-                }
-                None
-            }
-        }
+    /// The result, or `waker` is woken when there is one: the latest waker of each `place` counts.
+    pub(crate) fn poll(&self, place: u64, waker: &Waker) -> Option<Landing<V>> {
+        let replaced = match &mut *self.state.lock() {
+            State::Landed(landing) => return Some(landing.clone()),
+            State::Running(wakers) => wakers.insert(place, waker.clone()),
+        };
+        // Outside the lock: a waker may run foreign code.
+        drop(replaced);
+        None
+    }
+
+    /// Forgets the waker of a waiter that is gone.
+    pub(crate) fn forget(&self, place: u64) {
+        let mut state = self.state.lock();
+        let forgotten = match &mut *state {
+            State::Running(wakers) => wakers.remove(&place),
+            State::Landed(_) => None,
+        };
+        drop(state);
+        drop(forgotten);
     }
 
     /// Blocks the thread until the flight has landed or `timeout` has passed.
@@ -106,50 +116,98 @@ impl<V> Flight<V> {
     }
 }
 
-/// The flights and the order of stores of the keys that fall into one stripe.
+/// What runs for one key. Lives as long as a computation of the key does.
+struct Slot<V> {
+    /// The computation that newcomers wait for.
+    flight: Option<Arc<Flight<V>>>,
+    /// Computations that are running: the flight's and those beside it.
+    running: usize,
+    /// `sequence` of the latest store, if it came while a computation was running.
+    stored_at: u64,
+    /// `sequence` of the latest delete: a computation that began before it may not store.
+    deleted_at: u64,
+}
+
+/// The computations, and the order of stores, of the keys that fall into one stripe.
 pub(crate) struct Stripe<V> {
-    flights: HashMap<Box<[u8]>, Arc<Flight<V>>, foldhash::fast::RandomState>,
+    slots: HashMap<Box<[u8]>, Slot<V>, foldhash::fast::RandomState>,
     /// Number of stores and deletes so far.
     sequence: u64,
-    /// `sequence` of the latest delete: a fill that began before it may not store.
-    deleted_at: u64,
 }
 
 impl<V> Stripe<V> {
     pub(crate) fn flight(&self, key: &[u8]) -> Option<&Arc<Flight<V>>> {
-        self.flights.get(key)
+        self.slots.get(key)?.flight.as_ref()
     }
 
-    pub(crate) fn depart(&mut self, key: &[u8], flight: &Arc<Flight<V>>) {
-        self.flights.insert(Box::from(key), Arc::clone(flight));
+    /// Notes a computation that begins, as the key's flight if there is one. Returns the sequence at its
+    /// beginning, for [`Stripe::since`].
+    pub(crate) fn depart(&mut self, key: &[u8], flight: Option<&Arc<Flight<V>>>) -> u64 {
+        let slot = self.slots.entry(Box::from(key)).or_insert(Slot {
+            flight: None,
+            running: 0,
+            stored_at: 0,
+            deleted_at: 0,
+        });
+        slot.running += 1;
+        if let Some(flight) = flight {
+            slot.flight = Some(Arc::clone(flight));
+        }
+        self.sequence
     }
 
-    /// Removes the flight, unless another one has taken its place.
-    pub(crate) fn arrive(&mut self, key: &[u8], flight: &Arc<Flight<V>>) {
-        if self.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            self.flights.remove(key);
+    /// Notes that a computation has ended; newcomers do not wait for it any more.
+    pub(crate) fn arrive(&mut self, key: &[u8], flight: Option<&Arc<Flight<V>>>) {
+        // In a forked child there may be no slot: see `Flights::forget_all`.
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if let (Some(own), Some(current)) = (flight, &slot.flight)
+            && Arc::ptr_eq(own, current)
+        {
+            slot.flight = None;
+        }
+        slot.running = slot.running.saturating_sub(1);
+        if slot.running == 0 {
+            self.slots.remove(key);
         }
     }
 
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
+    /// What happened to the key since a computation that is running began at `began`.
+    pub(crate) fn since(&self, key: &[u8], began: u64) -> Since {
+        match self.slots.get(key) {
+            Some(slot) if slot.deleted_at > began => Since::Deleted,
+            Some(slot) if slot.stored_at > began => Since::Stored,
+            _ => Since::Nothing,
+        }
     }
 
-    pub(crate) fn next_sequence(&mut self) -> u64 {
+    /// Notes a store. Other computations of the key began before it: newcomers must not get their
+    /// results, which may be older than what they could have read already.
+    pub(crate) fn stored(&mut self, key: &[u8]) {
         self.sequence += 1;
-        self.sequence
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.stored_at = self.sequence;
+            slot.flight = None;
+        }
     }
 
-    /// Forgets the key's flight and forbids running fills of the stripe to store. Other keys of the
-    /// stripe pay at most one computation for it.
+    /// Forgets the key's flight and forbids running computations of the key to store.
     pub(crate) fn delete(&mut self, key: &[u8]) {
-        self.deleted_at = self.next_sequence();
-        self.flights.remove(key);
+        self.sequence += 1;
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.deleted_at = self.sequence;
+            slot.flight = None;
+        }
     }
+}
 
-    pub(crate) fn was_deleted_since(&self, began: u64) -> bool {
-        self.deleted_at > began
-    }
+/// What happened to a key since a computation of it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    Nothing,
+    /// Another value was stored.
+    Stored,
+    /// The key was deleted.
+    Deleted,
 }
 
 const STRIPES: usize = 64;
@@ -162,7 +220,7 @@ pub(crate) struct Flights<V> {
 
 impl<V> Flights<V> {
     pub(crate) fn new() -> Self {
-        let stripe = || Mutex::new(Stripe { flights: HashMap::default(), sequence: 0, deleted_at: 0 });
+        let stripe = || Mutex::new(Stripe { slots: HashMap::default(), sequence: 0 });
         Self {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             hasher: foldhash::fast::RandomState::default(),
@@ -177,7 +235,7 @@ impl<V> Flights<V> {
     /// Forgets all flights without landing them: after `fork` their leaders live in another process.
     pub(crate) fn forget_all(&self) {
         for stripe in &self.stripes {
-            stripe.lock().flights.clear();
+            stripe.lock().slots.clear();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! over to one of its waiters, so a panic, a cancelled task or a dead thread blocks nobody.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::entry::{Entry, Lifetime, Placement};
 use crate::error::{Error, Failure};
 use crate::event::Event;
 use crate::fill::{Basis, Collected, Fill, Origin, WaitsFor};
-use crate::flight::{Flight, Landing};
+use crate::flight::{Flight, Landing, Since};
 use crate::storage::Storage;
 
 /// What a caller that needs a key's value is told to do.
@@ -50,6 +51,8 @@ pub struct Waiter<V: Send + Sync + 'static> {
     flight: Arc<Flight<V>>,
     second_round: bool,
     parent: Option<Arc<Fill>>,
+    /// Tells this waiter's waker from those of others.
+    place: u64,
     _waits_for: WaitsFor,
 }
 
@@ -101,8 +104,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
             };
             self.count(why);
             let flight = Flight::new(self.begin_fill(key, parent));
-            stripe.depart(key, &flight);
-            (flight, stripe.sequence(), why)
+            let began = stripe.depart(key, Some(&flight));
+            (flight, began, why)
         };
         let mut leader = self.leader(Arc::clone(&flight.fill), Some(flight), began);
         leader.why = why;
@@ -116,6 +119,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         parent: Option<&Arc<Fill>>,
         second_round: bool,
     ) -> Join<V> {
+        static PLACES: AtomicU64 = AtomicU64::new(0);
         match WaitsFor::note(parent, &flight.fill) {
             Some(waits_for) => {
                 self.count(Count::Waits);
@@ -124,6 +128,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     flight,
                     second_round,
                     parent: parent.cloned(),
+                    place: PLACES.fetch_add(1, Ordering::Relaxed),
                     _waits_for: waits_for,
                 })
             }
@@ -133,9 +138,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Computes beside whatever flight there may be: for callers that must not, or will not, wait.
-    /// With `supersedes` the result replaces a fresh entry, else it yields to one that was stored since.
+    ///
+    /// The result replaces what was stored before now and yields to what is stored from now on, as the
+    /// first valid commit among overlapping computations wins. With `supersedes` it yields to nothing:
+    /// for values that are known already, not for those that take time to compute.
     pub fn lead_alone(&self, key: &[u8], parent: Option<&Arc<Fill>>, supersedes: bool) -> Leader<V> {
-        let began = self.shared.flights.stripe(key).sequence();
+        let began = self.shared.flights.stripe(key).depart(key, None);
         let fill = self.begin_fill(key, parent);
         let mut leader = self.leader(fill, None, began);
         leader.supersedes = supersedes;
@@ -189,80 +197,85 @@ impl<V: Send + Sync + 'static> Leader<V> {
     /// waiters. Without a `lifetime` the cache's default counts. Returns the result, and whether it was
     /// stored.
     pub fn finish(mut self, value: V, lifetime: Option<Lifetime>) -> (Landing<V>, bool) {
-        let flight = self.flight.take();
-        let collected = self.fill.collect().expect("invariant: only the leader ends its fill");
-        let (landing, stored) = self.seal_and_store(value, lifetime, collected, flight.as_ref());
-        if let Some(flight) = flight {
+        // Foreign code, so first: should it panic, this leader is dropped and hands over.
+        let weight = self.weigh(&value);
+        let (landing, stored) = self.seal_and_store(value, lifetime, weight);
+        if let Some(flight) = self.flight.take() {
             flight.land(landing.clone());
+        }
+        // Last: an observer that panics must not keep waiters waiting.
+        let shared = &*self.cache.shared;
+        let key = self.fill.key();
+        match &landing {
+            Landing::BornStale(..) => shared.observe(&Event::BornStale { key }),
+            _ if stored => {
+                self.cache.ensure_sweeper();
+                let elapsed_ms = shared.parts.clock.monotonic_ms().saturating_sub(self.started_ms);
+                shared.observe(&Event::Filled { key, elapsed_ms });
+            }
+            _ => {}
         }
         (landing, stored)
     }
 
-    fn seal_and_store(
-        &self,
-        value: V,
-        lifetime: Option<Lifetime>,
-        collected: Collected,
-        flight: Option<&Arc<Flight<V>>>,
-    ) -> (Landing<V>, bool) {
+    fn seal_and_store(&self, value: V, lifetime: Option<Lifetime>, weight: u32) -> (Landing<V>, bool) {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
-        let Collected { token, mut basis, as_of_bound } = collected;
-        let now_ms = parts.clock.monotonic_ms();
+        let Collected { token, mut basis, as_of_bound } =
+            self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {
             lifetime: lifetime.unwrap_or(parts.default_lifetime),
             expires_bound_ms: basis.expires_ms,
-            now_ms,
-            weight: self.weigh(&value),
+            now_ms: parts.clock.monotonic_ms(),
+            weight,
         };
         let sealing =
             Sealing { dependencies: &basis.dependencies, as_of_bound, now_us: parts.clock.now_us() };
         self.cache.count(Count::Computations);
         let Ok(sealed) = parts.engine.seal(token, &sealing) else {
-            self.leave(flight);
+            if self.supersedes {
+                // What is stored is out of date by the caller's own word.
+                self.cache.delete(self.fill.key());
+            }
+            self.leave();
             self.pass_on(&basis);
             self.cache.count(Count::BornStale);
-            shared.observe(&Event::BornStale { key: self.fill.key() });
             return (Landing::BornStale(Arc::new(value), Arc::new(basis)), false);
         };
         let entry = Entry::new(value, sealed, &placement);
         basis.expires_ms = entry.hard_expiry_ms();
         self.pass_on(&basis);
-        let (entry, stored) = self.commit(entry, flight);
-        if stored {
-            let elapsed_ms = now_ms.saturating_sub(self.started_ms);
-            shared.observe(&Event::Filled { key: self.fill.key(), elapsed_ms });
-            self.cache.ensure_sweeper();
-        }
+        let entry = Arc::new(entry);
+        let stored = self.commit(&entry);
         (Landing::Sealed(entry), stored)
     }
 
-    /// Stores the entry unless a fresh one was stored since this fill began (hits on a key are monotonic:
+    /// Stores the entry unless another was stored since this fill began (hits on a key are monotonic:
     /// among overlapping fills the first valid commit wins), or the key was deleted meanwhile.
-    fn commit(&self, entry: Entry<V>, flight: Option<&Arc<Flight<V>>>) -> (Arc<Entry<V>>, bool) {
+    fn commit(&self, entry: &Arc<Entry<V>>) -> bool {
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         let mut stripe = shared.flights.stripe(key);
-        if let Some(flight) = flight {
-            stripe.arrive(key, flight);
-        }
         let current = shared.parts.storage.peek(key);
-        let yields = !self.supersedes
-            && (stripe.was_deleted_since(self.began)
-                || current.as_ref().is_some_and(|current| {
-                    current.sequence() > self.began && self.cache.status(current) == Status::Fresh
-                }));
-        let entry = if yields {
-            Arc::new(entry)
-        } else {
-            let entry = Arc::new(entry.with_sequence(stripe.next_sequence()));
-            shared.parts.storage.insert(key, Arc::clone(&entry));
-            entry
+        let yields = match stripe.since(key, self.began) {
+            _ if self.supersedes => false,
+            Since::Deleted => true,
+            // One that is gone may have been newer than ours.
+            Since::Stored => {
+                current.as_ref().is_none_or(|current| self.cache.status(current) == Status::Fresh)
+            }
+            Since::Nothing => false,
         };
+        let mut gone = Vec::new();
+        if !yields {
+            gone = shared.parts.storage.insert(key, Arc::clone(entry));
+            stripe.stored(key);
+        }
+        stripe.arrive(key, self.flight.as_ref());
         drop(stripe);
-        // Only now: the replaced value may run foreign code when it is dropped.
-        drop(current);
-        (entry, !yields)
+        // Only now: dropping a value may run foreign code.
+        drop((current, gone));
+        !yields
     }
 
     /// Ends the computation with its own error, which all waiters get. Nothing is stored.
@@ -272,23 +285,25 @@ impl<V: Send + Sync + 'static> Leader<V> {
     }
 
     fn end(&mut self, landing: impl FnOnce(Arc<Basis>) -> Landing<V>) {
-        let flight = self.flight.take();
-        self.leave(flight.as_ref());
-        if let Some(Collected { token, basis, .. }) = self.fill.collect() {
-            self.cache.shared.parts.engine.abandon(token);
-            // The caller may catch the error and go on from the fact that there was one.
-            self.pass_on(&basis);
-            if let Some(flight) = flight {
-                flight.land(landing(Arc::new(basis)));
+        self.leave();
+        let landing = match self.fill.collect() {
+            Some(Collected { token, basis, .. }) => {
+                self.cache.shared.parts.engine.abandon(token);
+                // The caller may catch the error and go on from the fact that there was one.
+                self.pass_on(&basis);
+                landing(Arc::new(basis))
             }
+            None => Landing::Abandoned,
+        };
+        if let Some(flight) = self.flight.take() {
+            flight.land(landing);
         }
         self.cache.shared.observe(&Event::FillFailed { key: self.fill.key() });
     }
 
-    fn leave(&self, flight: Option<&Arc<Flight<V>>>) {
-        if let Some(flight) = flight {
-            self.cache.shared.flights.stripe(self.fill.key()).arrive(self.fill.key(), flight);
-        }
+    fn leave(&self) {
+        let key = self.fill.key();
+        self.cache.shared.flights.stripe(key).arrive(key, self.flight.as_ref());
     }
 
     fn pass_on(&self, basis: &Basis) {
@@ -323,7 +338,7 @@ impl<V: Send + Sync + 'static> Waiter<V> {
 
     /// The result, if there is one; else `waker` is woken as soon as there is.
     pub fn poll(&self, waker: &Waker) -> Option<Waited<V>> {
-        self.flight.poll(waker).map(|landing| self.accept(landing))
+        self.flight.poll(self.place, waker).map(|landing| self.accept(landing))
     }
 
     /// The result, if there is one.
@@ -360,6 +375,12 @@ impl<V: Send + Sync + 'static> Waiter<V> {
         if let Some(parent) = &self.parent {
             parent.absorb_basis(self.cache.shared.id, basis);
         }
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Waiter<V> {
+    fn drop(&mut self) {
+        self.flight.forget(self.place);
     }
 }
 

@@ -249,13 +249,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
         parts.sequencer.change(&*parts.engine, &change)
     }
 
-    /// Ends a change: invalidates its tags and lifts the mark, in one step.
+    /// Ends a change: invalidates its tags and lifts the mark, in one step. Counts as an invalidation.
     ///
     /// # Errors
     /// [`Error::Settle`] when there is no such change or the domain has no position left.
     pub fn settle(&self, mark: MarkId) -> Result<Timestamp, Error> {
         let parts = &self.shared.parts;
-        parts.sequencer.settle(&*parts.engine, mark, parts.clock.now_us())
+        let at = parts.sequencer.settle(&*parts.engine, mark, parts.clock.now_us())?;
+        self.shared.invalidations.fetch_add(1, Ordering::Relaxed);
+        self.shared.observe(&Event::Settled { mark, at });
+        Ok(at)
     }
 
     /// Position of the latest invalidation that covers `tag`: 0 for a tag that was never invalidated.

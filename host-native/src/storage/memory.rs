@@ -145,16 +145,13 @@ where
         self.shards.peek(key)
     }
 
-    fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) {
-        // Held until after the insert, which may drop the replaced entry under the shard's lock.
+    fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) -> Vec<Arc<Entry<V>>> {
+        // `quick_cache` drops what it replaces under the shard's lock: not the last reference to it.
         let replaced = self.shards.peek(key);
-        let mut removed = Vec::new();
-        self.shards.insert_with_lifecycle(Box::from(key), entry, &mut removed);
-        if let Some(replaced) = &replaced {
-            replaced.retire();
-            removed.retain(|entry| !Arc::ptr_eq(entry, replaced));
-        }
-        self.evicted.fetch_add(removed.len() as u64, Ordering::Relaxed);
+        let mut gone = Vec::new();
+        self.shards.insert_with_lifecycle(Box::from(key), entry, &mut gone);
+        gone.extend(replaced);
+        gone
     }
 
     fn remove(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {

@@ -19,8 +19,10 @@ pub trait Storage<V>: Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Option<Arc<Entry<V>>>;
     /// The same without counting as a use.
     fn peek(&self, key: &[u8]) -> Option<Arc<Entry<V>>>;
-    /// Stores `entry`, replacing what was there; evicts others when room runs out.
-    fn insert(&self, key: &[u8], entry: Arc<Entry<V>>);
+    /// Stores `entry`, replacing what was there; evicts others when room runs out. Returns what had to
+    /// go: the caller may hold locks of its own, and drops it after those.
+    #[must_use = "dropping values runs foreign code: do it without a lock"]
+    fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) -> Vec<Arc<Entry<V>>>;
     /// Removes and returns what is stored under `key`.
     fn remove(&self, key: &[u8]) -> Option<Arc<Entry<V>>>;
     /// Removes every entry for which `is_dead` answers true; returns how many.
