@@ -13,6 +13,7 @@ use zoocache::{Cache, Lifetime, Lookup, Policy, Tag};
 
 use crate::context;
 use crate::errors::{Class, from_host, invalid_tag};
+use crate::function;
 use crate::value::{CopyMode, Value};
 
 /// What `configure` decides, checked by `zoocache._settings`.
@@ -107,6 +108,8 @@ pub(crate) fn install(py: Python<'_>, settings: &Bound<'_, PyAny>) -> PyResult<b
         return Ok(false);
     }
     let state = Arc::new(State::new(py, &wanted)?);
+    // A new cache counts from zero.
+    function::hits(true);
     *CONFIGURING.lock() = Some(settings.clone().unbind());
     DEFAULT.store(Some(state));
     GENERATION.fetch_add(1, Ordering::AcqRel);

@@ -57,6 +57,14 @@ pub(crate) struct FunctionCounters {
     errors: AtomicU64,
 }
 
+/// Hits of all functions that went past the host's own counters.
+static HITS: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the hits counted so far, or only reads them.
+pub(crate) fn hits(take: bool) -> u64 {
+    if take { HITS.swap(0, Ordering::Relaxed) } else { HITS.load(Ordering::Relaxed) }
+}
+
 impl FunctionCounters {
     #[inline]
     fn bump(counter: &AtomicU64) {
@@ -183,6 +191,7 @@ impl FunctionBase {
     #[inline]
     fn hand_out(&self, py: Python<'_>, entry: &Entry<Value>) -> PyResult<Py<PyAny>> {
         self.counters.hit();
+        FunctionCounters::bump(&HITS);
         match entry.value().shared() {
             Some(object) => Ok(object.clone_ref(py)),
             None => entry.value().hand_out(py).map(Bound::unbind),

@@ -50,8 +50,8 @@ class Explanation:
         state: `fresh`, `stale`, `changing`, `expired` or `absent`.
         age: Seconds since the entry was stored.
         expires_in: Seconds until it expires, or `None` if it does not.
-        computed_at: When its computation began, in UTC; `None` if nothing is stored.
-        dependencies: What it depends on, the function's own tag included.
+        as_of: The latest invalidation that its computation knew of, in UTC; `None` if there was none.
+        dependencies: What it depends on, stale ones first, the functions' own tags last.
         cause: What made it stale, if it is.
     """
 
@@ -59,7 +59,7 @@ class Explanation:
     state: str
     age: float
     expires_in: float | None
-    computed_at: datetime | None
+    as_of: datetime | None
     dependencies: tuple[Dependency, ...]
     cause: Cause | None
 
@@ -69,8 +69,8 @@ class Explanation:
         if self.cause is not None:
             lines.append(f"  because {self.cause.tag!r} was invalidated at {self.cause.at:%Y-%m-%d %H:%M:%S.%f} UTC")
             lines.append(f"  by {self.cause.node}")
-        if self.computed_at is not None:
-            lines.append(f"  computed as of {self.computed_at:%Y-%m-%d %H:%M:%S.%f} UTC, stored {self.age:.3f} s ago")
+        if self.state != "absent":
+            lines.append(f"  stored {self.age:.3f} s ago")
         for dependency in self.dependencies:
             mark = "stale" if dependency.stale else "ok"
             lines.append(f"  depends on {dependency.tag} ({mark})")
@@ -104,10 +104,15 @@ def _record(raw: dict[str, Any]) -> Explanation:
         state=raw["state"],
         age=raw["age_ms"] / 1000,
         expires_in=None if expires_in is None else expires_in / 1000,
-        computed_at=None if raw["state"] == "absent" else _utc(raw["as_of_us"]),
-        dependencies=tuple(Dependency(*dependency) for dependency in raw["dependencies"]),
+        as_of=_utc(raw["as_of_us"]) if raw["as_of_us"] else None,
+        dependencies=tuple(sorted((Dependency(*dependency) for dependency in raw["dependencies"]), key=_rank)),
         cause=None if cause is None else Cause(cause[0], _utc(cause[1]), cause[2]),
     )
+
+
+def _rank(dependency: Dependency) -> tuple[bool, bool, str]:
+    """Order dependencies: what made the entry stale first, the functions' own tags last."""
+    return not dependency.stale, dependency.tag.startswith("fn:"), dependency.tag
 
 
 def _utc(microseconds: int) -> datetime:

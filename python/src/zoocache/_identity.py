@@ -77,10 +77,7 @@ def _equal(left: Any, right: Any) -> bool:  # noqa: ANN401
 
 def function_tag(identity: str) -> str:
     """Make the implicit tag of a function: `fn:` and its identity, in the characters that tags allow."""
-    text = "".join(
-        char if char.isalnum() or char in "_-/@+=~" or (char == "." and _is_inner_dot(identity, index)) else f"%{ord(char):X}"
-        for index, char in enumerate(identity)
-    )
+    text = "".join(_tag_char(identity, index) for index in range(len(identity)))
     tag = f"fn:{text}"
     if len(tag) <= _LONGEST_TAG:
         return tag
@@ -88,6 +85,13 @@ def function_tag(identity: str) -> str:
     return f"{tag[: _LONGEST_TAG - 1 - len(digest)].rstrip('.')}~{digest}"
 
 
-def _is_inner_dot(text: str, index: int) -> bool:
-    """Whether a dot stands between two characters that are no separators."""
-    return 0 < index < len(text) - 1 and text[index - 1] != "." and text[index + 1] != "."
+def _tag_char(text: str, index: int) -> str:
+    """Write one character of a name in those that tags allow, so that two names never become one."""
+    char = text[index]
+    if char.isalnum() or char in "_-/@=":
+        return char
+    if char in "<>#":  # of `<locals>` and of numbered names
+        return "+" if char == "#" else "~"
+    if char == "." and 0 < index < len(text) - 1 and text[index - 1] != "." != text[index + 1]:
+        return char
+    return f"%{ord(char):X}"
