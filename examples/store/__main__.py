@@ -12,10 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import zoocache
 from catalogue import Catalogue, open_catalogue, tag
 from database import Database
 from workload import READERS, WRITERS, Outcome, run
+
+import zoocache
 
 
 def main() -> int:

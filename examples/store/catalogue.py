@@ -59,10 +59,14 @@ def open_catalogue(database: Database, *, cached: bool) -> Catalogue:
         stores = database.rows("SELECT id FROM store WHERE organization = ?", organization_id)
         # Nested calls pass on what they depend on, whether they are hits or not.
         prices = [item["price"] for (store_id,) in stores for item in store_page(store_id)["products"]]
-        return {"stores": len(stores), "products": len(prices), "mean price": round(sum(prices) / len(prices), 2)}
+        return {
+            "stores": len(stores),
+            "products": len(prices),
+            "mean price": round(sum(prices) / len(prices), 2),
+        }
 
     return Catalogue(product, rating, store_page, organization_report)
 
 
-def _as_it_is(function: Any = None, **_options: object) -> Any:  # noqa: ANN401 - any decorated function
+def _as_it_is(function: Any = None, **_options: object) -> Any:
     return function if function is not None else lambda function: function

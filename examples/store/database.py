@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-ORGANIZATIONS, STORES_EACH, PRODUCTS_EACH, REVIEWS_EACH = 4, 5, 40, 5
+ORGANIZATIONS, STORES_EACH, PRODUCTS_EACH, REVIEWS_EACH = 4, 5, 25, 5
 
 SCHEMA = """
 CREATE TABLE store   (id INTEGER PRIMARY KEY, organization INTEGER, name TEXT);
@@ -70,13 +70,24 @@ class Database:
         with connection:
             for store in range(1, ORGANIZATIONS * STORES_EACH + 1):
                 organization = (store - 1) // STORES_EACH + 1
-                connection.execute("INSERT INTO store VALUES (?, ?, ?)", (store, organization, f"Store {store}"))
+                connection.execute(
+                    "INSERT INTO store VALUES (?, ?, ?)", (store, organization, f"Store {store}")
+                )
                 for _ in range(PRODUCTS_EACH):
-                    self._add_product(connection, Location(organization, store, len(self.locations) + 1), random_)
+                    self._add_product(
+                        connection, Location(organization, store, len(self.locations) + 1), random_
+                    )
 
-    def _add_product(self, connection: sqlite3.Connection, location: Location, random_: random.Random) -> None:
+    def _add_product(
+        self, connection: sqlite3.Connection, location: Location, random_: random.Random
+    ) -> None:
         self.locations.append(location)
-        product = (location.product, location.store, f"Product {location.product}", random_.randint(99, 99_999))
+        product = (
+            location.product,
+            location.store,
+            f"Product {location.product}",
+            random_.randint(99, 99_999),
+        )
         connection.execute("INSERT INTO product VALUES (?, ?, ?, ?)", product)
         reviews = [(location.product, random_.randint(1, 5)) for _ in range(REVIEWS_EACH)]
         connection.executemany("INSERT INTO review (product, stars) VALUES (?, ?)", reviews)

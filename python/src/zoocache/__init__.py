@@ -1,9 +1,9 @@
 """A cache that is invalidated by what changed, not by when.
 
-    @cacheable(deps=lambda product_id: [f"product:{product_id}"])
-    def product(product_id): ...
+@cacheable(deps=lambda product_id: [f"product:{product_id}"])
+def product(product_id): ...
 
-    invalidate("product:42")
+invalidate("product:42")
 """
 
 from zoocache._decorate import cacheable
@@ -29,7 +29,7 @@ from zoocache._operations import (
     invalidate,
     invalidate_async,
     prune,
-    set,  # noqa: A004 - the published name
+    set,
     set_async,
     stats,
     version,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _VALUE, _LEAD = 0, 1
 
 
-async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:  # noqa: ANN401
+async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call that missed, or wait for somebody who does."""
     second_round = False
     while True:
@@ -28,19 +28,19 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
             return await _lead(function, payload, args, kwargs)
         if not await _landed(payload):
             payload.give_up()
-            return await _lead(function, function._lead_alone(key, False, args, kwargs), args, kwargs)  # noqa: FBT003, SLF001
+            return await _lead(function, function._lead_alone(key, False, args, kwargs), args, kwargs)  # noqa: SLF001
         taken, value = payload.take()
         if taken:
             return value
         second_round = True
 
 
-async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:  # noqa: ANN401
+async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call in any case and store it."""
-    return await _lead(function, function._lead_alone(key, True, args, kwargs), args, kwargs)  # noqa: FBT003, SLF001
+    return await _lead(function, function._lead_alone(key, True, args, kwargs), args, kwargs)  # noqa: SLF001
 
 
-async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:  # noqa: ANN401
+async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:
     outer = CURRENT.set(lead.frame())
     try:
         value = await function.__wrapped__(*args, **(kwargs or {}))
@@ -79,7 +79,7 @@ def _give_up(future: asyncio.Future[bool]) -> None:
         future.set_result(False)
 
 
-def thrown(kind: Any, value: Any = None, traceback: Any = None) -> BaseException:  # noqa: ANN401 - coroutine.throw
+def thrown(kind: Any, value: Any = None, traceback: Any = None) -> BaseException:
     """Make the exception of a `throw` on a coroutine that was not started."""
     error: BaseException
     if isinstance(kind, BaseException):

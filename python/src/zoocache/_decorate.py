@@ -41,14 +41,14 @@ class _Options:
 
 
 def cacheable(
-    func: Any = None,  # noqa: ANN401 - any callable
+    func: Any = None,
     *,
     namespace: str | None = None,
     deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     ttl: float | timedelta | None = None,
     copy: str = "auto",
     ignore: Iterable[str] = (),
-) -> Any:  # noqa: ANN401 - the stub has the exact type
+) -> Any:
     """Cache the results of a function, sync or async.
 
     Args:
@@ -71,9 +71,7 @@ def cacheable(
         ConfigError: Another argument makes no sense.
     """
     if func is None:
-        return functools.partial(
-            cacheable, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore
-        )
+        return functools.partial(cacheable, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
     if isinstance(func, (classmethod, staticmethod)):
         cached = cacheable(func.__func__, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
         return type(func)(cached)
@@ -81,7 +79,7 @@ def cacheable(
     return _cached(func, namespace, deps, ttl, copy, ignore)
 
 
-def _refuse(func: Any) -> None:  # noqa: ANN401
+def _refuse(func: Any) -> None:
     if isinstance(func, property):
         msg = "a property cannot be cached; put cacheable below it: @property above @cacheable"
         raise TypeError(msg)
@@ -102,7 +100,7 @@ def _refuse(func: Any) -> None:  # noqa: ANN401
         raise TypeError(msg)
 
 
-def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any) -> Any:  # noqa: ANN401, PLR0913
+def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any) -> Any:
     if namespace is not None and not isinstance(namespace, str):
         msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
         raise ConfigError(msg)
@@ -134,7 +132,7 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
     return cached
 
 
-def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:  # noqa: ANN401
+def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:
     try:
         return tuple(inspect.signature(func).parameters.values())
     except ValueError as error:
@@ -142,7 +140,7 @@ def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:  # noqa: ANN401
         raise TypeError(msg) from error
 
 
-def _static(deps: Any) -> list[str]:  # noqa: ANN401
+def _static(deps: Any) -> list[str]:
     if isinstance(deps, str):
         msg = f"deps must be an iterable of tags, not the single string {deps!r}; write deps=[{deps!r}]"
         raise TypeError(msg)
@@ -154,7 +152,7 @@ def _static(deps: Any) -> list[str]:  # noqa: ANN401
     return tags
 
 
-def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) -> list[str]:  # noqa: ANN401
+def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) -> list[str]:
     if isinstance(ignore, str):
         msg = f"ignore must be an iterable of parameter names; write ignore=({ignore!r},)"
         raise TypeError(msg)
@@ -168,7 +166,9 @@ def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) 
 
 
 def _wanted(
-    deps: Callable[..., Iterable[str]], func: Any, parameters: tuple[inspect.Parameter, ...]  # noqa: ANN401
+    deps: Callable[..., Iterable[str]],
+    func: Any,
+    parameters: tuple[inspect.Parameter, ...],
 ) -> list[str] | None:
     """List the parameters that a callable `deps` wants; `None` for all of them."""
     names = {parameter.name for parameter in parameters if parameter.kind in _NAMED}
@@ -187,11 +187,13 @@ def _wanted(
     return wanted
 
 
-def _is_async(func: Any) -> bool:  # noqa: ANN401
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(type(func), "__call__", None))
+def _is_async(func: Any) -> bool:
+    # An object whose class defines `async def __call__` is an async function, too.
+    call = getattr(type(func), "__call__", None)  # noqa: B004 - not asked whether, but what it is
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
 
 
-def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:  # noqa: ANN401
+def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:
     """Give the cached function what introspection looks for in a function."""
     for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
         if hasattr(func, name):

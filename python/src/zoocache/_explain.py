@@ -67,7 +67,9 @@ class Explanation:
         """Explain in a few lines for people."""
         lines = [f"{self.key}: {self.state}"]
         if self.cause is not None:
-            lines.append(f"  because {self.cause.tag!r} was invalidated at {self.cause.at:%Y-%m-%d %H:%M:%S.%f} UTC")
+            lines.append(
+                f"  because {self.cause.tag!r} was invalidated at {self.cause.at:%Y-%m-%d %H:%M:%S.%f} UTC"
+            )
             lines.append(f"  by {self.cause.node}")
         if self.state != "absent":
             lines.append(f"  stored {self.age:.3f} s ago")
@@ -77,7 +79,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:  # noqa: ANN401 - any call
+def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:
     """Explain an entry: `explain("key")`, or `explain(f, 1, x=2)` for the call `f(1, x=2)`.
 
     It counts neither as a hit nor as a use, and computes nothing.
@@ -105,7 +107,9 @@ def _record(raw: dict[str, Any]) -> Explanation:
         age=raw["age_ms"] / 1000,
         expires_in=None if expires_in is None else expires_in / 1000,
         as_of=_utc(raw["as_of_us"]) if raw["as_of_us"] else None,
-        dependencies=tuple(sorted((Dependency(*dependency) for dependency in raw["dependencies"]), key=_rank)),
+        dependencies=tuple(
+            sorted((Dependency(*dependency) for dependency in raw["dependencies"]), key=_rank)
+        ),
         cause=None if cause is None else Cause(cause[0], _utc(cause[1]), cause[2]),
     )
 

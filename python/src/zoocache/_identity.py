@@ -22,7 +22,7 @@ _known: dict[str, list[tuple[Any, str]]] = {}
 _counts: dict[str, int] = {}
 
 
-def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> str:  # noqa: ANN401
+def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> str:
     """Name the function: `module.qualname`, with `@namespace` and a number where they are needed.
 
     Args:
@@ -36,7 +36,7 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> 
     qualname = getattr(function, "__qualname__", None)
     if qualname is None:
         if namespace is None:
-            msg = f"{function!r} has no name of its own to make keys of; give namespace=\"...\""
+            msg = f'{function!r} has no name of its own to make keys of; give namespace="..."'
             raise TypeError(msg)
         qualname = type(function).__qualname__
     name = f"{getattr(function, '__module__', None) or '?'}.{qualname}"
@@ -54,7 +54,7 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> 
         return identity
 
 
-def _fingerprint(function: Any, options: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ANN401
+def _fingerprint(function: Any, options: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """What makes two function objects the same function; `None` if nothing does."""
     parts: list[Any] = []
     for part in (function, *options):
@@ -68,7 +68,7 @@ def _fingerprint(function: Any, options: tuple[Any, ...]) -> tuple[Any, ...] | N
     return tuple(parts)
 
 
-def _equal(left: Any, right: Any) -> bool:  # noqa: ANN401
+def _equal(left: Any, right: Any) -> bool:
     try:
         return bool(left == right)
     except Exception:  # noqa: BLE001 - a default value may compare as it likes

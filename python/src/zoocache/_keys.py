@@ -9,7 +9,7 @@ not equal.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -43,7 +43,7 @@ def class_name(cls: type) -> str:
         return _numbers[cls]
 
 
-def describe(value: Any) -> tuple[str, Any]:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - one case a type
     """Describe an argument as a name and a simpler value.
 
     Raises:
@@ -54,13 +54,13 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: ANN401, C901, PLR0911, PLR
         return class_name(cls), value.name if value.name is not None else value.value
     if cls is str:  # with lone surrogates
         return "str", value.encode("utf-8", "surrogatepass")
-    if cls is datetime.datetime:
+    if cls is dt.datetime:
         return "datetime", (value.isoformat(), value.fold, _zone(value.tzinfo))
-    if cls is datetime.date:
+    if cls is dt.date:
         return "date", value.isoformat()
-    if cls is datetime.time:
+    if cls is dt.time:
         return "time", (value.isoformat(), value.fold, _zone(value.tzinfo))
-    if cls is datetime.timedelta:
+    if cls is dt.timedelta:
         return "timedelta", (value.days, value.seconds, value.microseconds)
     if cls is decimal.Decimal:
         return "Decimal", tuple(value.as_tuple())
@@ -85,14 +85,15 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: ANN401, C901, PLR0911, PLR
     return class_name(cls), _builtin_base(value)
 
 
-def _zone(tzinfo: datetime.tzinfo | None) -> str | None:
+def _zone(tzinfo: dt.tzinfo | None) -> str | None:
     return None if tzinfo is None else f"{type(tzinfo).__qualname__}:{tzinfo}"
 
 
-def _builtin_base(value: Any) -> Any:  # noqa: ANN401 - any argument
+def _builtin_base(value: Any) -> Any:
     """Reduce an object of a class derived from a builtin one, if it holds nothing else."""
     if not getattr(value, "__dict__", None):
-        for base in (int, float, str, bytes, tuple, frozenset, list, dict, set):
+        bases: tuple[type[Any], ...] = (int, float, str, bytes, tuple, frozenset, list, dict, set)
+        for base in bases:
             if isinstance(value, base):
                 return base(value)
     cls = type(value).__qualname__

@@ -36,17 +36,17 @@ async def invalidate_async(*tags: str) -> int:
     return _native.invalidate(*tags)
 
 
-def get(key: str) -> Any:  # noqa: ANN401 - whatever was stored
+def get(key: str) -> Any:
     """Return the fresh value under `key`, or `None` if there is none."""
     return _native.get(key)
 
 
-async def get_async(key: str) -> Any:  # noqa: ANN401 - whatever was stored
+async def get_async(key: str) -> Any:
     """Do what `get` does."""
     return _native.get(key)
 
 
-def set(key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None) -> None:  # noqa: A001, ANN401
+def set(key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None) -> None:
     """Store a value under `key`.
 
     Args:
@@ -62,7 +62,9 @@ def set(key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta |
     _native.set(key, value, deps, None if ttl is None else milliseconds("ttl", ttl))
 
 
-async def set_async(key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None) -> None:  # noqa: ANN401
+async def set_async(
+    key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None
+) -> None:
     """Do what `set` does."""
     set(key, value, deps, ttl)
 

@@ -54,13 +54,13 @@ class _Defaults:
 _DEFAULTS = _Defaults().values
 
 
-def configure(  # noqa: PLR0913 - the published signature
+def configure(
     storage_url: str | None = None,
     bus_url: str | None = None,
     prefix: str | None = None,
     prune_after: float | None = None,
     default_ttl: float | None = None,
-    read_extend_ttl: bool = True,  # noqa: FBT001, FBT002 - the published signature
+    read_extend_ttl: bool = True,
     max_entries: int | None = None,
     lmdb_map_size: int | None = None,
     flight_timeout: float = 60,
@@ -139,7 +139,13 @@ def _check(given: dict[str, Any]) -> Settings:
             raise ConfigError(msg)
     for name in ("max_entries", "lmdb_map_size", "channel_capacity", "batch_size", "lru_cache_size"):
         _check_count(name, given.get(name))
-    for name in ("prune_after", "tti_flush_secs", "auto_prune_secs", "auto_prune_interval", "lru_update_interval"):
+    for name in (
+        "prune_after",
+        "tti_flush_secs",
+        "auto_prune_secs",
+        "auto_prune_interval",
+        "lru_update_interval",
+    ):
         if given.get(name) is not None:
             milliseconds(name, given[name], allow_zero=True)
     prefix = given.get("prefix")

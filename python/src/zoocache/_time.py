@@ -30,7 +30,9 @@ def milliseconds(name: str, duration: float | timedelta, *, allow_zero: bool = F
     elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
         seconds = duration
     else:
-        msg = f"{name} must be a number of seconds or a timedelta, not {type(duration).__name__}: {duration!r}"
+        msg = (
+            f"{name} must be a number of seconds or a timedelta, not {type(duration).__name__}: {duration!r}"
+        )
         raise ConfigError(msg)
     if not seconds >= 0 or (seconds == 0 and not allow_zero):
         least = "at least 0" if allow_zero else "greater than 0"
