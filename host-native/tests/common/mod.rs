@@ -1,0 +1,51 @@
+//! What the tests of the cache share: a cache on a clock that stands still, and waiting with a deadline.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zoocache::{Builder, Cache, Error, Fill, ManualClock, Policy, Tag};
+
+/// Long enough for a loaded machine; nothing waits for so long unless it hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// Noon of some day, in microseconds.
+pub(crate) const NOON_US: u64 = 1_800_000_000_000_000;
+
+pub(crate) type Never = Result<u64, Error>;
+
+pub(crate) fn builder() -> (Builder<u64>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOON_US));
+    // The sweeper looks at no test that does not ask for it.
+    let builder = Cache::builder().clock(clock.clone()).sweep_interval(Duration::from_secs(3_600));
+    (builder, clock)
+}
+
+pub(crate) fn cache() -> (Cache<u64>, Arc<ManualClock>) {
+    let (builder, clock) = builder();
+    (builder.build().expect("valid settings"), clock)
+}
+
+pub(crate) fn on(tags: &[&str]) -> Policy {
+    Policy::default().with_tags(tags.iter().map(|tag| tag_of(tag)))
+}
+
+pub(crate) fn tag_of(text: &str) -> Tag {
+    Tag::parse(text).expect("valid tag")
+}
+
+pub(crate) fn value(value: u64) -> impl Fn(&Fill) -> Never {
+    move |_| Ok(value)
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+    let (_never, wake) = std::sync::mpsc::channel::<()>();
+    for _ in 0..30_000 {
+        if condition() {
+            return;
+        }
+        let _ = wake.recv_timeout(Duration::from_millis(1));
+    }
+    panic!("waited in vain: {what}");
+}
