@@ -130,7 +130,7 @@ pub(crate) fn reset(py: Python<'_>) -> PyResult<()> {
     GENERATION.fetch_add(1, Ordering::AcqRel);
     // Cached functions may still hold the state; its entries are freed now all the same.
     if let Some(state) = state {
-        State::host(py, state.cache.clear())?;
+        State::host(py, py.detach(|| state.cache.clear()))?;
     }
     drop(settings);
     Ok(())
@@ -230,19 +230,20 @@ pub(crate) fn delete(py: Python<'_>, key: &str) -> PyResult<bool> {
 /// Makes every entry stale and frees them.
 #[pyfunction]
 pub(crate) fn clear(py: Python<'_>) -> PyResult<()> {
-    with_default(py, |state| State::host(py, state.cache.clear()).map(drop))
+    with_default(py, |state| State::host(py, py.detach(|| state.cache.clear())).map(drop))
 }
 
 /// Forgets tags that nothing needs and whose latest invalidation is old enough.
 #[pyfunction]
 pub(crate) fn prune(py: Python<'_>, max_age_ms: u64) -> PyResult<usize> {
-    with_default(py, |state| Ok(state.cache.prune(Duration::from_millis(max_age_ms))))
+    // Without the interpreter lock, as everything whose time grows with the size of the cache.
+    with_default(py, |state| Ok(py.detach(|| state.cache.prune(Duration::from_millis(max_age_ms)))))
 }
 
 /// Frees what nobody will read again, now.
 #[pyfunction]
 pub(crate) fn sweep(py: Python<'_>) -> PyResult<usize> {
-    with_default(py, |state| Ok(state.cache.sweep()))
+    with_default(py, |state| Ok(py.detach(|| state.cache.sweep())))
 }
 
 /// Adds dependencies to the computation that is running here; outside of one it does nothing.
@@ -254,6 +255,22 @@ pub(crate) fn add_deps(deps: &Bound<'_, PyAny>) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+/// To be called before a fork: waits until no background work holds a lock.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    if let Some(state) = DEFAULT.load_full() {
+        py.detach(|| state.cache.before_fork());
+    }
+}
+
+/// To be called in the parent after a fork.
+#[pyfunction]
+pub(crate) fn after_fork_in_parent() {
+    if let Some(state) = DEFAULT.load().as_ref() {
+        state.cache.after_fork_in_parent();
+    }
 }
 
 /// To be called in a forked child.

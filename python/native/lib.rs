@@ -22,8 +22,8 @@ mod vectorcall;
 mod _native {
     #[pymodule_export]
     use super::cache::{
-        add_deps, after_fork, clear, delete, get, get_tag_version, install, installed, invalidate, prune,
-        reset, set, sweep,
+        add_deps, after_fork, after_fork_in_parent, before_fork, clear, delete, get, get_tag_version,
+        install, installed, invalidate, prune, reset, set, sweep,
     };
     #[pymodule_export]
     use super::explain::{explain, stats};

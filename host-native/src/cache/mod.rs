@@ -275,6 +275,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.prune_until(Timestamp::from_micros(horizon))
     }
 
+    /// To be called before the process forks, by the thread that does: afterwards no lock of the cache is
+    /// held by a background thread. Ends with [`after_fork`](Self::after_fork) in the child and
+    /// [`after_fork_in_parent`](Self::after_fork_in_parent) in the parent.
+    pub fn before_fork(&self) {
+        self.shared.sweeper.close();
+    }
+
+    /// To be called in the parent after a fork.
+    pub fn after_fork_in_parent(&self) {
+        self.shared.sweeper.open();
+    }
+
     /// To be called in a forked child: what other threads of the parent were computing is not computed
     /// here, and background threads are gone.
     pub fn after_fork(&self) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use zoocache_core::{Timestamp, Verdict};
 
 use super::{Cache, Shared};
@@ -23,6 +23,16 @@ const PRUNE_STEP: usize = 512;
 pub(super) struct Sweeper {
     runs: AtomicBool,
     thread: Mutex<Option<Thread>>,
+    /// How many sweeps are going on, and whether new ones must wait: no sweep may hold a lock while the
+    /// process forks, because in the child nobody would ever release it.
+    gate: Mutex<Gate>,
+    gate_changed: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    sweeps: usize,
+    closed: bool,
 }
 
 impl Sweeper {
@@ -30,6 +40,36 @@ impl Sweeper {
     pub(super) fn forget(&self) {
         *self.thread.lock() = None;
         self.runs.store(false, Ordering::Release);
+        self.open();
+    }
+
+    /// Waits until no sweep is going on, and lets none begin until [`open`](Self::open).
+    pub(super) fn close(&self) {
+        let mut gate = self.gate.lock();
+        gate.closed = true;
+        self.gate_changed.wait_while(&mut gate, |gate| gate.sweeps > 0);
+    }
+
+    pub(super) fn open(&self) {
+        self.gate.lock().closed = false;
+        self.gate_changed.notify_all();
+    }
+
+    fn pass(&self) -> Passed<'_> {
+        let mut gate = self.gate.lock();
+        self.gate_changed.wait_while(&mut gate, |gate| gate.closed);
+        gate.sweeps += 1;
+        Passed(self)
+    }
+}
+
+/// A sweep that is going on.
+struct Passed<'a>(&'a Sweeper);
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        self.0.gate.lock().sweeps -= 1;
+        self.0.gate_changed.notify_all();
     }
 }
 
@@ -58,7 +98,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     Verdict::Stale | Verdict::Foreign | Verdict::Expired
                 )
         };
+        let passed = shared.sweeper.pass();
         let freed = shared.parts.storage.sweep(&is_dead);
+        drop(passed);
         self.prune_until(Timestamp::MAX);
         if freed > 0 {
             shared.observe(&Event::Swept { entries: freed });
@@ -66,14 +108,22 @@ impl<V: Send + Sync + 'static> Cache<V> {
         freed
     }
 
-    /// Forgets unneeded tags up to `horizon`, a little at a time, until the whole trie was looked at.
+    /// Forgets unneeded tags up to `horizon`, a little at a time, until there are no more of them.
     pub(super) fn prune_until(&self, horizon: Timestamp) -> usize {
+        let _passed = self.shared.sweeper.pass();
         let engine = &self.shared.parts.engine;
-        let mut left = engine.stats().nodes;
         let mut pruned = 0;
-        while left > 0 {
-            pruned += engine.prune(horizon, PRUNE_STEP);
-            left = left.saturating_sub(PRUNE_STEP);
+        // A turn forgets leaves; what was above them is a leaf in the next one.
+        for _ in 0..zoocache_core::limits::MAX_TAG_DEPTH {
+            let before = pruned;
+            let mut left = engine.stats().nodes;
+            while left > 0 {
+                pruned += engine.prune(horizon, PRUNE_STEP);
+                left = left.saturating_sub(PRUNE_STEP);
+            }
+            if pruned == before {
+                break;
+            }
         }
         pruned
     }

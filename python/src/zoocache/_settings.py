@@ -185,4 +185,8 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(msg)
 
 
-os.register_at_fork(after_in_child=_native.after_fork)
+os.register_at_fork(
+    before=_native.before_fork,
+    after_in_parent=_native.after_fork_in_parent,
+    after_in_child=_native.after_fork,
+)
