@@ -14,7 +14,7 @@ from pathlib import Path
 
 from catalogue import Catalogue, open_catalogue, tag
 from database import Database
-from workload import READERS, WRITERS, Outcome, run
+from workload import READERS, READS_EACH, WRITERS, Outcome, run
 
 import zoocache
 
@@ -23,13 +23,15 @@ def main() -> int:
     """Run the shop with and without the cache, and print what happened."""
     parser = argparse.ArgumentParser(prog="store", description="a shop whose pages are cached")
     parser.add_argument("--seed", type=int, default=42, help="what the rows and the customers depend on")
-    seed = parser.parse_args().seed
+    parser.add_argument("--reads", type=int, default=READS_EACH, help="how many pages each customer reads")
+    options = parser.parse_args()
+    seed, reads = options.seed, options.reads
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "store.sqlite", seed)
         print(f"{database.count():,} rows; {READERS} threads read, {WRITERS} write\n")
-        plain = run(database, open_catalogue(database, cached=False), audit=False, seed=seed)
+        plain = run(database, open_catalogue(database, cached=False), audit=False, seed=seed, reads=reads)
         catalogue = open_catalogue(database, cached=True)
-        cached = run(database, catalogue, audit=True, seed=seed)
+        cached = run(database, catalogue, audit=True, seed=seed, reads=reads)
         report(plain, cached)
         explain_one(database, catalogue)
     return 1 if cached.stale_reads else 0

@@ -52,11 +52,11 @@ class Shop:
     writes_due: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
-def run(database: Database, catalogue: Catalogue, *, audit: bool, seed: int) -> Outcome:
+def run(database: Database, catalogue: Catalogue, *, audit: bool, seed: int, reads: int) -> Outcome:
     """Let readers and writers work at the same time, and say what happened."""
     shop = Shop(database, catalogue, open_catalogue(database, cached=False), audit)
-    writes_each = READERS * READS_EACH // READS_PER_WRITE // WRITERS
-    threads = [_thread(shop, _read, seed + n, READS_EACH) for n in range(READERS)]
+    writes_each = READERS * reads // READS_PER_WRITE // WRITERS
+    threads = [_thread(shop, _read, seed + n, reads) for n in range(READERS)]
     threads += [_thread(shop, _write, -seed - n, writes_each) for n in range(1, WRITERS + 1)]
     began = time.perf_counter()
     for thread in threads:
@@ -79,7 +79,7 @@ def _guarded(shop: Shop, job: Callable[[Shop, random.Random, int], None], seed: 
     except BaseException as error:  # noqa: BLE001 - raised again by `run`, in the main thread
         shop.outcome.errors.append(error)
         # Nobody shall wait for a write, or for the reads before one, that will not come.
-        shop.writes_due.release(READERS * READS_EACH)
+        shop.writes_due.release(1_000_000)
 
 
 def _read(shop: Shop, random_: random.Random, times: int) -> None:

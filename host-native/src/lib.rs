@@ -48,3 +48,8 @@ pub use event::{Event, Observer};
 pub use fill::{Basis, Fill, current_fill, depend_on};
 pub use flight::Landing;
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
+
+/// The Rust block of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
