@@ -203,7 +203,9 @@ fn foreign_code_that_panics_at_the_end_hands_over_too() {
 fn a_dropped_task_hands_over() {
     let (cache, _) = cache();
     let policy = Policy::default();
-    let forever = || cache.get_or_compute_async("k", &policy, async |_| std::future::pending::<Result<u64, Error>>().await);
+    let forever = || {
+        cache.get_or_compute_async("k", &policy, async |_| std::future::pending::<Result<u64, Error>>().await)
+    };
     drop(forever()); // before its first poll
     let mut waiter = pin!(cache.get_or_compute_async("k", &policy, async |_| Ok::<_, Error>(1)));
     {
@@ -243,7 +245,11 @@ fn a_leader_and_all_waiters_may_be_dropped() {
     let policy = Policy::default();
     for _ in 0..10 {
         let mut tasks: Vec<_> = (0..10)
-            .map(|_| Box::pin(cache.get_or_compute_async("k", &policy, async |_| std::future::pending::<Result<u64, Error>>().await)))
+            .map(|_| {
+                Box::pin(cache.get_or_compute_async("k", &policy, async |_| {
+                    std::future::pending::<Result<u64, Error>>().await
+                }))
+            })
             .collect();
         for task in &mut tasks {
             assert!(poll_once(task.as_mut()).is_pending());
@@ -262,7 +268,9 @@ fn who_asks_after_an_invalidation_gets_what_was_computed_after_it() {
         let ask = || {
             cache.get_or_compute("k", &policy, |_| {
                 let seen = source.load(Ordering::SeqCst);
-                if let Some(gate) = gates.get(usize::try_from(computations.fetch_add(1, Ordering::SeqCst)).unwrap()) {
+                if let Some(gate) =
+                    gates.get(usize::try_from(computations.fetch_add(1, Ordering::SeqCst)).unwrap())
+                {
                     gate.compute()?;
                 }
                 Ok::<_, Error>(seen)

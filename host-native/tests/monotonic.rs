@@ -53,7 +53,10 @@ fn a_winner_that_was_evicted_lets_nothing_older_in() {
         cache.get(format!("other {other}"));
     }
     assert_eq!(cache.get("k"), None);
-    assert!(matches!(cache.join(b"k", None, false), Ok(Join::Lead(_))), "the slow one is too old to wait for");
+    assert!(
+        matches!(cache.join(b"k", None, false), Ok(Join::Lead(_))),
+        "the slow one is too old to wait for"
+    );
     assert!(!finish(slow, 1));
     assert_eq!(cache.get("k"), None);
 }

@@ -27,7 +27,11 @@ fn the_number_of_entries_never_passes_its_limit() {
             }
         }
         let stats = cache.stats();
-        assert!(stats.entries <= limit && stats.entries >= limit - limit / 10, "{} of {limit}", stats.entries);
+        assert!(
+            stats.entries <= limit && stats.entries >= limit - limit / 10,
+            "{} of {limit}",
+            stats.entries
+        );
         assert_eq!(stats.evicted, limit * 2 + 50 - stats.entries);
     }
 }
@@ -44,7 +48,9 @@ fn blobs(max_bytes: u64, max_entries: Option<u64>) -> Cache<Vec<u8>> {
 
 #[test]
 fn the_bytes_never_pass_their_limit() {
-    for (limit, entries) in [(10_000, None), (1_000_000, None), (1_000_000, Some(50)), (1_000_000, Some(100_000))] {
+    for (limit, entries) in
+        [(10_000, None), (1_000_000, None), (1_000_000, Some(50)), (1_000_000, Some(100_000))]
+    {
         let cache = blobs(limit, entries);
         for key in 0..5_000_u64 {
             let bytes = usize::try_from(key * 7 % 500).unwrap();
@@ -128,6 +134,8 @@ impl Drop for Meddler {
         drop(leader);
         cache.invalidate(&["dropped"]).unwrap();
         cache.stats();
+        cache.prune(Duration::ZERO);
+        cache.sweep();
     }
 }
 

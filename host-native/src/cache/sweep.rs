@@ -3,6 +3,7 @@
 //! Reads never remove anything. A background thread, started with the first stored entry, looks now and
 //! then for entries that are expired or stale and for tags that nothing needs any more, in small steps.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::Thread;
@@ -99,8 +100,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 )
         };
         let passed = shared.sweeper.pass();
-        let freed = shared.parts.storage.sweep(&is_dead);
+        let dead = shared.parts.storage.sweep(&is_dead);
         drop(passed);
+        let freed = dead.len();
+        // Only now: dropping a value may run foreign code, which may itself wait for the gate.
+        drop(dead);
         self.prune_until(Timestamp::MAX);
         if freed > 0 {
             shared.observe(&Event::Swept { entries: freed });
@@ -158,6 +162,8 @@ fn sweep_while_alive<V: Send + Sync + 'static>(cache: &Weak<Shared<V>>, interval
     loop {
         std::thread::park_timeout(interval);
         let Some(shared) = cache.upgrade() else { return };
-        Cache { shared }.sweep();
+        // Foreign code (a value that is dropped, an observer) may panic: that is no reason to free nothing
+        // from then on. The panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| Cache { shared }.sweep()));
     }
 }

@@ -146,10 +146,15 @@ where
     }
 
     fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) -> Vec<Arc<Entry<V>>> {
-        // `quick_cache` drops what it replaces under the shard's lock: not the last reference to it.
+        // Held until after the insert, which may drop the replaced entry under the shard's lock.
         let replaced = self.shards.peek(key);
         let mut gone = Vec::new();
         self.shards.insert_with_lifecycle(Box::from(key), entry, &mut gone);
+        if let Some(replaced) = &replaced {
+            replaced.retire();
+            gone.retain(|entry| !Arc::ptr_eq(entry, replaced));
+        }
+        self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         gone.extend(replaced);
         gone
     }
@@ -160,7 +165,7 @@ where
         Some(entry)
     }
 
-    fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> usize {
+    fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> Vec<Arc<Entry<V>>> {
         let dead = Mutex::new(Vec::new());
         self.shards.retain(|_, entry| {
             let keep = !is_dead(entry);
@@ -170,7 +175,7 @@ where
             }
             keep
         });
-        dead.into_inner().len()
+        dead.into_inner()
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &Entry<V>)) {

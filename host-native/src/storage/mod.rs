@@ -25,8 +25,8 @@ pub trait Storage<V>: Send + Sync + 'static {
     fn insert(&self, key: &[u8], entry: Arc<Entry<V>>) -> Vec<Arc<Entry<V>>>;
     /// Removes and returns what is stored under `key`.
     fn remove(&self, key: &[u8]) -> Option<Arc<Entry<V>>>;
-    /// Removes every entry for which `is_dead` answers true; returns how many.
-    fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> usize;
+    /// Removes and returns every entry for which `is_dead` answers true.
+    fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> Vec<Arc<Entry<V>>>;
     /// Calls `visit` for each entry, in no order.
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &Entry<V>));
     /// Sizes and counters.
