@@ -40,6 +40,9 @@ pub(crate) struct Signature {
     positional: usize,
     var_positional: bool,
     var_keyword: bool,
+    /// What the function calls its `*args` and `**kwargs`.
+    var_positional_name: Option<Py<PyString>>,
+    var_keyword_name: Option<Py<PyString>>,
     /// A call with `positional` positional arguments and nothing else needs no binding.
     plain: bool,
     any_ignored: bool,
@@ -111,6 +114,8 @@ impl Signature {
             positional: 0,
             var_positional: false,
             var_keyword: false,
+            var_positional_name: None,
+            var_keyword_name: None,
             plain: true,
             any_ignored: !ignored.is_empty(),
             stable_defaults: true,
@@ -123,9 +128,14 @@ impl Signature {
                 1 => Kind::PositionalOrKeyword,
                 3 => Kind::KeywordOnly,
                 other => {
-                    signature.var_positional |= other == 2;
-                    signature.var_keyword |= other == 4;
                     signature.plain = false;
+                    if other == 2 {
+                        signature.var_positional = true;
+                        signature.var_positional_name = Some(name.unbind());
+                    } else {
+                        signature.var_keyword = true;
+                        signature.var_keyword_name = Some(name.unbind());
+                    }
                     continue;
                 }
             };
@@ -199,18 +209,20 @@ impl Signature {
             out.push(b'*');
             encode(value, out).map_err(|error| self.explain_extra("*args", value, &error))?;
         }
-        let mut extra: SmallVec<[(&str, usize); 8]> = SmallVec::new();
+        let mut extra: SmallVec<[(KeyBuffer, usize); 2]> = SmallVec::new();
         for (index, (name, _)) in bound.extra_keywords.iter().enumerate() {
-            extra.push((name.to_str()?, index));
+            // Quoted: a keyword of `**kwargs` can be any text.
+            let mut quoted = KeyBuffer::new();
+            encode(name, &mut quoted)?;
+            extra.push((quoted, index));
         }
         extra.sort_unstable();
-        for (name, index) in extra {
-            let (key, value) = &bound.extra_keywords[index];
+        for (quoted, index) in extra {
+            let (name, value) = &bound.extra_keywords[index];
             separate(out);
-            // Quoted: a keyword of `**kwargs` can be any text.
-            encode(key, out)?;
+            out.extend_from_slice(&quoted);
             out.push(b'=');
-            encode(value, out).map_err(|error| self.explain_extra(name, value, &error))?;
+            encode(value, out).map_err(|error| self.explain_extra(&name.to_string_lossy(), value, &error))?;
         }
         Ok(())
     }
@@ -263,6 +275,7 @@ impl Signature {
     }
 
     /// Calls `function` with the arguments of `call` that it names; all of them if `wanted` is `None`.
+    /// `*args` is one of them, a tuple under its own name, and so is `**kwargs` if it is named.
     pub(crate) fn call_with<'py>(
         &self,
         function: &Bound<'py, PyAny>,
@@ -271,23 +284,34 @@ impl Signature {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = function.py();
         let Some(bound) = self.bind(call) else { return Ok(None) };
+        let is_named = |name: &Bound<'py, PyString>| {
+            wanted.is_some_and(|wanted| name.to_str().is_ok_and(|name| wanted.iter().any(|own| own == name)))
+        };
+        let is_wanted = |name: &Bound<'py, PyString>| wanted.is_none() || is_named(name);
         let arguments = PyDict::new(py);
-        for (slot, parameter) in bound.slots.iter().zip(&self.parameters) {
-            let name = parameter.name.bind(py);
-            let is_wanted = match wanted {
-                None => true,
-                Some(wanted) => wanted.iter().any(|wanted| name.to_str().is_ok_and(|name| name == wanted)),
-            };
-            if let (Some(value), true) = (slot, is_wanted) {
+        for (name, value) in &bound.extra_keywords {
+            if is_wanted(name) {
                 arguments.set_item(name, value)?;
             }
         }
-        for (name, value) in &bound.extra_keywords {
-            let is_wanted = match wanted {
-                None => true,
-                Some(wanted) => name.to_str().is_ok_and(|name| wanted.iter().any(|wanted| wanted == name)),
-            };
-            if is_wanted {
+        if let Some(name) = self.var_keyword_name.as_ref().map(|name| name.bind(py))
+            && is_named(name)
+        {
+            let extra = PyDict::new(py);
+            for (name, value) in &bound.extra_keywords {
+                extra.set_item(name, value)?;
+            }
+            arguments.set_item(name, extra)?;
+        }
+        if let Some(name) = self.var_positional_name.as_ref().map(|name| name.bind(py))
+            && is_wanted(name)
+        {
+            arguments.set_item(name, PyTuple::new(py, bound.extra_positional)?)?;
+        }
+        // Last: a name that a positional-only parameter shares with one of `**kwargs` means the parameter.
+        for (slot, parameter) in bound.slots.iter().zip(&self.parameters) {
+            let name = parameter.name.bind(py);
+            if let (Some(value), true) = (slot, is_wanted(name)) {
                 arguments.set_item(name, value)?;
             }
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
-from zoocache._errors import ConfigError
+from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
 from zoocache._time import milliseconds
 
@@ -21,6 +21,7 @@ _NAMED = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.KEYWORD_ONLY,
 )
+_POSITIONAL = _NAMED[:2]
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,16 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
     if namespace is not None and not isinstance(namespace, str):
         msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
         raise ConfigError(msg)
+    if namespace is not None and not _is_text(namespace):
+        msg = f"namespace must not hold lone surrogates: {namespace!r}"
+        raise ConfigError(msg)
     parameters = _parameters(func)
     ignored = _ignored(func, ignore, parameters)
     static_deps = [] if deps is None or callable(deps) else _static(deps)
     computed_deps = deps if callable(deps) else None
+    adapted_deps, wanted = (
+        (None, None) if computed_deps is None else _adapted(computed_deps, func, parameters)
+    )
     ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
     is_async = _is_async(func)
     identity = identify(
@@ -120,8 +127,8 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
         ignore=ignored,
         tag=function_tag(identity),
         static_deps=static_deps,
-        deps=computed_deps,
-        deps_parameters=None if computed_deps is None else _wanted(computed_deps, func, parameters),
+        deps=adapted_deps,
+        deps_parameters=wanted,
         ttl_ms=ttl_ms,
         copy=copy,
         is_async=is_async,
@@ -149,7 +156,15 @@ def _static(deps: Any) -> list[str]:
         if not isinstance(tag, str):
             msg = f"a tag must be a str, not {type(tag).__name__}: {tag!r}"
             raise TypeError(msg)
+        if not _is_text(tag):
+            msg = f"Invalid character in tag {tag!r}: lone surrogate"
+            raise InvalidTag(msg)
     return tags
+
+
+def _is_text(text: str) -> bool:
+    """Whether there are no lone surrogates in it."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) -> list[str]:
@@ -165,26 +180,66 @@ def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) 
     return ignored
 
 
-def _wanted(
-    deps: Callable[..., Iterable[str]],
-    func: Any,
-    parameters: tuple[inspect.Parameter, ...],
-) -> list[str] | None:
-    """List the parameters that a callable `deps` wants; `None` for all of them."""
-    names = {parameter.name for parameter in parameters if parameter.kind in _NAMED}
+def _adapted(
+    deps: Callable[..., Iterable[str]], func: Any, parameters: tuple[inspect.Parameter, ...]
+) -> tuple[Callable[..., Iterable[str]], list[str] | None]:
+    """Make `deps` callable by keywords, and list the parameters that it wants; `None` for all of them.
+
+    Native code calls it with the bound arguments, `*args` as a tuple under its own name.
+    """
+    try:
+        own = tuple(inspect.signature(deps).parameters.values())
+    except ValueError:  # a builtin function that does not tell: by position then
+        own = (inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),)
+    kinds = {parameter.kind for parameter in own}
+    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
+        return _by_position(deps, own, func, parameters), None
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return deps, None
+    names = [parameter.name for parameter in parameters]
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     wanted = []
-    for parameter in inspect.signature(deps).parameters.values():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            return None
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            continue
+    for parameter in own:
         if parameter.name in names or takes_any:
             wanted.append(parameter.name)
         elif parameter.default is inspect.Parameter.empty:
-            msg = f"deps wants {parameter.name!r}, but {func!r} has no such parameter; it has {sorted(names)}"
-            raise TypeError(msg)
-    return wanted
+            raise _unknown_parameter(parameter.name, func, names)
+    return deps, wanted
+
+
+def _by_position(
+    deps: Callable[..., Iterable[str]],
+    own: tuple[inspect.Parameter, ...],
+    func: Any,
+    parameters: tuple[inspect.Parameter, ...],
+) -> Callable[..., Iterable[str]]:
+    """Pass positional arguments by position to a `deps` that takes them so, and the others by name."""
+    ordered = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
+    rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own)
+    positional = [parameter for parameter in own if parameter.kind in _POSITIONAL]
+    if not takes_all:
+        positional = [p for p in positional if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+        ordered = ordered[: len(positional)]
+    for parameter in positional[len(ordered) :]:
+        if parameter.default is inspect.Parameter.empty and not rest:
+            names = [parameter.name for parameter in parameters]
+            raise _unknown_parameter(parameter.name, func, names)
+    by_name = {p.name for p in own if p.kind in _NAMED and p not in positional}
+    takes_keywords = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own)
+
+    def call(**bound: Any) -> Iterable[str]:
+        args = [bound.pop(name) for name in ordered]
+        for name in rest:
+            args += bound.pop(name) if takes_all else ()
+        kwargs = bound if takes_keywords else {name: bound[name] for name in by_name if name in bound}
+        return deps(*args, **kwargs)
+
+    return call
+
+
+def _unknown_parameter(name: str, func: Any, names: list[str]) -> TypeError:
+    return TypeError(f"deps wants {name!r}, but {func!r} has no such parameter; it has {names}")
 
 
 def _is_async(func: Any) -> bool:

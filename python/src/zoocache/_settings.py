@@ -102,6 +102,8 @@ def configure(
     """
     given = {name: value for name, value in locals().items() if value != _DEFAULTS[name]}
     settings = _check(given)
+    if given.get("storage_url") == "memory://":
+        del given["storage_url"]  # the default by its name
     if not _native.install(settings):
         _refuse_changes(given)
         return

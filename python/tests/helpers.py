@@ -1,0 +1,69 @@
+"""Waiting for conditions with a deadline, and threads whose failures are not lost."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+#: Long enough for a busy machine; a test that works never waits for it.
+DEADLINE = 30
+
+
+def wait_until(condition):
+    """Wait until `condition()` is true and return what it returned."""
+    end = time.monotonic() + DEADLINE
+    while not (result := condition()):
+        assert time.monotonic() < end, "the condition did not become true in time"
+        time.sleep(0.001)
+    return result
+
+
+def wait_for(event):
+    """Wait until a `threading.Event` is set."""
+    assert event.wait(DEADLINE), "the event was not set in time"
+
+
+class Running(threading.Thread):
+    """A thread whose result or exception `result()` hands over."""
+
+    def __init__(self, function, *args):
+        super().__init__(daemon=True)
+        self._function, self._args = function, args
+        self._value = self._error = None
+        self.start()
+
+    def run(self):
+        try:
+            self._value = self._function(*self._args)
+        except BaseException as error:  # noqa: BLE001 - for whoever asks
+            self._error = error
+
+    def result(self):
+        self.join(DEADLINE)
+        assert not self.is_alive(), "the thread did not end in time"
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def error(self):
+        self.join(DEADLINE)
+        assert not self.is_alive(), "the thread did not end in time"
+        return self._error
+
+
+def program(source):
+    """Run a Python program in a process of its own and return what it printed."""
+    done = run_program(source)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_program(source):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE * 2,
+        check=False,
+    )
