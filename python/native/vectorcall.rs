@@ -68,7 +68,8 @@ fn make(py: Python<'_>) -> PyResult<FunctionType> {
         name: c"zoocache._native.CachedFunction".as_ptr(),
         basicsize: c_int::try_from(size).map_err(too_big)?,
         itemsize: 0,
-        flags: c_uint::try_from(ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_IMMUTABLETYPE).map_err(too_big)?
+        // Not immutable: its base is not, and Python 3.14 insists.
+        flags: c_uint::try_from(ffi::Py_TPFLAGS_DEFAULT).map_err(too_big)?
             | HAVE_VECTORCALL
             | METHOD_DESCRIPTOR,
         slots: slots.as_mut_ptr(),

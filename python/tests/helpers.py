@@ -52,16 +52,16 @@ class Running(threading.Thread):
         return self._error
 
 
-def program(source):
+def program(source, *options):
     """Run a Python program in a process of its own and return what it printed."""
-    done = run_program(source)
+    done = run_program(source, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def run_program(source):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
+def run_program(source, *options):
+    return subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, *options, "-c", textwrap.dedent(source)],
         capture_output=True,
         text=True,
         timeout=DEADLINE * 2,

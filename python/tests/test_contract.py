@@ -5,7 +5,7 @@ import datetime
 import re
 
 import pytest
-from helpers import wait_until
+from helpers import program, wait_until
 
 import zoocache
 from zoocache import (
@@ -283,6 +283,10 @@ def test_prune_refuses_nonsense(nonsense):
 def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", zoocache.version())
     assert zoocache.__version__ == zoocache.version()
+
+
+def test_importing_warns_about_nothing():
+    assert program("import zoocache; print(zoocache.version())", "-W", "error").strip() == zoocache.version()
 
 
 def test_every_public_name_exists():

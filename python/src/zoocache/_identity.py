@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import types
 from typing import Any
 
 #: The longest tag, in characters.
 _LONGEST_TAG = 256
+
+#: The name under which a module's globals are marked.
+_MARK = "__zoocache_scope__"
 
 _lock = threading.Lock()
 #: The functions of each name that another decoration could mean again.
@@ -54,15 +58,37 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> 
         return identity
 
 
+class _Scope:
+    """What tells the globals of one module, or of one `exec`, from all others, also from later ones."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: int) -> None:
+        self.owner = owner
+
+
+def _scope(names: dict[str, Any]) -> _Scope:
+    """Mark a function's globals. Their address alone may belong to others later."""
+    scope = names.get(_MARK)
+    if not isinstance(scope, _Scope) or scope.owner != id(names):  # none yet, or that of the original
+        scope = names[_MARK] = _Scope(id(names))
+    return scope
+
+
 def _fingerprint(function: Any, options: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """What makes two function objects the same function; `None` if nothing does."""
     parts: list[Any] = []
     for part in (function, *options):
-        if callable(part):
-            code = getattr(part, "__code__", None)
-            if code is None or getattr(part, "__closure__", None):
+        if isinstance(part, types.FunctionType):
+            if part.__closure__:
                 return None
-            parts.append((code, id(part.__globals__), part.__defaults__, part.__kwdefaults__))
+            defaults = (*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values())
+            # With their types: a default of 1 is equal to one of `True`.
+            names = (len(part.__defaults__ or ()), *(part.__kwdefaults__ or {}))
+            scope = _scope(part.__globals__)
+            parts.append((part.__code__, scope, names, tuple(map(type, defaults)), defaults))
+        elif callable(part):  # a bound method, a callable object: nobody knows what it holds
+            return None
         else:
             parts.append(part)
     return tuple(parts)

@@ -8,6 +8,7 @@ not equal.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime as dt
 import decimal
@@ -17,7 +18,10 @@ import pathlib
 import threading
 import uuid
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _lock = threading.Lock()
 #: Which class first had a name; another class of the same name gets a number.
@@ -78,28 +82,42 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
         return class_name(cls), str(value)
     if isinstance(value, type):
         return "type", class_name(value)
-    if dataclasses.is_dataclass(value):
+    base = next((base for base in _READ if isinstance(value, base)), None)
+    if dataclasses.is_dataclass(value) and base is None:
         return class_name(cls), tuple((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-    if isinstance(value, tuple) and hasattr(cls, "_fields"):  # a named tuple
-        return class_name(cls), tuple(value)
-    return class_name(cls), _builtin_base(value)
+    if base is None or _holds_more(value):
+        msg = (
+            f"a {cls.__qualname__} has no stable encoding; pass something simpler (such as its id), define "
+            f"{cls.__qualname__}.__zoocache_key__() to return what identifies it, or leave the argument out "
+            'of the key with ignore=("name",)'
+        )
+        raise ValueError(msg)
+    return class_name(cls), _READ[base](value)
 
 
 def _zone(tzinfo: dt.tzinfo | None) -> str | None:
     return None if tzinfo is None else f"{type(tzinfo).__qualname__}:{tzinfo}"
 
 
-def _builtin_base(value: Any) -> Any:
-    """Reduce an object of a class derived from a builtin one, if it holds nothing else."""
-    if not getattr(value, "__dict__", None):
-        bases: tuple[type[Any], ...] = (int, float, str, bytes, tuple, frozenset, list, dict, set)
-        for base in bases:
-            if isinstance(value, base):
-                return base(value)
-    cls = type(value).__qualname__
-    msg = (
-        f"a {cls} has no stable encoding; pass something simpler (such as its id), define "
-        f"{cls}.__zoocache_key__() to return what identifies it, or leave the argument out of the key with "
-        'ignore=("name",)'
-    )
-    raise ValueError(msg)
+#: What an object of a class derived from a builtin one holds, whatever the class says about it: its own
+#: methods (`__str__`, `__iter__`) may hide that.
+_READ: dict[type, Callable[[Any], Any]] = {
+    int: int.__index__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    list: lambda value: list.__getitem__(value, slice(None)),
+    # Two of these are equal only if their order is.
+    collections.OrderedDict: lambda value: tuple(collections.OrderedDict.items(value)),
+    dict: lambda value: dict(dict.items(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+
+
+def _holds_more(value: Any) -> bool:
+    """Whether an object has attributes beside what the builtin class stores."""
+    if getattr(value, "__dict__", None):
+        return True
+    return any(vars(cls).get("__slots__") for cls in type(value).__mro__)
