@@ -34,6 +34,7 @@ impl Gate {
         Self { began: Mutex::new(began), go, inner: Mutex::new((entered, told)) }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for a computation")]
     fn compute(&self) -> Result<u64, Error> {
         let inner = self.inner.lock().unwrap();
         inner.0.send(()).unwrap();
@@ -172,6 +173,15 @@ fn a_panic_hands_over_to_a_waiter() {
     });
 }
 
+/// Panics at every event.
+struct Rude;
+
+impl zoocache::Observer for Rude {
+    fn on_event(&self, _: &zoocache::Event<'_>) {
+        panic!("of the observer");
+    }
+}
+
 #[test]
 fn foreign_code_that_panics_at_the_end_hands_over_too() {
     let first = AtomicU64::new(0);
@@ -185,12 +195,6 @@ fn foreign_code_that_panics_at_the_end_hands_over_too() {
     assert_eq!(ask().unwrap(), 1);
     assert_eq!(cache.stats().waits, 0);
 
-    struct Rude;
-    impl zoocache::Observer for Rude {
-        fn on_event(&self, _: &zoocache::Event<'_>) {
-            panic!("of the observer");
-        }
-    }
     let cache = builder().0.observer(Arc::new(Rude)).build().unwrap();
     let Ok(Join::Lead(leader)) = cache.join(b"k", None, false) else { panic!("not the leader") };
     let Ok(Join::Wait(waiter)) = cache.join(b"k", None, false) else { panic!("not a waiter") };
@@ -218,14 +222,17 @@ fn a_dropped_task_hands_over() {
     assert_eq!(cache.get("k"), Some(1));
 }
 
+/// A waker that does nothing but be counted.
+struct Count;
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {}
+}
+
 #[test]
 fn dropped_waiters_disturb_nobody_and_leave_nothing() {
     let (cache, _) = cache();
     let policy = Policy::default();
-    struct Count;
-    impl std::task::Wake for Count {
-        fn wake(self: Arc<Self>) {}
-    }
     let wakers = Arc::new(Count);
     let Ok(Join::Lead(leader)) = cache.join(b"k", None, false) else { panic!("not the leader") };
     for _ in 0..100 {

@@ -146,8 +146,8 @@ fn an_invalid_tag_is_named_and_nothing_is_invalidated() {
 #[test]
 fn a_time_to_live_is_not_extended_and_a_time_to_idle_is() {
     let (cache, clock) = cache();
-    cache.put("ttl", 1, &Policy::default().ttl(Duration::from_millis(1_000)));
-    cache.put("tti", 1, &Policy::default().tti(Duration::from_millis(1_000)));
+    cache.put("ttl", 1, &Policy::default().ttl(Duration::from_secs(1)));
+    cache.put("tti", 1, &Policy::default().tti(Duration::from_secs(1)));
     clock.advance_ms(999);
     assert_eq!((cache.get("ttl"), cache.get("tti")), (Some(1), Some(1)));
     clock.advance_ms(1);

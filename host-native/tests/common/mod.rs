@@ -17,7 +17,7 @@ pub(crate) type Never = Result<u64, Error>;
 pub(crate) fn builder() -> (Builder<u64>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(NOON_US));
     // The sweeper looks at no test that does not ask for it.
-    let builder = Cache::builder().clock(clock.clone()).sweep_interval(Duration::from_secs(3_600));
+    let builder = Cache::builder().clock(clock.clone()).sweep_interval(Duration::from_hours(1));
     (builder, clock)
 }
 
