@@ -371,15 +371,14 @@ impl FunctionBase {
         miss::with_call(args, kwargs, |call| miss::step(slf, key, second_round, call))
     }
 
-    /// For `zoocache._async`: computes beside any flight; `supersedes` replaces a fresh entry.
+    /// For `zoocache._async`: computes beside any flight.
     fn _lead_alone<'py>(
         slf: &Bound<'py, Self>,
         key: &[u8],
-        supersedes: bool,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        miss::with_call(args, kwargs, |call| miss::lead_alone(slf, key, supersedes, call))
+        miss::with_call(args, kwargs, |call| miss::lead_alone(slf, key, call))
     }
 
     fn __repr__(&self) -> String {

@@ -70,7 +70,7 @@ pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) ->
     let this = function.get();
     let state = cache::owned_default(call.py)?;
     let key = this.key_or_error(call)?;
-    let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), true);
+    let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), false);
     this.counters.miss(leader.why());
     lead(this, &state, leader, call)
 }
@@ -203,11 +203,10 @@ pub(crate) fn step(
 pub(crate) fn lead_alone(
     function: &Bound<'_, FunctionBase>,
     key: &[u8],
-    supersedes: bool,
     call: Call<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let state = cache::owned_default(call.py)?;
-    let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), supersedes);
+    let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), false);
     Lead::hold(function, state, leader, call)
 }
 

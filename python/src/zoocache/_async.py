@@ -28,7 +28,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
             return await _lead(function, payload, args, kwargs)
         if not await _landed(payload):
             payload.give_up()
-            return await _lead(function, function._lead_alone(key, False, args, kwargs), args, kwargs)  # noqa: SLF001
+            return await _lead(function, function._lead_alone(key, args, kwargs), args, kwargs)  # noqa: SLF001
         taken, value = payload.take()
         if taken:
             return value
@@ -37,7 +37,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
 
 async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call in any case and store it."""
-    return await _lead(function, function._lead_alone(key, True, args, kwargs), args, kwargs)  # noqa: SLF001
+    return await _lead(function, function._lead_alone(key, args, kwargs), args, kwargs)  # noqa: SLF001
 
 
 async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:
