@@ -204,10 +204,27 @@ _package-check kind: _build-wheel
     "$work/venv/bin/python" -I "{{ justfile_directory() }}/.ci/check_installed.py"
     echo "the {{ kind }} installs and works"
 
-# The benchmarks
+# The benchmarks: the Python package beside its peers, into docs/benchmarks/; then the Rust crates
 [group('build')]
-bench:
+bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
+    .venv-bench/bin/python python/benchmarks/memory.py
+    .venv-bench/bin/python python/benchmarks/races.py
     cargo bench --workspace --exclude zoocache-python
+
+_venv-bench:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    venv=.venv-bench
+    wanted=$(python -VV && cat python/benchmarks/requirements.txt)
+    if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
+        rm -rf "$venv"
+        python -m venv "$venv"
+        # One by one: a peer that does not install on this Python is named in the results, and the others are measured.
+        for requirement in $(grep -o '^[^#]*==[^ #]*' python/benchmarks/requirements.txt); do
+            "$venv/bin/python" -m pip install --quiet "$requirement" || echo "$requirement does not install here" >&2
+        done
+        echo "$wanted" >"$venv/installed.txt"
+    fi
 
 # ---- Continuous integration --------------------------------------------------------------------
 
