@@ -482,3 +482,20 @@ fn after_a_fork_nobody_waits_for_the_parents_threads() {
     leader.finish(2, None);
     assert!(cache.get("k").is_some());
 }
+
+#[test]
+fn a_result_that_went_stale_is_only_for_those_who_asked_before_it_began() {
+    let (cache, _) = cache();
+    let Ok(Join::Lead(leader)) = cache.join(b"k", None, false) else { panic!("not the leader") };
+    leader.declare(&on(&["a"]));
+    let [first, second] = [false, true].map(|second_round| match cache.join(b"k", None, second_round) {
+        Ok(Join::Wait(waiter)) => waiter,
+        other => panic!("not a waiter: {other:?}"),
+    });
+    assert!(first.try_take().is_none());
+    leader.finish(1, None);
+    assert!(matches!(first.try_take(), Some(Waited::Entry(entry)) if *entry.value() == 1));
+    cache.invalidate(&["a"]).unwrap();
+    assert!(matches!(first.try_take(), Some(Waited::Again)));
+    assert!(matches!(second.try_take(), Some(Waited::Entry(entry)) if *entry.value() == 1));
+}
