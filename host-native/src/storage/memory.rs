@@ -17,7 +17,7 @@ use crate::entry::Entry;
 /// Bytes that an entry occupies beside its key and value: allocations, table slot, links.
 const BOOKKEEPING_BYTES: u64 = 192;
 /// One shard for this many entries: short locks for big caches, exact limits for small ones.
-const ENTRIES_PER_SHARD: u64 = 4_096;
+const ENTRIES_PER_SHARD: u64 = 1_024;
 const MAX_SHARDS: u64 = 64;
 
 /// How much a memory storage may hold.
