@@ -302,6 +302,16 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     unsafe { ffi::Py_NewRef(object) }
 }
 
+/// `__await__()` for Python code: an iterator, for `yield from`. `await` itself uses the slot.
+unsafe extern "C" fn awaited(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: a live object.
+        let call = unsafe { Borrowed::from_ptr(py, object) };
+        let coroutine = py.import("zoocache._async")?.call_method1("awaited", (call,))?;
+        Ok(coroutine.call_method0("__await__")?.into_ptr())
+    })
+}
+
 /// `__name__` and `__qualname__`: those of the function.
 unsafe extern "C" fn name(object: *mut ffi::PyObject, attribute: *mut c_void) -> *mut ffi::PyObject {
     guard(ptr::null_mut(), |py| {
@@ -408,6 +418,7 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
         method(c"send", send, ffi::METH_O),
         method(c"throw", throw, ffi::METH_VARARGS),
         method(c"close", close, ffi::METH_NOARGS),
+        method(c"__await__", awaited, ffi::METH_NOARGS | ffi::METH_COEXIST),
         ffi::PyMethodDef::zeroed(),
     ]));
     let attributes = Box::leak(Box::new([

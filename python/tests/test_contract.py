@@ -1,7 +1,7 @@
 """The module functions: configuration, tags, and the storage by key."""
 
 import asyncio
-import datetime
+import datetime as dt
 import re
 
 import pytest
@@ -84,7 +84,7 @@ def test_reset_allows_other_settings():
         ("default_ttl", float("nan")),
         ("default_ttl", float("-inf")),
         ("default_ttl", "10"),
-        ("default_ttl", datetime.timedelta(seconds=-1)),
+        ("default_ttl", dt.timedelta(seconds=-1)),
         ("flight_timeout", -1),
         ("flight_timeout", 0),
         ("storage_url", "ftp://host"),
@@ -141,7 +141,7 @@ def test_every_published_parameter_is_accepted():
     assert get("key") is None
 
 
-@pytest.mark.parametrize("ttl", [10**400, 1e308, float("inf"), 2**63, 2**53, datetime.timedelta.max])
+@pytest.mark.parametrize("ttl", [10**400, 1e308, float("inf"), 2**63, 2**53, dt.timedelta.max])
 def test_a_huge_ttl_never_overflows(ttl):
     configure(default_ttl=ttl, flight_timeout=ttl)
 
@@ -155,7 +155,7 @@ def test_a_huge_ttl_never_overflows(ttl):
     assert get("key") == 1
 
 
-@pytest.mark.parametrize("ttl", [0, -1, float("nan"), "5", True, datetime.timedelta(0)])
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), "5", True, dt.timedelta(0)])
 def test_a_senseless_ttl_is_refused(ttl):
     with pytest.raises(ConfigError, match="ttl"):
         cacheable(ttl=ttl)(lambda: None)
@@ -613,7 +613,7 @@ def test_ttl_expires():
     first = f(1)
     # Read in a loop: a hit does not extend the time.
     wait_until(lambda: f(1) != first)
-    zoocache.set("key", 1, ttl=datetime.timedelta(milliseconds=5))
+    zoocache.set("key", 1, ttl=dt.timedelta(milliseconds=5))
     wait_until(lambda: get("key") is None)
 
 

@@ -7,13 +7,14 @@ code; this module only awaits.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoocache._context import CURRENT
 
 if TYPE_CHECKING:
-    from zoocache._native import CachedFunction, Lead, Wait
+    from zoocache._native import CachedCall, CachedFunction, Lead, Wait
 
+_T = TypeVar("_T")
 _VALUE, _LEAD = 0, 1
 
 
@@ -77,6 +78,11 @@ def _wake(future: asyncio.Future[bool]) -> None:
 def _give_up(future: asyncio.Future[bool]) -> None:
     if not future.done():
         future.set_result(False)
+
+
+async def awaited(call: CachedCall[_T]) -> _T:
+    """Await a call, in a coroutine whose `__await__()` is an iterator."""
+    return await call
 
 
 def thrown(kind: Any, value: Any = None, traceback: Any = None) -> BaseException:

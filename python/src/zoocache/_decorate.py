@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
@@ -22,6 +22,10 @@ _NAMED = (
     inspect.Parameter.KEYWORD_ONLY,
 )
 _POSITIONAL = _NAMED[:2]
+
+_P = ParamSpec("_P")
+_R_co = TypeVar("_R_co", covariant=True)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,64 @@ class _Options:
     is_async: bool
 
 
+class _Decorator(Protocol):
+    """`cacheable` with its options given."""
+
+    @overload
+    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> classmethod[_T, _P, _R_co]: ...
+    @overload
+    def __call__(self, func: staticmethod[_P, _R_co], /) -> staticmethod[_P, _R_co]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, func: Callable[_P, _R_co], /) -> _native.CachedFunction[_P, _R_co]: ...
+
+
+@overload
+def cacheable(
+    func: None = None,
+    *,
+    namespace: str | None = None,
+    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    ttl: float | timedelta | None = None,
+    copy: Literal["auto", "share", "deep"] = "auto",
+    ignore: Iterable[str] = (),
+) -> _Decorator: ...
+@overload
+def cacheable(
+    func: classmethod[_T, _P, _R_co],
+    *,
+    namespace: str | None = None,
+    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    ttl: float | timedelta | None = None,
+    copy: Literal["auto", "share", "deep"] = "auto",
+    ignore: Iterable[str] = (),
+) -> classmethod[_T, _P, _R_co]: ...
+@overload
+def cacheable(  # type: ignore[overload-overlap]
+    func: staticmethod[_P, _R_co],
+    *,
+    namespace: str | None = None,
+    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    ttl: float | timedelta | None = None,
+    copy: Literal["auto", "share", "deep"] = "auto",
+    ignore: Iterable[str] = (),
+) -> staticmethod[_P, _R_co]: ...
+@overload
+def cacheable(
+    func: Callable[_P, _R_co],
+    *,
+    namespace: str | None = None,
+    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
+    ttl: float | timedelta | None = None,
+    copy: Literal["auto", "share", "deep"] = "auto",
+    ignore: Iterable[str] = (),
+) -> _native.CachedFunction[_P, _R_co]: ...
 def cacheable(
     func: Any = None,
     *,
     namespace: str | None = None,
     deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     ttl: float | timedelta | None = None,
-    copy: str = "auto",
+    copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
 ) -> Any:
     """Cache the results of a function, sync or async.
@@ -134,7 +189,6 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
         is_async=is_async,
     )
     cached = _native.cached_function(func, options)
-    functools.update_wrapper(cached, func)
     _look_like(cached, func, is_async=is_async)
     return cached
 
@@ -250,7 +304,10 @@ def _is_async(func: Any) -> bool:
 
 def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:
     """Give the cached function what introspection looks for in a function."""
-    for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+    # As `functools.update_wrapper` does, but for `__wrapped__`, which native code answers.
+    vars(cached).update(getattr(func, "__dict__", {}))
+    introspected = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__")
+    for name in (*functools.WRAPPER_ASSIGNMENTS, *introspected):
         if hasattr(func, name):
             setattr(cached, name, getattr(func, name))
     if is_async and hasattr(inspect, "markcoroutinefunction"):
