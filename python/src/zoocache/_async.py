@@ -7,6 +7,7 @@ code; this module only awaits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoocache._context import CURRENT
@@ -49,7 +50,9 @@ async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any,
         lead.fail(error)
         raise
     finally:
-        CURRENT.reset(outer)
+        # Closed from another context, as by the garbage collector, there is nothing to put back.
+        with contextlib.suppress(ValueError):
+            CURRENT.reset(outer)
     lead.finish(value)
     return value
 
