@@ -28,6 +28,9 @@ Written by `./dev bench`. {machine}; load average {load} at the start.
 - The time of an empty loop is taken off, for all alike.
 - Where a row says *added*, the time of the baseline in the same round is taken off. In "hit after
   invalidating" it is the time of `invalidate` alone. In brackets is then the difference of the minima.
+- A hit that follows some other work is slower than one in a row of hits, whatever the cache: the processor
+  has other things at hand. `lru_cache` at the same place, to which the invalidation means nothing, shows how
+  much.
 - Every library is used as its documentation shows, with a lifetime if it has one. cachetools is used without
   a lock, its faster way; the others are safe for threads as measured.
 - Under "invalidate" the ratio is that of the minima, since the one was measured after the other.

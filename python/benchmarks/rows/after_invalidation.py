@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+from peers import LRU
 from report import Row, duration, figure
 from timing import Series, interleave, statement
 
@@ -31,6 +34,12 @@ def hundred(x: int) -> int:
     return x
 
 
+@functools.lru_cache(128)
+def lru(x: int) -> int:
+    """Depend on nothing: what a hit costs here for other reasons than the invalidation."""
+    return x
+
+
 def rows() -> list[Row]:
     """Compare the hit after an invalidation with the plain hit; `invalidate` alone is taken off."""
     result = []
@@ -41,6 +50,9 @@ def rows() -> list[Row]:
         result.append(
             Row(work, figure(after), f"the plain hit: {figure(plain)}", ratio, "<= 1.5x", ratio <= GOAL)
         )
+        _, control = _plain_and_after(lru, tag)
+        against = f"{LRU} at the same place: {figure(control)}"
+        result.append(Row(work, figure(after), against, after.ratio(control)))
     for count, function in ((10, ten), (100, hundred)):
         for where, tag in UNRELATED.items():
             plain, after = _plain_and_after(function, tag)
