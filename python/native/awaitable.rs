@@ -13,7 +13,9 @@ use std::os::raw::{c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
-use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::exceptions::{
+    PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
+};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -57,6 +59,8 @@ enum Stage {
     Created,
     /// A miss, going on in this coroutine.
     Running(Owned),
+    /// Inside of a step, with everything else moved out.
+    Executing,
     Finished,
 }
 
@@ -170,22 +174,75 @@ unsafe fn contents<'a>(object: *mut ffi::PyObject) -> &'a mut Contents {
     unsafe { &mut (*object.cast::<CallObject>()).contents }
 }
 
+/// Takes the stage out for a step, so that foreign code that comes back to this object finds it executing
+/// instead of half way. To be followed by [`put`].
+///
+/// # Safety
+/// `object` is a live `CallObject`.
+unsafe fn take(object: *mut ffi::PyObject) -> PyResult<Stage> {
+    // SAFETY: promised by the caller.
+    let stage = unsafe { std::mem::replace(&mut contents(object).stage, Stage::Executing) };
+    match stage {
+        Stage::Executing => Err(PyValueError::new_err("coroutine already executing")),
+        stage => Ok(stage),
+    }
+}
+
+/// Ends a step: `inner` goes on, or everything is over.
+///
+/// # Safety
+/// `object` is a live `CallObject`.
+unsafe fn put(object: *mut ffi::PyObject, inner: Option<Owned>) {
+    // SAFETY: promised by the caller.
+    unsafe { contents(object) }.stage = inner.map_or(Stage::Finished, Stage::Running);
+}
+
+fn reused() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
 /// # Safety
 /// `object` is a live `CallObject` and `value` a live object.
 unsafe fn step(py: Python<'_>, object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> PyResult<Step> {
-    // SAFETY: promised by the caller. The stage is moved out, so that foreign code that comes back to this
-    // object finds it finished instead of half way; it is put back when the coroutine goes on.
-    let stage = unsafe { std::mem::replace(&mut contents(object).stage, Stage::Finished) };
+    // SAFETY: promised by the caller.
+    unsafe {
+        if matches!(contents(object).stage, Stage::Created) && value != ffi::Py_None() {
+            let text = "can't send non-None value to a just-started coroutine";
+            return Err(PyTypeError::new_err(text));
+        }
+        let stage = take(object)?;
+        let stepped = advance(py, object, stage, value);
+        match stepped {
+            Ok((step, inner)) => {
+                put(object, inner);
+                Ok(step)
+            }
+            Err(error) => {
+                put(object, None);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One step, and the coroutine that goes on after it.
+///
+/// # Safety
+/// As of [`step`].
+unsafe fn advance(
+    py: Python<'_>,
+    object: *mut ffi::PyObject,
+    stage: Stage,
+    value: *mut ffi::PyObject,
+) -> PyResult<(Step, Option<Owned>)> {
     let inner = match stage {
-        // SAFETY: as above; `start` only reads.
+        // SAFETY: promised by the caller; `start` only reads.
         Stage::Created => match unsafe { contents(object) }.start(py)? {
-            Ok(found) => return Ok(Step::Return(found)),
+            Ok(found) => return Ok((Step::Return(found), None)),
             Err(inner) => inner,
         },
         Stage::Running(inner) => inner,
-        Stage::Finished => {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-        }
+        Stage::Executing | Stage::Finished => return Err(reused()),
     };
     let mut result = ptr::null_mut();
     // SAFETY: both are live objects; `result` receives a new reference or null.
@@ -194,12 +251,8 @@ unsafe fn step(py: Python<'_>, object: *mut ffi::PyObject, value: *mut ffi::PyOb
         (sent, Bound::from_owned_ptr_or_opt(py, result).map(Bound::unbind))
     };
     match (sent, result) {
-        (ffi::PySendResult::PYGEN_RETURN, Some(result)) => Ok(Step::Return(result)),
-        (ffi::PySendResult::PYGEN_NEXT, Some(result)) => {
-            // SAFETY: as above.
-            unsafe { contents(object) }.stage = Stage::Running(inner);
-            Ok(Step::Yield(result))
-        }
+        (ffi::PySendResult::PYGEN_RETURN, Some(result)) => Ok((Step::Return(result), None)),
+        (ffi::PySendResult::PYGEN_NEXT, Some(result)) => Ok((Step::Yield(result), Some(inner))),
         _ => Err(PyErr::fetch(py)),
     }
 }
@@ -266,34 +319,35 @@ unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 unsafe extern "C" fn throw(object: *mut ffi::PyObject, args: *mut ffi::PyObject) -> *mut ffi::PyObject {
     guard(ptr::null_mut(), |py| {
         // SAFETY: live objects; `args` is the tuple of a METH_VARARGS call.
-        let (stage, args) = unsafe {
-            let stage = std::mem::replace(&mut contents(object).stage, Stage::Finished);
-            (stage, Borrowed::from_ptr(py, args).cast_unchecked::<PyTuple>())
+        let (stage, args) =
+            unsafe { (take(object)?, Borrowed::from_ptr(py, args).cast_unchecked::<PyTuple>()) };
+        let (thrown, inner) = match stage {
+            Stage::Running(inner) => (inner.borrow(py).call_method1("throw", args.to_owned()), Some(inner)),
+            // Nothing has run that could catch it.
+            Stage::Created => {
+                let module = py.import("zoocache._async");
+                let raised = module.and_then(|module| module.call_method1("thrown", args.to_owned()));
+                (raised.and_then(|raised| Err(PyErr::from_value(raised))), None)
+            }
+            Stage::Executing | Stage::Finished => (Err(reused()), None),
         };
-        match stage {
-            Stage::Running(inner) => {
-                let yielded = inner.borrow(py).call_method1("throw", args.to_owned())?;
-                // SAFETY: as above.
-                unsafe { contents(object) }.stage = Stage::Running(inner);
-                Ok(yielded.into_ptr())
-            }
-            // Not started, or over: as a fresh coroutine would, raise what was thrown.
-            Stage::Created | Stage::Finished => {
-                let raised = py.import("zoocache._async")?.call_method1("thrown", args.to_owned())?;
-                Err(PyErr::from_value(raised))
-            }
-        }
+        // SAFETY: as above.
+        unsafe { put(object, inner.filter(|_| thrown.is_ok())) };
+        thrown.map(Bound::into_ptr)
     })
 }
 
 unsafe extern "C" fn close(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     guard(ptr::null_mut(), |py| {
         // SAFETY: a live object.
-        let stage = unsafe { std::mem::replace(&mut contents(object).stage, Stage::Finished) };
-        if let Stage::Running(inner) = stage {
-            inner.borrow(py).call_method0("close")?;
-        }
-        Ok(py.None().into_ptr())
+        let stage = unsafe { take(object) }?;
+        let closed = match &stage {
+            Stage::Running(inner) => inner.borrow(py).call_method0("close").map(drop),
+            _ => Ok(()),
+        };
+        // SAFETY: as above.
+        unsafe { put(object, None) };
+        closed.map(|()| py.None().into_ptr())
     })
 }
 
@@ -328,7 +382,7 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
         let contents = &(*object.cast::<CallObject>()).contents;
         let inner = match &contents.stage {
             Stage::Running(inner) => Some(inner),
-            Stage::Created | Stage::Finished => None,
+            Stage::Created | Stage::Executing | Stage::Finished => None,
         };
         let class = visit(ffi::Py_TYPE(object).cast(), arg);
         if class != 0 {
@@ -355,13 +409,22 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     0
 }
 
+/// Called by the collector for a call in a reference cycle, while all of the cycle is still intact.
+unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
+    // SAFETY: a live object whose contents were written by `begin`.
+    unsafe {
+        if matches!(contents(object).stage, Stage::Created) {
+            contents(object).stage = Stage::Finished;
+            warn_never_awaited(object);
+        }
+    }
+}
+
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone; the contents were written by `begin` and are dropped once.
     unsafe {
         ffi::PyObject_GC_UnTrack(object.cast());
-        if matches!(contents(object).stage, Stage::Created) {
-            warn_never_awaited(object);
-        }
+        finalize(object);
         ptr::drop_in_place(&raw mut (*object.cast::<CallObject>()).contents);
         let class = ffi::Py_TYPE(object);
         let free = ffi::PyType_GetSlot(class, ffi::Py_tp_free);
@@ -433,6 +496,7 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_traverse, traverse as *const ()),
         slot(ffi::Py_tp_clear, clear as *const ()),
         slot(ffi::Py_tp_dealloc, dealloc as *const ()),
+        slot(ffi::Py_tp_finalize, finalize as *const ()),
         slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast::<()>()),
         slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast::<()>()),
         slot(0, ptr::null()),
