@@ -136,7 +136,8 @@ impl Sealed {
             }
         }
         if checked < epoch {
-            self.checked.fetch_max(epoch, Ordering::Relaxed);
+            // A plain store: if it overwrites a later proof, the next read merely proves again.
+            self.checked.store(epoch, Ordering::Relaxed);
         }
         Verdict::Fresh
     }

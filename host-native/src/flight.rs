@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -51,12 +51,11 @@ enum State<V> {
 pub(crate) struct Flight<V> {
     pub(crate) fill: Arc<Fill>,
     state: Mutex<State<V>>,
-    landed: Condvar,
 }
 
 impl<V> Flight<V> {
     pub(crate) fn new(fill: Arc<Fill>) -> Arc<Self> {
-        Arc::new(Self { fill, state: Mutex::new(State::Running(HashMap::new())), landed: Condvar::new() })
+        Arc::new(Self { fill, state: Mutex::new(State::Running(HashMap::new())) })
     }
 
     /// Publishes the result and wakes everyone. Only the first landing counts.
@@ -69,7 +68,6 @@ impl<V> Flight<V> {
             return;
         };
         drop(state);
-        self.landed.notify_all();
         // Outside the lock: a waker may run foreign code.
         wakers.into_values().for_each(Waker::wake);
     }
@@ -105,14 +103,35 @@ impl<V> Flight<V> {
     }
 
     /// Blocks the thread until the flight has landed or `timeout` has passed.
-    pub(crate) fn wait(&self, timeout: Duration) -> Option<Landing<V>> {
-        let mut state = self.state.lock();
-        // `wait_while_for` keeps the whole timeout across spurious wake-ups.
-        self.landed.wait_while_for(&mut state, |state| matches!(state, State::Running(_)), timeout);
-        match &*state {
-            State::Landed(landing) => Some(landing.clone()),
-            State::Running(_) => None,
+    pub(crate) fn wait(&self, place: u64, timeout: Duration) -> Option<Landing<V>> {
+        let parked = Arc::new(Parked::default());
+        if let Some(landing) = self.poll(place, &Waker::from(Arc::clone(&parked))) {
+            return Some(landing);
         }
+        parked.wait(timeout);
+        self.landing()
+    }
+}
+
+/// A thread that waits. Each has a condition of its own: a thousand threads woken through one would pass
+/// its lock on one by one.
+#[derive(Default)]
+struct Parked {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Parked {
+    fn wait(&self, timeout: Duration) {
+        // `wait_while_for` keeps the whole timeout across spurious wake-ups.
+        self.changed.wait_while_for(&mut self.woken.lock(), |woken| !*woken, timeout);
+    }
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock() = true;
+        self.changed.notify_one();
     }
 }
 

@@ -333,7 +333,7 @@ impl<V: Send + Sync + 'static> Drop for Leader<V> {
 impl<V: Send + Sync + 'static> Waiter<V> {
     /// Blocks this thread until there is a result; `None` when `timeout` has passed.
     pub fn wait(&self, timeout: Duration) -> Option<Waited<V>> {
-        self.flight.wait(timeout).map(|landing| self.accept(landing))
+        self.flight.wait(self.place, timeout).map(|landing| self.accept(landing))
     }
 
     /// The result, if there is one; else `waker` is woken as soon as there is.
