@@ -116,7 +116,7 @@ def _record(raw: dict[str, Any]) -> Explanation:
 
 def _rank(dependency: Dependency) -> tuple[bool, bool, str]:
     """Order dependencies: what made the entry stale first, the functions' own tags last."""
-    return not dependency.stale, dependency.tag.startswith("fn:"), dependency.tag
+    return not dependency.stale, dependency.tag.startswith("fn."), dependency.tag
 
 
 def _utc(microseconds: int) -> datetime:

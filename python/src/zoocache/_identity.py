@@ -102,9 +102,12 @@ def _equal(left: Any, right: Any) -> bool:
 
 
 def function_tag(identity: str) -> str:
-    """Make the implicit tag of a function: `fn:` and its identity, in the characters that tags allow."""
+    """Make the implicit tag of a function: `fn.` and its identity, in the characters that tags allow.
+
+    One segment, because every entry of the function keeps the tag's path.
+    """
     text = "".join(_tag_char(identity, index) for index in range(len(identity)))
-    tag = f"fn:{text}"
+    tag = f"fn.{text}"
     if len(tag) <= _LONGEST_TAG:
         return tag
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
