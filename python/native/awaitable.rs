@@ -315,24 +315,62 @@ unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     unsafe { send(object, ffi::Py_None()) }
 }
 
+/// The coroutine, unless it is over. It may go on after an error: one that was not thrown because it is no
+/// exception, or `GeneratorExit` that was ignored.
+fn going_on(py: Python<'_>, inner: Owned) -> Option<Owned> {
+    let frame = inner.borrow(py).getattr("cr_frame");
+    if frame.is_ok_and(|frame| !frame.is_none()) { Some(inner) } else { None }
+}
+
+/// What comes of throwing into a coroutine without a body, and whether it is over then.
+fn throw_into_nothing<'py>(
+    py: Python<'py>,
+    is_new: bool,
+    args: &Bound<'py, PyTuple>,
+) -> (PyResult<Bound<'py, PyAny>>, bool) {
+    let empty = || {
+        let empty = py.import("zoocache._async")?.call_method0("empty")?;
+        if !is_new {
+            empty.call_method0("close")?;
+        }
+        Ok(empty)
+    };
+    let empty: Bound<'py, PyAny> = match empty() {
+        Ok(empty) => empty,
+        Err(error) => return (Err(error), true),
+    };
+    let thrown = empty.call_method1("throw", args);
+    let is_over = going_on(py, Owned::new(&empty)).is_none();
+    // Or it would warn that it was never awaited.
+    let closed = empty.call_method0("close");
+    (thrown.and_then(|thrown| closed.map(|_| thrown)), is_over)
+}
+
 /// `throw(type[, value[, traceback]])`.
 unsafe extern "C" fn throw(object: *mut ffi::PyObject, args: *mut ffi::PyObject) -> *mut ffi::PyObject {
     guard(ptr::null_mut(), |py| {
         // SAFETY: live objects; `args` is the tuple of a METH_VARARGS call.
         let (stage, args) =
-            unsafe { (take(object)?, Borrowed::from_ptr(py, args).cast_unchecked::<PyTuple>()) };
+            unsafe { (take(object)?, Borrowed::from_ptr(py, args).cast_unchecked::<PyTuple>().to_owned()) };
         let (thrown, inner) = match stage {
-            Stage::Running(inner) => (inner.borrow(py).call_method1("throw", args.to_owned()), Some(inner)),
-            // Nothing has run that could catch it.
-            Stage::Created => {
-                let module = py.import("zoocache._async");
-                let raised = module.and_then(|module| module.call_method1("thrown", args.to_owned()));
-                (raised.and_then(|raised| Err(PyErr::from_value(raised))), None)
+            Stage::Running(inner) => {
+                let thrown = inner.borrow(py).call_method1("throw", &args);
+                (thrown, going_on(py, inner))
             }
-            Stage::Executing | Stage::Finished => (Err(reused()), None),
+            // Not started, or over: an empty coroutine answers as this one should.
+            stage => {
+                let is_new = matches!(stage, Stage::Created);
+                let (thrown, is_over) = throw_into_nothing(py, is_new, &args);
+                if is_new && !is_over {
+                    // SAFETY: as above.
+                    unsafe { contents(object) }.stage = Stage::Created;
+                    return thrown.map(Bound::into_ptr);
+                }
+                (thrown, None)
+            }
         };
         // SAFETY: as above.
-        unsafe { put(object, inner.filter(|_| thrown.is_ok())) };
+        unsafe { put(object, inner) };
         thrown.map(Bound::into_ptr)
     })
 }
@@ -341,19 +379,29 @@ unsafe extern "C" fn close(object: *mut ffi::PyObject, _: *mut ffi::PyObject) ->
     guard(ptr::null_mut(), |py| {
         // SAFETY: a live object.
         let stage = unsafe { take(object) }?;
-        let closed = match &stage {
-            Stage::Running(inner) => inner.borrow(py).call_method0("close").map(drop),
-            _ => Ok(()),
+        let (closed, inner) = match stage {
+            Stage::Running(inner) => {
+                let closed = inner.borrow(py).call_method0("close").map(drop);
+                (closed, going_on(py, inner))
+            }
+            _ => (Ok(()), None),
         };
         // SAFETY: as above.
-        unsafe { put(object, None) };
+        unsafe { put(object, inner) };
         closed.map(|()| py.None().into_ptr())
     })
 }
 
+/// What `await` steps: the call itself.
 unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: a live object.
-    unsafe { ffi::Py_NewRef(object) }
+    unsafe {
+        if matches!(contents(object).stage, Stage::Running(_)) {
+            let awaited = || PyRuntimeError::new_err("coroutine is being awaited already");
+            return guard(ptr::null_mut(), |_| Err(awaited()));
+        }
+        ffi::Py_NewRef(object)
+    }
 }
 
 /// `__await__()` for Python code: an iterator, for `yield from`. `await` itself uses the slot.

@@ -17,6 +17,7 @@ use zoocache::{Error, Failure};
 pub(crate) enum Class {
     Config,
     InvalidTag,
+    Serialization,
     Cache,
 }
 
@@ -25,6 +26,7 @@ impl Class {
         match self {
             Self::Config => "ConfigError",
             Self::InvalidTag => "InvalidTag",
+            Self::Serialization => "SerializationError",
             Self::Cache => "CacheError",
         }
     }

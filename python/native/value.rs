@@ -4,13 +4,15 @@
 //! and again for each caller; everything else is shared. The copy keeps the structure: an object that
 //! occurs twice in the original is one object in the copy, and cycles stay cycles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use pyo3::exceptions::{PyRecursionError, PyValueError};
+use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
+
+use crate::errors::Class;
 
 /// Deepest nesting of containers that is copied.
 const MAX_DEPTH: u32 = 500;
@@ -53,7 +55,7 @@ impl Value {
         let copy = match mode {
             CopyMode::Share => None,
             CopyMode::Deep => Some(mode),
-            CopyMode::Auto => holds_container(object, 0)?.then_some(mode),
+            CopyMode::Auto => holds_container(object, &mut HashSet::new(), 0)?.then_some(mode),
         };
         let stored = Self { object: object.clone().unbind(), copy };
         match copy {
@@ -90,7 +92,20 @@ impl Value {
 
 fn deepcopy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static DEEPCOPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    DEEPCOPY.import(object.py(), "copy", "deepcopy")?.call1((object,))
+    let py = object.py();
+    let copied = DEEPCOPY.import(py, "copy", "deepcopy")?.call1((object,));
+    copied.map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        let class = object.get_type().qualname().map_or_else(|_| "value".to_owned(), |name| name.to_string());
+        let explained = Class::Serialization.err(format!(
+            "a {class} cannot be copied for each caller ({}); give copy=\"share\" and do not change it",
+            error.value(py)
+        ));
+        explained.set_cause(py, Some(error));
+        explained
+    })
 }
 
 /// What a type is to the copier.
@@ -137,14 +152,18 @@ fn kind(object: &Bound<'_, PyAny>) -> Kind {
     if derived { Kind::Derived } else { Kind::Other }
 }
 
-/// Must the object be copied? Only a tuple needs a look inside.
-fn holds_container(object: &Bound<'_, PyAny>, depth: u32) -> PyResult<bool> {
+/// Must the object be copied? Only a tuple needs a look inside. `seen` holds the addresses of inner tuples
+/// that were looked at, so that one that occurs many times is looked at once.
+fn holds_container(object: &Bound<'_, PyAny>, seen: &mut HashSet<usize>, depth: u32) -> PyResult<bool> {
     match kind(object) {
         Kind::Other => Ok(false),
         Kind::Tuple => {
             check_depth(depth)?;
+            if depth > 0 && !seen.insert(object.as_ptr() as usize) {
+                return Ok(false);
+            }
             for item in object.cast::<PyTuple>()?.iter() {
-                if holds_container(&item, depth + 1)? {
+                if holds_container(&item, seen, depth + 1)? {
                     return Ok(true);
                 }
             }
@@ -191,7 +210,8 @@ fn copy_flat<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
 /// Copies nested containers; remembers what it copied, by identity.
 #[derive(Default)]
 struct Copier<'py> {
-    copied: HashMap<usize, Bound<'py, PyAny>>,
+    /// Originals and their copies. The originals are kept alive, so that no address is used twice.
+    copied: HashMap<usize, [Bound<'py, PyAny>; 2]>,
 }
 
 impl<'py> Copier<'py> {
@@ -200,15 +220,14 @@ impl<'py> Copier<'py> {
         if kind == Kind::Other {
             return Ok(object.clone());
         }
-        let identity = object.as_ptr() as usize;
-        if let Some(copy) = self.copied.get(&identity) {
-            return Ok(copy.clone());
+        if let Some(copy) = self.known(object) {
+            return Ok(copy);
         }
         check_depth(depth)?;
         match kind {
             Kind::List => {
                 let copy = PyList::empty(object.py());
-                self.copied.insert(identity, copy.clone().into_any());
+                self.keep(object, copy.clone().into_any());
                 for item in object.cast::<PyList>()?.iter() {
                     copy.append(self.copy(&item, depth + 1)?)?;
                 }
@@ -216,33 +235,45 @@ impl<'py> Copier<'py> {
             }
             Kind::Dict => {
                 let copy = PyDict::new(object.py());
-                self.copied.insert(identity, copy.clone().into_any());
+                self.keep(object, copy.clone().into_any());
                 for (key, value) in object.cast::<PyDict>()?.iter() {
                     copy.set_item(key, self.copy(&value, depth + 1)?)?;
                 }
                 Ok(copy.into_any())
             }
-            Kind::Tuple if holds_container(object, depth)? => {
+            Kind::Tuple => {
                 let mut items = Vec::new();
+                let mut same = true;
                 for item in object.cast::<PyTuple>()?.iter() {
-                    items.push(self.copy(&item, depth + 1)?);
+                    let copy = self.copy(&item, depth + 1)?;
+                    same &= copy.is(&item);
+                    items.push(copy);
                 }
-                Ok(PyTuple::new(object.py(), items)?.into_any())
+                // A cycle through a tuple has copied it meanwhile.
+                if let Some(copy) = self.known(object) {
+                    return Ok(copy);
+                }
+                let copy = if same { object.clone() } else { PyTuple::new(object.py(), items)?.into_any() };
+                Ok(self.keep(object, copy))
             }
-            Kind::Tuple | Kind::Other => Ok(object.clone()),
+            Kind::Other => Ok(object.clone()),
             Kind::Derived => {
                 let copy = deepcopy(object)?;
-                Ok(self.keep(identity, copy))
+                Ok(self.keep(object, copy))
             }
             Kind::Set | Kind::Bytearray => {
                 let flat = copy_flat(object)?.unwrap_or_else(|| object.clone());
-                Ok(self.keep(identity, flat))
+                Ok(self.keep(object, flat))
             }
         }
     }
 
-    fn keep(&mut self, identity: usize, copy: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
-        self.copied.insert(identity, copy.clone());
+    fn known(&self, object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        self.copied.get(&(object.as_ptr() as usize)).map(|[_, copy]| copy.clone())
+    }
+
+    fn keep(&mut self, object: &Bound<'py, PyAny>, copy: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        self.copied.insert(object.as_ptr() as usize, [object.clone(), copy.clone()]);
         copy
     }
 }

@@ -88,13 +88,5 @@ async def awaited(call: CachedCall[_T]) -> _T:
     return await call
 
 
-def thrown(kind: Any, value: Any = None, traceback: Any = None) -> BaseException:
-    """Make the exception of a `throw` on a coroutine that was not started."""
-    error: BaseException
-    if isinstance(kind, BaseException):
-        error = kind
-    elif isinstance(value, BaseException):
-        error = value
-    else:
-        error = kind() if value is None else kind(value)
-    return error if traceback is None else error.with_traceback(traceback)
+async def empty() -> None:
+    """Do nothing: stands for a call that does not run when an exception is thrown into it."""
