@@ -177,6 +177,12 @@ impl Signature {
         }
     }
 
+    /// Is there a parameter that takes no part in the key?
+    #[inline]
+    pub(crate) fn ignores_any(&self) -> bool {
+        self.any_ignored
+    }
+
     /// Do a call's arguments alone tell its key?
     #[inline]
     pub(crate) fn has_stable_defaults(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::arguments::{Call, Signature};
 use crate::cache;
 use crate::errors::invalid_tag;
 use crate::key::KeyBuffer;
-use crate::recent::{self, Place, Recent};
+use crate::recent::{self, Place, Recent, Subject};
 use crate::value::{CopyMode, Value};
 use crate::{awaitable, context, miss, vectorcall};
 
@@ -144,7 +144,7 @@ impl FunctionBase {
         if !self.signature.has_stable_defaults() {
             return Ok(None);
         }
-        if !recent::needs_subject(call) {
+        if !self.needs_subject(call) {
             return self.recent_hit_at(call, Place::of(call, None));
         }
         match recent::subject(call)? {
@@ -180,12 +180,29 @@ impl FunctionBase {
         if context::anybody_collects() {
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
-        let subject = if recent::needs_subject(call) { recent::subject(call)? } else { None };
+        let subject = if self.needs_subject(call) { self.subject_of(call, key)? } else { None };
         if let Some(place) = Place::of(call, subject.as_ref()) {
             let displaced = self.recent.lock().remember(generation, state, call, (place, &entry));
             drop(displaced);
         }
         self.hand_out(call.py, &entry).map(Some)
+    }
+
+    /// Must something stand for the first argument in the table of recent calls? An argument that may be
+    /// ignored is not asked.
+    #[inline]
+    fn needs_subject(&self, call: Call<'_, '_>) -> bool {
+        recent::needs_subject(call) && !self.signature.ignores_any()
+    }
+
+    /// What stands for the first argument, provided that `key` was made of it: the object may have changed
+    /// since then.
+    fn subject_of<'py>(&self, call: Call<'_, 'py>, key: &[u8]) -> PyResult<Option<Subject<'py>>> {
+        let arguments = key.get(self.prefix.len()..).unwrap_or_default();
+        match recent::subject(call)? {
+            Some(subject) if subject.begins(arguments)? => Ok(Some(subject)),
+            _ => Ok(None),
+        }
     }
 
     #[inline]

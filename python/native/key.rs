@@ -230,11 +230,7 @@ fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuff
 fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
     static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     if let Some(class) = custom_key(value)? {
-        out.extend_from_slice(class.name.as_bytes());
-        out.push(b'<');
-        encode_nested(&class.key_of(value)?, out, depth + 1)?;
-        out.push(b'>');
-        return Ok(());
+        return class.encode_at(&class.key_of(value)?, out, depth);
     }
     let described = DESCRIBE.import(value.py(), "zoocache._keys", "describe")?.call1((value,))?;
     let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
@@ -280,6 +276,19 @@ impl std::ops::Deref for Known {
 }
 
 impl CustomKey {
+    /// Appends the encoding of an object of this class whose key is `key`.
+    pub(crate) fn encode(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
+        self.encode_at(key, out, 0)
+    }
+
+    fn encode_at(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+        out.extend_from_slice(self.name.as_bytes());
+        out.push(b'<');
+        encode_nested(key, out, depth + 1)?;
+        out.push(b'>');
+        Ok(())
+    }
+
     fn key_of<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         #[expect(unsafe_code, reason = "calls without the tuple that `call1` packs")]
         // SAFETY: live objects, and the null that ends the arguments; the result is a new reference.

@@ -16,7 +16,7 @@ use zoocache::Entry;
 
 use crate::arguments::Call;
 use crate::cache::State;
-use crate::key::{self, CustomKey};
+use crate::key::{self, CustomKey, KeyBuffer};
 use crate::value::Value;
 
 /// Slots of a table. Together about 10 kB for each function that is used.
@@ -49,6 +49,19 @@ pub(crate) struct Recent {
 pub(crate) struct Subject<'py> {
     class: &'static CustomKey,
     key: Bound<'py, PyAny>,
+}
+
+impl Subject<'_> {
+    /// Is it the first of these encoded arguments?
+    pub(crate) fn begins(&self, arguments: &[u8]) -> PyResult<bool> {
+        if identity(self.key.as_ptr()).is_none() {
+            return Ok(false);
+        }
+        let mut own = KeyBuffer::new();
+        self.class.encode(&self.key, &mut own)?;
+        let rest = arguments.strip_prefix(own.as_slice());
+        Ok(rest.is_some_and(|rest| matches!(rest.first(), Some(b',' | b')'))))
+    }
 }
 
 /// Where a call belongs in the table.
