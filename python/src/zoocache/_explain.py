@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from types import MethodType
 from typing import Any
 
 from zoocache import _native
@@ -90,9 +91,8 @@ def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:
             raise TypeError(msg)
         return _record(_native.explain(key_or_function))
     function = key_or_function
-    instance = getattr(function, "__self__", None)
-    if instance is not None:  # a bound method
-        function, args = function.__func__, (instance, *args)
+    if isinstance(function, MethodType):
+        function, args = function.__func__, (function.__self__, *args)
     if not isinstance(function, _native.CachedFunction):
         msg = f"explain() needs a key or a cached function, not {type(key_or_function).__name__}"
         raise TypeError(msg)
