@@ -12,6 +12,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use zoocache_core::Sealed;
 
 use crate::entry::Entry;
 use crate::error::Failure;
@@ -24,8 +25,9 @@ pub enum Landing<V> {
     Sealed(Arc<Entry<V>>),
     /// With a value that was stale before it was finished: only for those who asked before it began.
     BornStale(Arc<V>, Arc<Basis>),
-    /// With the computation's own error, and what it had used until then.
-    Failed(Failure, Arc<Basis>),
+    /// With the computation's own error, what it had used until then, and, unless that was outdated
+    /// already, the proof of it.
+    Failed(Failure, Arc<Basis>, Option<Arc<Sealed>>),
     /// Without any result: the leader was cancelled or its thread died. Somebody else must lead.
     Abandoned,
 }
@@ -35,7 +37,9 @@ impl<V> Clone for Landing<V> {
         match self {
             Self::Sealed(entry) => Self::Sealed(Arc::clone(entry)),
             Self::BornStale(value, basis) => Self::BornStale(Arc::clone(value), Arc::clone(basis)),
-            Self::Failed(failure, basis) => Self::Failed(Arc::clone(failure), Arc::clone(basis)),
+            Self::Failed(failure, basis, proof) => {
+                Self::Failed(Arc::clone(failure), Arc::clone(basis), proof.clone())
+            }
             Self::Abandoned => Self::Abandoned,
         }
     }

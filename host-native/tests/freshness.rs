@@ -4,12 +4,13 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use common::{NOON_US, cache, on, tag_of, value};
 use futures::executor::block_on;
-use zoocache::{Error, ManualClock, Policy};
+use zoocache::{Error, Join, ManualClock, Policy, Waited};
 
 #[test]
 fn an_invalidation_during_the_computation_is_not_lost() {
@@ -327,4 +328,24 @@ fn a_wall_clock_that_jumps_neither_resurrects_nor_kills() {
         clock.set_wall_us(wall_us);
         second_read_is_a_hit(&cache, round as u64);
     }
+}
+
+/// An error tells how things were when its computation began, as a value does: who asked after an
+/// invalidation does not get it, and so cannot build a fresh entry on it.
+#[test]
+fn an_error_from_before_an_invalidation_is_not_taken() {
+    let (cache, _) = cache();
+    let Join::Lead(leader) = cache.join(b"row", None, false).unwrap() else { panic!("nobody leads yet") };
+    leader.declare(&on(&["row:1"]));
+    cache.invalidate(&["row:1"]).unwrap();
+    let Join::Wait(late) = cache.join(b"row", None, false).unwrap() else { panic!("somebody leads") };
+    leader.fail(Arc::new(std::io::Error::other("no such row")));
+    assert!(matches!(late.try_take(), Some(Waited::Again)));
+
+    // What nothing has invalidated is everybody's.
+    let Join::Lead(leader) = cache.join(b"row", None, true).unwrap() else { panic!("the flight has ended") };
+    leader.declare(&on(&["row:1"]));
+    let Join::Wait(other) = cache.join(b"row", None, false).unwrap() else { panic!("somebody leads") };
+    leader.fail(Arc::new(std::io::Error::other("no such row")));
+    assert!(matches!(other.try_take(), Some(Waited::Failed(_))));
 }

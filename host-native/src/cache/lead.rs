@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use zoocache_core::{Sealed, Verdict};
+
 use super::{Cache, Status};
 use crate::config::Policy;
 use crate::counters::Count;
@@ -281,24 +283,36 @@ impl<V: Send + Sync + 'static> Leader<V> {
     /// Ends the computation with its own error, which all waiters get. Nothing is stored.
     pub fn fail(mut self, failure: Failure) {
         self.cache.count(Count::Errors);
-        self.end(|basis| Landing::Failed(failure, basis));
+        self.end(Some(failure));
     }
 
-    fn end(&mut self, landing: impl FnOnce(Arc<Basis>) -> Landing<V>) {
+    /// Ends the computation without a value.
+    fn end(&mut self, failure: Option<Failure>) {
         self.leave();
         let landing = match self.fill.collect() {
-            Some(Collected { token, basis, .. }) => {
-                self.cache.shared.parts.engine.abandon(token);
-                // The caller may catch the error and go on from the fact that there was one.
-                self.pass_on(&basis);
-                landing(Arc::new(basis))
-            }
+            Some(collected) => self.land_without_value(failure, collected),
             None => Landing::Abandoned,
         };
         if let Some(flight) = self.flight.take() {
             flight.land(landing);
         }
         self.cache.shared.observe(&Event::FillFailed { key: self.fill.key() });
+    }
+
+    fn land_without_value(&self, failure: Option<Failure>, collected: Collected) -> Landing<V> {
+        let parts = &self.cache.shared.parts;
+        let Collected { token, basis, as_of_bound } = collected;
+        // The caller may catch the error and go on from the fact that there was one.
+        self.pass_on(&basis);
+        let Some(failure) = failure else {
+            parts.engine.abandon(token);
+            return Landing::Abandoned;
+        };
+        // An error, too, tells how things were when the computation began.
+        let sealing =
+            Sealing { dependencies: &basis.dependencies, as_of_bound, now_us: parts.clock.now_us() };
+        let proof = parts.engine.seal(token, &sealing).ok().map(Arc::new);
+        Landing::Failed(failure, Arc::new(basis), proof)
     }
 
     fn leave(&self) {
@@ -325,7 +339,7 @@ impl<V: Send + Sync + 'static> Drop for Leader<V> {
     fn drop(&mut self) {
         // After `finish` and `fail` the fill has ended and there is no flight left.
         if self.flight.is_some() || self.fill.is_open() {
-            self.end(|_| Landing::Abandoned);
+            self.end(None);
         }
     }
 }
@@ -363,12 +377,21 @@ impl<V: Send + Sync + 'static> Waiter<V> {
                 self.absorb(&basis);
                 Waited::Value(value)
             }
-            Landing::Failed(failure, basis) => {
+            Landing::Failed(failure, basis, proof) if self.second_round || self.holds(proof.as_deref()) => {
                 self.absorb(&basis);
                 Waited::Failed(failure)
             }
-            Landing::Sealed(_) | Landing::BornStale(..) | Landing::Abandoned => Waited::Again,
+            Landing::Sealed(_) | Landing::BornStale(..) | Landing::Failed(..) | Landing::Abandoned => {
+                Waited::Again
+            }
         }
+    }
+
+    /// Is what a failed computation had used still as it was?
+    fn holds(&self, proof: Option<&Sealed>) -> bool {
+        let shared = &*self.cache.shared;
+        (!shared.follows_log || shared.catch_up())
+            && proof.is_some_and(|proof| shared.parts.engine.judge(proof) == Verdict::Fresh)
     }
 
     fn absorb(&self, basis: &Basis) {
