@@ -185,8 +185,10 @@ fn encode_items<'py>(
 
 /// Dictionaries with equal items are equal, in whatever order they were filled.
 fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
-    let mut items = Vec::with_capacity(dict.len());
-    for (key, value) in dict.iter() {
+    // All of them first: describing one may run foreign code, which may change the dictionary.
+    let pairs: Vec<_> = dict.iter().collect();
+    let mut items = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
         let mut item = KeyBuffer::new();
         encode_nested(&key, &mut item, depth + 1)?;
         item.push(b':');
@@ -203,7 +205,8 @@ fn encode_set<'py>(
     out: &mut KeyBuffer,
     depth: u32,
 ) -> PyResult<()> {
-    let mut items = Vec::new();
+    let members: Vec<_> = members.collect();
+    let mut items = Vec::with_capacity(members.len());
     for member in members {
         let mut item = KeyBuffer::new();
         encode_nested(&member, &mut item, depth + 1)?;

@@ -236,7 +236,9 @@ impl<'py> Copier<'py> {
             Kind::Dict => {
                 let copy = PyDict::new(object.py());
                 self.keep(object, copy.clone().into_any());
-                for (key, value) in object.cast::<PyDict>()?.iter() {
+                // All of them first: copying one may run foreign code, which may change the dictionary.
+                let pairs: Vec<_> = object.cast::<PyDict>()?.iter().collect();
+                for (key, value) in pairs {
                     copy.set_item(key, self.copy(&value, depth + 1)?)?;
                 }
                 Ok(copy.into_any())

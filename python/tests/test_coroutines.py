@@ -324,7 +324,7 @@ def test_arguments_that_do_not_fit_are_an_error_at_the_call():
 
 
 def test_arguments_without_an_encoding_are_an_error_when_awaited():
-    with pytest.raises(ValueError, match="value.*'?x"):
+    with pytest.raises(ValueError, match=r"value.*'?x"):
         asyncio.run(value(object()))
 
 

@@ -11,9 +11,9 @@ import threading
 import time
 
 import pytest
+from helpers import DEADLINE, Running, wait_for, wait_until
 
 import zoocache
-from helpers import DEADLINE, Running, wait_for, wait_until
 from zoocache import cacheable, configure, invalidate
 
 

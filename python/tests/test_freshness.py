@@ -6,9 +6,9 @@ import sys
 import threading
 
 import pytest
+from helpers import Running, wait_for
 
 import zoocache
-from helpers import Running, wait_for
 from zoocache import add_deps, cacheable, clear, explain, get, invalidate
 
 

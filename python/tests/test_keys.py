@@ -821,7 +821,7 @@ values = st.recursive(
 )
 
 
-def model(value):  # noqa: C901, PLR0911 - one case a type
+def model(value):  # noqa: PLR0911 - one case a type
     """What a value is, made of nothing but hashable tuples, types and exact texts."""
     cls = type(value)
     if isinstance(value, enum.Enum):
