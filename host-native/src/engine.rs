@@ -23,6 +23,8 @@ pub trait Engine: Send + Sync + 'static {
     fn begin(&self, now_us: u64) -> Fill;
     /// Ends a fill without a result.
     fn abandon(&self, fill: Fill);
+    /// Forgets all running fills: those who ran them are gone.
+    fn forget_fills(&self);
     /// Ends a fill: its dependencies as a sealed proof, or why it may not be stored.
     ///
     /// # Errors
@@ -93,6 +95,10 @@ impl Engine for NativeEngine {
 
     fn abandon(&self, fill: Fill) {
         self.core.lock().abandon(fill);
+    }
+
+    fn forget_fills(&self) {
+        self.core.lock().forget_fills();
     }
 
     fn seal(&self, fill: Fill, result: &Sealing<'_>) -> Result<Sealed, Rejected> {

@@ -89,6 +89,15 @@ impl Fill {
         self.used.lock().token.is_some()
     }
 
+    /// This computation if it is running, else the nearest one around it that is.
+    pub fn nearest_open(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let mut fill = self;
+        while !fill.is_open() {
+            fill = fill.parent.as_ref()?;
+        }
+        Some(Arc::clone(fill))
+    }
+
     /// Declares that the result depends on `tag`. It does not matter when: dependencies are judged
     /// against the position at which the fill began. After the fill has ended it does nothing.
     pub fn depend_on(&self, tag: &Tag) {

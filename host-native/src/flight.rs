@@ -258,7 +258,8 @@ impl<V> Flights<V> {
     /// Forgets all flights without landing them: after `fork` their leaders live in another process.
     pub(crate) fn forget_all(&self) {
         for stripe in &self.stripes {
-            stripe.lock().slots.clear();
+            // Not dropped: their wakers may be objects of threads that do not exist here.
+            std::mem::forget(std::mem::take(&mut stripe.lock().slots));
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::os::raw::{c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use pyo3::exceptions::{
     PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
@@ -26,33 +26,7 @@ use crate::arguments::Call;
 use crate::errors::from_panic;
 use crate::function::{FunctionBase, Keyed};
 use crate::key::KeyBuffer;
-
-/// A reference that is released at once: unlike `Py` it does not ask whether the thread is attached.
-/// It may be dropped only with the interpreter lock held, which is so for all of a Python object's life.
-#[repr(transparent)]
-struct Owned(NonNull<ffi::PyObject>);
-
-impl Owned {
-    fn new(object: &Bound<'_, PyAny>) -> Self {
-        Self::take(object.clone())
-    }
-
-    fn take(object: Bound<'_, PyAny>) -> Self {
-        Self(NonNull::new(object.into_ptr()).expect("invariant: objects are never null"))
-    }
-
-    fn borrow<'a, 'py>(&'a self, py: Python<'py>) -> Borrowed<'a, 'py, PyAny> {
-        // SAFETY: we own a reference for as long as `self` lives.
-        unsafe { Borrowed::from_ptr(py, self.0.as_ptr()) }
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: we own the reference, and the interpreter lock is held (see the type).
-        unsafe { ffi::Py_DECREF(self.0.as_ptr()) }
-    }
-}
+use crate::owned::Owned;
 
 /// How far the call has come.
 enum Stage {
@@ -247,7 +221,7 @@ unsafe fn advance(
     let mut result = ptr::null_mut();
     // SAFETY: both are live objects; `result` receives a new reference or null.
     let (sent, result) = unsafe {
-        let sent = ffi::PyIter_Send(inner.0.as_ptr(), value, &raw mut result);
+        let sent = ffi::PyIter_Send(inner.as_ptr(), value, &raw mut result);
         (sent, Bound::from_owned_ptr_or_opt(py, result).map(Bound::unbind))
     };
     match (sent, result) {
@@ -266,7 +240,8 @@ fn guard<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
         Ok(Err(error)) => error,
         Err(payload) => from_panic(&*payload),
     };
-    Python::attach(|py| error.restore(py));
+    // SAFETY: as above. `Python::attach` would refuse to work while the interpreter shuts down.
+    error.restore(unsafe { Python::assume_attached() });
     failed
 }
 
@@ -437,7 +412,7 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
             return class;
         }
         for owned in contents.values.iter().chain(inner).chain([&contents.function]) {
-            let visited = visit(owned.0.as_ptr(), arg);
+            let visited = visit(owned.as_ptr(), arg);
             if visited != 0 {
                 return visited;
             }
@@ -463,7 +438,8 @@ unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
     unsafe {
         if matches!(contents(object).stage, Stage::Created) {
             contents(object).stage = Stage::Finished;
-            warn_never_awaited(object);
+            // A panic must not cross into C; there is nobody to tell about it either.
+            drop(catch_unwind(AssertUnwindSafe(|| warn_never_awaited(object))));
         }
     }
 }
@@ -486,21 +462,21 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
 /// `object` is being deallocated and its contents are intact.
 #[cold]
 unsafe fn warn_never_awaited(object: *mut ffi::PyObject) {
-    Python::attach(|py| {
-        // An exception may be on its way while this object dies.
-        let pending = PyErr::take(py);
-        // SAFETY: promised by the caller.
-        let function = unsafe { contents(object) }.function.borrow(py);
-        let name = function.getattr("__qualname__").map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        let text =
-            std::ffi::CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
-        if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1) {
-            error.write_unraisable(py, None);
-        }
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
-    });
+    // SAFETY: objects die with the interpreter's lock held; `Python::attach` would refuse to work while
+    // the interpreter shuts down.
+    let py = unsafe { Python::assume_attached() };
+    // An exception may be on its way while this object dies.
+    let pending = PyErr::take(py);
+    // SAFETY: promised by the caller.
+    let function = unsafe { contents(object) }.function.borrow(py);
+    let name = function.getattr("__qualname__").map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let text = std::ffi::CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1) {
+        error.write_unraisable(py, None);
+    }
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
 }
 
 fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {

@@ -9,11 +9,12 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use zoocache::{Cache, Lifetime, Lookup, Policy, Tag};
+use zoocache::{Cache, Event, Lifetime, Lookup, Observer, Policy, Tag};
 
 use crate::context;
 use crate::errors::{Class, from_host, invalid_tag};
 use crate::function;
+use crate::recent;
 use crate::value::{CopyMode, Value};
 
 /// What `configure` decides, checked by `zoocache._settings`.
@@ -33,12 +34,16 @@ pub(crate) struct Settings {
 pub(crate) struct State {
     pub(crate) cache: Cache<Value>,
     pub(crate) flight_timeout: Duration,
+    /// How many hits in a row may bypass the storage: see `recent.rs`.
+    pub(crate) long_way: u8,
     read_extend_ttl: bool,
 }
 
 impl State {
     fn new(py: Python<'_>, settings: &Settings) -> PyResult<Self> {
-        let mut builder = Cache::builder().flight_timeout(Duration::from_millis(settings.flight_timeout_ms));
+        let mut builder = Cache::builder()
+            .flight_timeout(Duration::from_millis(settings.flight_timeout_ms))
+            .observer(Arc::new(Releaser));
         if let Some(entries) = settings.max_entries {
             builder = builder.max_entries(entries);
         }
@@ -46,7 +51,8 @@ impl State {
         let read_extend_ttl = settings.read_extend_ttl;
         let lifetime = Lifetime { ttl_ms: settings.default_ttl_ms, extend_on_hit: read_extend_ttl };
         let cache = builder.default_lifetime(lifetime).build().map_err(|error| from_host(py, &error))?;
-        Ok(Self { cache, flight_timeout, read_extend_ttl })
+        let long_way = recent::long_way(settings.max_entries);
+        Ok(Self { cache, flight_timeout, long_way, read_extend_ttl })
     }
 
     /// The lifetime of an entry whose `ttl` is `ttl_ms`; `None` means the cache's default.
@@ -58,6 +64,36 @@ impl State {
     fn host<T>(py: Python<'_>, result: Result<T, zoocache::Error>) -> PyResult<T> {
         result.map_err(|error| from_host(py, &error))
     }
+}
+
+/// Releases what a sweep in the background freed: its thread does not hold the interpreter's lock.
+struct Releaser;
+
+impl Observer for Releaser {
+    fn on_event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Swept { .. }) {
+            release_objects();
+        }
+    }
+}
+
+/// Whether the interpreter is shutting down. Held while a thread attaches to it on its own account.
+static SHUTTING_DOWN: Mutex<bool> = Mutex::new(false);
+
+/// Releases Python objects that were dropped without the interpreter's lock.
+pub(crate) fn release_objects() {
+    if let Some(shutting_down) = SHUTTING_DOWN.try_lock()
+        && !*shutting_down
+    {
+        // Attaching is what does it.
+        let _ = Python::try_attach(|_| ());
+    }
+}
+
+/// To be called at exit: from now on no thread of the cache asks for the interpreter's lock.
+#[pyfunction]
+pub(crate) fn shut_down(py: Python<'_>) {
+    py.detach(|| *SHUTTING_DOWN.lock() = true);
 }
 
 static DEFAULT: ArcSwapOption<State> = ArcSwapOption::const_empty();

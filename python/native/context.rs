@@ -55,10 +55,8 @@ pub(crate) fn current(py: Python<'_>) -> PyResult<Option<Arc<Fill>>> {
 
 fn read(py: Python<'_>) -> PyResult<Option<Arc<Fill>>> {
     let frame = variable(py)?.call_method0("get")?;
-    match frame.cast::<Frame>() {
-        Ok(frame) if frame.get().fill.is_open() => Ok(Some(Arc::clone(&frame.get().fill))),
-        _ => Ok(None),
-    }
+    // A task can outlive the computation that started it and still be part of one around that.
+    Ok(frame.cast::<Frame>().ok().and_then(|frame| frame.get().fill.nearest_open()))
 }
 
 /// Runs `body` as part of the computation `fill`.

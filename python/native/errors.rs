@@ -34,16 +34,20 @@ impl Class {
     /// An exception of this class.
     pub(crate) fn err(self, message: impl Into<String>) -> PyErr {
         static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-        Python::attach(|py| {
-            let made = MODULE
-                .get_or_try_init(py, || py.import("zoocache._errors").map(Bound::unbind))
-                .and_then(|module| module.bind(py).getattr(self.name()))
-                .and_then(|class| class.call1((message.into(),)));
-            match made {
-                Ok(exception) => PyErr::from_value(exception),
-                Err(error) => error,
-            }
-        })
+        #[expect(
+            unsafe_code,
+            reason = "`Python::attach` would refuse to work while the interpreter shuts down"
+        )]
+        // SAFETY: exceptions are made by code that Python called, with its lock held.
+        let py = unsafe { Python::assume_attached() };
+        let made = MODULE
+            .get_or_try_init(py, || py.import("zoocache._errors").map(Bound::unbind))
+            .and_then(|module| module.bind(py).getattr(self.name()))
+            .and_then(|class| class.call1((message.into(),)));
+        match made {
+            Ok(exception) => PyErr::from_value(exception),
+            Err(error) => error,
+        }
     }
 }
 
@@ -54,12 +58,19 @@ pub(crate) fn invalid_tag(error: &zoocache::TagError) -> PyErr {
 
 /// An exception that a cached function raised.
 #[derive(Debug)]
-pub(crate) struct PyFailure(Py<PyAny>);
+pub(crate) struct PyFailure {
+    exception: Py<PyAny>,
+    /// Where it was raised. Each waiter starts from it: else the one object would collect a line of each.
+    traceback: Py<PyAny>,
+}
 
 impl PyFailure {
     /// Wraps the exception for everyone who waits for the computation.
     pub(crate) fn share(exception: &Bound<'_, PyAny>) -> Failure {
-        Arc::new(Self(exception.clone().unbind()))
+        let traceback = exception
+            .getattr("__traceback__")
+            .unwrap_or_else(|_| exception.py().None().into_bound(exception.py()));
+        Arc::new(Self { exception: exception.clone().unbind(), traceback: traceback.unbind() })
     }
 }
 
@@ -74,7 +85,12 @@ impl std::error::Error for PyFailure {}
 /// The exception that a failed computation stands for: the very object that its leader got.
 pub(crate) fn raise(py: Python<'_>, failure: &Failure) -> PyErr {
     match failure.downcast_ref::<PyFailure>() {
-        Some(PyFailure(exception)) => PyErr::from_value(exception.bind(py).clone()),
+        Some(PyFailure { exception, traceback }) => {
+            let exception = exception.bind(py);
+            // An exception that does not let its traceback be set keeps the one it has.
+            let _ = exception.setattr("__traceback__", traceback);
+            PyErr::from_value(exception.clone())
+        }
         None => Class::Cache.err(failure.to_string()),
     }
 }

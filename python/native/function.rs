@@ -156,16 +156,14 @@ impl FunctionBase {
     #[inline]
     fn recent_hit_at(&self, call: Call<'_, '_>, place: Option<Place<'_, '_>>) -> PyResult<Option<Py<PyAny>>> {
         let Some(place) = place else { return Ok(None) };
-        let mut recent = self.recent.lock();
-        let Some((entry, state)) = recent.find(cache::generation(), call, place) else { return Ok(None) };
-        let servable = state.cache.is_servable(&entry);
-        let collecting = (servable && context::anybody_collects()).then(|| state.cache.clone());
-        drop(recent);
-        if !servable {
+        let Some(entry) = self.recent.lock().find(cache::generation(), call, place) else { return Ok(None) };
+        let guard = cache::default(call.py)?;
+        let Some(state) = guard.as_ref() else { return Ok(None) };
+        if !state.cache.is_servable(&entry) {
             return Ok(None);
         }
-        if let Some(cache) = collecting {
-            cache.absorb(context::current(call.py)?.as_ref(), &entry);
+        if context::anybody_collects() {
+            state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
         self.hand_out(call.py, &entry).map(Some)
     }
@@ -173,6 +171,8 @@ impl FunctionBase {
     /// The fresh object under `key`.
     #[inline]
     pub(crate) fn hit(&self, call: Call<'_, '_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+        // What threads without the interpreter's lock wanted to release is released now and then.
+        cache::release_objects();
         let generation = cache::generation();
         let guard = cache::default(call.py)?;
         let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
@@ -182,7 +182,7 @@ impl FunctionBase {
         }
         let subject = if self.needs_subject(call) { self.subject_of(call, key)? } else { None };
         if let Some(place) = Place::of(call, subject.as_ref()) {
-            let displaced = self.recent.lock().remember(generation, state, call, (place, &entry));
+            let displaced = self.recent.lock().remember(generation, state.long_way, call, (place, &entry));
             drop(displaced);
         }
         self.hand_out(call.py, &entry).map(Some)

@@ -30,19 +30,52 @@ const MAX_DEPTH: u32 = 64;
 /// Longest key in bytes. Longer arguments are data, not identity.
 const MAX_KEY_BYTES: usize = 1 << 20;
 
+/// How far the encoding of an argument has come.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// Containers around this value.
+    depth: u32,
+    /// Bytes of this key that are in other buffers: parts of unordered containers wait there to be sorted.
+    elsewhere: usize,
+}
+
+impl Progress {
+    const START: Self = Self { depth: 0, elsewhere: 0 };
+
+    fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+
+    /// Is there room for `more` bytes behind those in `out`?
+    fn check_room(self, out: &KeyBuffer, more: usize) -> PyResult<()> {
+        if self.elsewhere.saturating_add(out.len()).saturating_add(more) <= MAX_KEY_BYTES {
+            return Ok(());
+        }
+        Err(too_long())
+    }
+}
+
+#[cold]
+fn too_long() -> PyErr {
+    PyValueError::new_err(format!(
+        "the key would be longer than {MAX_KEY_BYTES} bytes; pass something short that identifies it (such \
+         as an id or a digest), or leave the argument out of the key with ignore=(\"name\",)"
+    ))
+}
+
 /// Appends the encoding of `value`.
 ///
 /// # Errors
 /// `ValueError` for a value without a stable encoding, one nested too deeply, or one too long.
 #[inline]
 pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
-    if encode_scalar(value, out) {
-        return Ok(());
+    if !encode_scalar(value, out) {
+        encode_nested(value, out, Progress::START)?;
     }
-    encode_nested(value, out, 0)
+    if out.len() <= MAX_KEY_BYTES { Ok(()) } else { Err(too_long()) }
 }
 
-/// Encodes `int` (of 64 bits), `str`, `bool` and `None`; answers `false` for everything else.
+/// Encodes `int` (of 64 bits), `str` that may fit, `bool` and `None`; answers `false` for everything else.
 #[inline]
 fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> bool {
     let object = value.as_ptr();
@@ -71,6 +104,9 @@ fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> bool {
                 return false;
             }
             let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length.cast_unsigned());
+            if bytes.len() > MAX_KEY_BYTES {
+                return false;
+            }
             quote(bytes, out);
             true
         } else if object == ffi::Py_None() {
@@ -121,22 +157,22 @@ fn quote_bytes(bytes: &[u8], out: &mut KeyBuffer) {
     out.push(b'\'');
 }
 
-fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
+    progress.check_room(out, 0)?;
     if encode_scalar(value, out) {
         return Ok(());
     }
-    if depth >= MAX_DEPTH {
+    if progress.depth >= MAX_DEPTH {
         return Err(PyValueError::new_err(format!(
             "it is nested more than {MAX_DEPTH} levels deep (or contains itself)"
         )));
-    }
-    if out.len() > MAX_KEY_BYTES {
-        return Err(PyValueError::new_err(format!("its encoding is longer than {MAX_KEY_BYTES} bytes")));
     }
     let kind = value.get_type();
     let py = value.py();
     if kind.is(py.get_type::<pyo3::types::PyInt>()) {
         // Hexadecimal: decimal text of huge integers is quadratic, and limited by the interpreter.
+        let bits: usize = value.call_method0("bit_length")?.extract()?;
+        progress.check_room(out, bits / 4)?;
         let text = value.call_method1("__format__", ("x",))?;
         out.extend_from_slice(b"0x");
         out.extend_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes());
@@ -146,20 +182,26 @@ fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> P
         out.extend_from_slice(ryu::Buffer::new().format(number).as_bytes());
         Ok(())
     } else if kind.is(py.get_type::<PyTuple>()) {
-        encode_items(value.cast::<PyTuple>()?.iter(), Brackets(b'(', b')'), out, depth)
+        encode_items(value.cast::<PyTuple>()?.iter(), Brackets(b'(', b')'), out, progress)
     } else if kind.is(py.get_type::<PyList>()) {
-        encode_items(value.cast::<PyList>()?.iter(), Brackets(b'[', b']'), out, depth)
+        encode_items(value.cast::<PyList>()?.iter(), Brackets(b'[', b']'), out, progress)
     } else if kind.is(py.get_type::<PyDict>()) {
-        encode_dict(value.cast::<PyDict>()?, out, depth)
+        encode_dict(value.cast::<PyDict>()?, out, progress)
     } else if kind.is(py.get_type::<PySet>()) {
-        encode_set(b"set", value.cast::<PySet>()?.iter(), out, depth)
+        encode_set(b"set", value, out, progress)
     } else if kind.is(py.get_type::<PyFrozenSet>()) {
-        encode_set(b"frozenset", value.cast::<PyFrozenSet>()?.iter(), out, depth)
+        encode_set(b"frozenset", value, out, progress)
     } else if kind.is(py.get_type::<PyBytes>()) {
-        quote_bytes(value.cast::<PyBytes>()?.as_bytes(), out);
+        let bytes = value.cast::<PyBytes>()?.as_bytes();
+        progress.check_room(out, bytes.len())?;
+        quote_bytes(bytes, out);
         Ok(())
     } else {
-        encode_described(value, out, depth)
+        if kind.is(py.get_type::<PyString>()) {
+            // Too long, or with lone surrogates.
+            progress.check_room(out, value.len()?)?;
+        }
+        encode_described(value, out, progress)
     }
 }
 
@@ -170,51 +212,66 @@ fn encode_items<'py>(
     items: impl Iterator<Item = Bound<'py, PyAny>>,
     brackets: Brackets,
     out: &mut KeyBuffer,
-    depth: u32,
+    progress: Progress,
 ) -> PyResult<()> {
     out.push(brackets.0);
     for (index, item) in items.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        encode_nested(&item, out, depth + 1)?;
+        encode_nested(&item, out, progress.deeper())?;
     }
     out.push(brackets.1);
     Ok(())
 }
 
 /// Dictionaries with equal items are equal, in whatever order they were filled.
-fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
-    // All of them first: describing one may run foreign code, which may change the dictionary.
-    let pairs: Vec<_> = dict.iter().collect();
-    let mut items = Vec::with_capacity(pairs.len());
-    for (key, value) in pairs {
-        let mut item = KeyBuffer::new();
-        encode_nested(&key, &mut item, depth + 1)?;
-        item.push(b':');
-        encode_nested(&value, &mut item, depth + 1)?;
-        items.push(item);
+fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
+    let mut parts = Parts::new(out, progress);
+    // A list of its own: encoding may run Python code, and another thread may change the dictionary.
+    for pair in dict.items().iter() {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+        parts.push(|part, progress| {
+            encode_nested(&key, part, progress)?;
+            part.push(b':');
+            encode_nested(&value, part, progress)
+        })?;
     }
-    write_sorted(items, Brackets(b'{', b'}'), out);
+    write_sorted(parts.parts, Brackets(b'{', b'}'), out);
     Ok(())
 }
 
-fn encode_set<'py>(
-    name: &[u8],
-    members: impl Iterator<Item = Bound<'py, PyAny>>,
-    out: &mut KeyBuffer,
-    depth: u32,
-) -> PyResult<()> {
-    let members: Vec<_> = members.collect();
-    let mut items = Vec::with_capacity(members.len());
-    for member in members {
-        let mut item = KeyBuffer::new();
-        encode_nested(&member, &mut item, depth + 1)?;
-        items.push(item);
+fn encode_set(name: &[u8], set: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
+    let mut parts = Parts::new(out, progress);
+    let members = set.py().get_type::<PyList>().call1((set,))?;
+    for member in members.cast::<PyList>()?.iter() {
+        parts.push(|part, progress| encode_nested(&member, part, progress))?;
     }
     out.extend_from_slice(name);
-    write_sorted(items, Brackets(b'{', b'}'), out);
+    write_sorted(parts.parts, Brackets(b'{', b'}'), out);
     Ok(())
+}
+
+/// The encoded parts of an unordered container, which count as bytes of the key.
+struct Parts {
+    parts: Vec<KeyBuffer>,
+    progress: Progress,
+}
+
+impl Parts {
+    fn new(out: &KeyBuffer, progress: Progress) -> Self {
+        let mut progress = progress.deeper();
+        progress.elsewhere += out.len();
+        Self { parts: Vec::new(), progress }
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut KeyBuffer, Progress) -> PyResult<()>) -> PyResult<()> {
+        let mut part = KeyBuffer::new();
+        write(&mut part, self.progress)?;
+        self.progress.elsewhere += part.len() + 1;
+        self.parts.push(part);
+        Ok(())
+    }
 }
 
 fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuffer) {
@@ -230,16 +287,30 @@ fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuff
 }
 
 /// `Name<simpler value>`, as `zoocache._keys.describe` says.
-fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
+fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
     static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    if let Some(class) = custom_key(value)? {
-        return class.encode_at(&class.key_of(value)?, out, depth);
+    if let Some((class, key)) = custom_key(value)? {
+        return class.encode_at(&key_of(&key, value)?, out, progress);
     }
     let described = DESCRIBE.import(value.py(), "zoocache._keys", "describe")?.call1((value,))?;
     let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
-    out.extend_from_slice(name.as_bytes());
+    write_named(&name, &simpler, out, progress)
+}
+
+/// Appends `name<value>`. A name that could be taken for something else is quoted.
+fn write_named(
+    name: &str,
+    value: &Bound<'_, PyAny>,
+    out: &mut KeyBuffer,
+    progress: Progress,
+) -> PyResult<()> {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'#' | 0x80..)) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        quote(name.as_bytes(), out);
+    }
     out.push(b'<');
-    encode_nested(&simpler, out, depth + 1)?;
+    encode_nested(value, out, progress.deeper())?;
     out.push(b'>');
     Ok(())
 }
@@ -249,7 +320,6 @@ pub(crate) struct CustomKey {
     /// Kept alive, so that its address means this class for ever.
     class: Py<PyType>,
     name: String,
-    key: Py<PyAny>,
 }
 
 /// What stands for an object with a `__zoocache_key__`: its class and that key.
@@ -257,7 +327,7 @@ pub(crate) fn subject<'py>(
     value: &Bound<'py, PyAny>,
 ) -> PyResult<Option<(&'static CustomKey, Bound<'py, PyAny>)>> {
     match custom_key(value)? {
-        Some(Known::Shared(class)) => Ok(Some((class, class.key_of(value)?))),
+        Some((Known::Shared(class), key)) => Ok(Some((class, key_of(&key, value)?))),
         _ => Ok(None),
     }
 }
@@ -281,44 +351,41 @@ impl std::ops::Deref for Known {
 impl CustomKey {
     /// Appends the encoding of an object of this class whose key is `key`.
     pub(crate) fn encode(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
-        self.encode_at(key, out, 0)
+        self.encode_at(key, out, Progress::START)
     }
 
-    fn encode_at(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, depth: u32) -> PyResult<()> {
-        out.extend_from_slice(self.name.as_bytes());
-        out.push(b'<');
-        encode_nested(key, out, depth + 1)?;
-        out.push(b'>');
-        Ok(())
-    }
-
-    fn key_of<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        #[expect(unsafe_code, reason = "calls without the tuple that `call1` packs")]
-        // SAFETY: live objects, and the null that ends the arguments; the result is a new reference.
-        unsafe {
-            let end = std::ptr::null_mut::<ffi::PyObject>();
-            let key = ffi::PyObject_CallFunctionObjArgs(self.key.as_ptr(), value.as_ptr(), end);
-            Bound::from_owned_ptr_or_err(value.py(), key)
-        }
+    fn encode_at(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
+        write_named(&self.name, key, out, progress)
     }
 }
 
-/// The `__zoocache_key__` of the value's class, if it has one. Classes are looked up once.
-fn custom_key(value: &Bound<'_, PyAny>) -> PyResult<Option<Known>> {
+/// Calls a class's `__zoocache_key__` on an object.
+fn key_of<'py>(key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    #[expect(unsafe_code, reason = "calls without the tuple that `call1` packs")]
+    // SAFETY: live objects, and the null that ends the arguments; the result is a new reference.
+    unsafe {
+        let end = std::ptr::null_mut::<ffi::PyObject>();
+        let key = ffi::PyObject_CallFunctionObjArgs(key.as_ptr(), value.as_ptr(), end);
+        Bound::from_owned_ptr_or_err(value.py(), key)
+    }
+}
+
+/// The value's class and its `__zoocache_key__`, if it has one. That is looked up each time, as methods are.
+fn custom_key<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Known, Bound<'py, PyAny>)>> {
     static KNOWN: Mutex<Vec<&'static CustomKey>> = Mutex::new(Vec::new());
     let class = value.get_type();
-    if let Some(known) = KNOWN.lock().iter().find(|known| known.class.is(&class)) {
-        return Ok(Some(Known::Shared(known)));
-    }
     let Some(key) = class.getattr_opt(intern!(value.py(), "__zoocache_key__"))? else { return Ok(None) };
+    if let Some(known) = KNOWN.lock().iter().find(|known| known.class.is(&class)) {
+        return Ok(Some((Known::Shared(known), key)));
+    }
     let name = value.py().import("zoocache._keys")?.call_method1("class_name", (&class,))?.extract()?;
-    let custom = Box::new(CustomKey { class: class.unbind(), name, key: key.unbind() });
+    let custom = Box::new(CustomKey { class: class.unbind(), name });
     let mut known = KNOWN.lock();
     if known.len() >= MAX_CUSTOM_CLASSES {
-        return Ok(Some(Known::Owned(custom)));
+        return Ok(Some((Known::Owned(custom), key)));
     }
     // Remembered for the life of the process, at most `MAX_CUSTOM_CLASSES` of them.
     let custom: &'static CustomKey = Box::leak(custom);
     known.push(custom);
-    Ok(Some(Known::Shared(custom)))
+    Ok(Some((Known::Shared(custom), key)))
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides what may be cached or served; that is the host's. This crate turns calls into
 //! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`), and makes the cached function
-//! object (`function.rs`, `asynchronous.rs`). The two places that use the C API directly say why.
+//! object (`function.rs`, `awaitable.rs`). The two places that use the C API directly say why.
 
 mod arguments;
 mod awaitable;
@@ -13,6 +13,7 @@ mod explain;
 mod function;
 mod key;
 mod miss;
+mod owned;
 mod recent;
 mod value;
 mod vectorcall;
@@ -23,7 +24,7 @@ mod _native {
     #[pymodule_export]
     use super::cache::{
         add_deps, after_fork, after_fork_in_parent, before_fork, clear, delete, get, get_tag_version,
-        install, installed, invalidate, prune, reset, set, sweep,
+        install, installed, invalidate, prune, reset, set, shut_down, sweep,
     };
     #[pymodule_export]
     use super::explain::{explain, stats};

@@ -82,8 +82,11 @@ fn lead(
     call: Call<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let py = call.py;
-    declare(this, &leader, call)?;
-    match context::within(py, leader.fill(), || call.through(this.function.bind(py))) {
+    let computed = context::within(py, leader.fill(), || {
+        declare(this, &leader, call)?;
+        call.through(this.function.bind(py))
+    });
+    match computed {
         Ok(object) => {
             finish(this, state, leader, &object)?;
             Ok(object.unbind())
@@ -226,7 +229,8 @@ impl Lead {
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         function.get().counters.miss(leader.why());
-        declare(function.get(), &leader, call)?;
+        // Part of the computation: a cached function that `deps` calls is something it depends on.
+        context::within(call.py, leader.fill(), || declare(function.get(), &leader, call))?;
         let lead = Self { leader: Mutex::new(Some(leader)), function: function.clone().unbind(), state };
         Ok(Py::new(function.py(), lead)?.into_any())
     }
@@ -304,7 +308,8 @@ struct LoopWaker {
 
 impl Wake for LoopWaker {
     fn wake(self: Arc<Self>) {
-        Python::attach(|py| {
+        // Nobody is left to wake when the interpreter is gone.
+        let _ = Python::try_attach(|py| {
             let arguments = (&self.wake, &self.future);
             // A closed loop has nobody left to wake.
             drop(self.event_loop.call_method1(py, "call_soon_threadsafe", arguments));

@@ -15,33 +15,36 @@ use smallvec::SmallVec;
 use zoocache::Entry;
 
 use crate::arguments::Call;
-use crate::cache::State;
 use crate::key::{self, CustomKey, KeyBuffer};
+use crate::owned::Owned;
 use crate::value::Value;
 
 /// Slots of a table. Together about 10 kB for each function that is used.
 const SLOTS: usize = 128;
-/// One of this many hits goes to the storage.
-const LONG_WAY: u8 = 64;
+/// After this many hits one goes to the storage, so that its eviction knows what is in use.
+const LONG_WAY: u8 = 63;
+/// The same for caches of so few entries that a hit more or less decides what is evicted.
+const LONG_WAY_WHEN_SMALL: u8 = 3;
+/// Caches of fewer entries are small.
+const SMALL: u64 = 1_000;
 /// Calls with more arguments always take the long way.
 const MAX_ARGUMENTS: usize = 6;
 
 /// What one call had.
 struct Slot {
-    arguments: SmallVec<[Py<PyAny>; 2]>,
+    arguments: SmallVec<[Owned; 2]>,
     /// The class of the first argument, if `arguments[0]` is its `__zoocache_key__`.
     subject: Option<&'static CustomKey>,
     /// The tuple of keyword names, compared by identity: each place that calls has one of its own.
-    names: Option<Py<PyAny>>,
+    names: Option<Owned>,
     entry: Weak<Entry<Value>>,
     uses: u8,
 }
 
 /// The table of one function.
 pub(crate) struct Recent {
-    /// The configuration that `state` belongs to.
+    /// The configuration that the entries belong to.
     generation: usize,
-    state: Option<Arc<State>>,
     slots: Box<[Option<Slot>]>,
 }
 
@@ -111,20 +114,24 @@ pub(crate) fn subject<'py>(call: Call<'_, 'py>) -> PyResult<Option<Subject<'py>>
     Ok(key::subject(first)?.map(|(class, key)| Subject { class, key }))
 }
 
+/// How many hits in a row may bypass a storage of at most `max_entries`.
+pub(crate) fn long_way(max_entries: Option<u64>) -> u8 {
+    if max_entries.is_some_and(|entries| entries < SMALL) { LONG_WAY_WHEN_SMALL } else { LONG_WAY }
+}
+
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { generation: 0, state: None, slots: Box::default() }
+        Self { generation: 0, slots: Box::default() }
     }
 
-    /// The entry that this call had, and the cache to ask about it. The entry must not be dropped while
-    /// the table is locked.
+    /// The entry that this call had. It must not be dropped while the table is locked.
     #[inline]
     pub(crate) fn find(
         &mut self,
         generation: usize,
         call: Call<'_, '_>,
         place: Place<'_, '_>,
-    ) -> Option<(Arc<Entry<Value>>, &State)> {
+    ) -> Option<Arc<Entry<Value>>> {
         if self.generation != generation {
             return None;
         }
@@ -133,7 +140,7 @@ impl Recent {
             return None;
         }
         slot.uses -= 1;
-        Some((slot.entry.upgrade()?, self.state.as_deref()?))
+        slot.entry.upgrade()
     }
 
     /// Remembers what a call had. What it displaces is returned, to be dropped by the caller when nothing
@@ -142,27 +149,25 @@ impl Recent {
     pub(crate) fn remember(
         &mut self,
         generation: usize,
-        state: &Arc<State>,
+        long_way: u8,
         call: Call<'_, '_>,
         found: (Place<'_, '_>, &Arc<Entry<Value>>),
     ) -> impl Sized + use<> {
         let mut displaced_table = Box::default();
-        let mut displaced_state = None;
         if self.generation != generation || self.slots.is_empty() {
             displaced_table = std::mem::replace(&mut self.slots, (0..SLOTS).map(|_| None).collect());
-            displaced_state = self.state.replace(Arc::clone(state));
             self.generation = generation;
         }
         let (place, entry) = found;
         let slot = Slot {
-            arguments: place.arguments(call).map(|value| value.clone().unbind()).collect(),
+            arguments: place.arguments(call).map(Owned::new).collect(),
             subject: place.subject.map(|subject| subject.class),
-            names: call.names.map(|names| names.to_owned().into_any().unbind()),
+            names: call.names.map(|names| Owned::new(names.as_any())),
             entry: Arc::downgrade(entry),
-            uses: LONG_WAY - 1,
+            uses: long_way,
         };
         let displaced = self.slots.get_mut(place.index).and_then(|old| old.replace(slot));
-        (displaced_table, displaced_state, displaced)
+        (displaced_table, displaced)
     }
 }
 

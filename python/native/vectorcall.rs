@@ -122,7 +122,9 @@ unsafe extern "C" fn enter(
 
 #[cold]
 fn raise(error: PyErr) -> *mut ffi::PyObject {
-    Python::attach(|py| error.restore(py));
+    // SAFETY: only called from `enter`, with the interpreter's lock held; `Python::attach` would refuse to
+    // work while the interpreter shuts down.
+    error.restore(unsafe { Python::assume_attached() });
     ptr::null_mut()
 }
 

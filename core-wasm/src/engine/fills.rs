@@ -151,6 +151,14 @@ impl Engine {
         }
     }
 
+    /// Forgets all running fills: those who ran them are gone, as other threads are in a forked child.
+    ///
+    /// A fill that runs on all the same may be born stale for a tag that was pruned meanwhile, whose
+    /// parent's floor then covers it; it is never kept fresh wrongly.
+    pub fn forget_fills(&mut self) {
+        self.fills.clear();
+    }
+
     /// Ends a fill with what is to be kept of its freshness.
     ///
     /// The entry is as of the fill's beginning, or of `as_of_bound` if that is lower (something stale

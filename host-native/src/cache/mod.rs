@@ -231,7 +231,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Errors
     /// [`Error::Clock`] when the domain has no position left.
     pub fn clear(&self) -> Result<Timestamp, Error> {
-        let at = self.invalidate_tags(&[Tag::root()])?;
+        let at = {
+            // The caller may have let go of the interpreter's lock, or of another that orders forks.
+            let _passed = self.shared.sweeper.pass();
+            self.invalidate_tags(&[Tag::root()])?
+        };
         self.sweep();
         Ok(at)
     }
@@ -292,6 +296,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn after_fork(&self) {
         self.shared.flights.forget_all();
         self.shared.sweeper.forget();
+        self.shared.parts.engine.forget_fills();
     }
 }
 

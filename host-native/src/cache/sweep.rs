@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 use zoocache_core::{Timestamp, Verdict};
 
@@ -24,53 +25,67 @@ const PRUNE_STEP: usize = 512;
 pub(super) struct Sweeper {
     runs: AtomicBool,
     thread: Mutex<Option<Thread>>,
-    /// How many sweeps are going on, and whether new ones must wait: no sweep may hold a lock while the
-    /// process forks, because in the child nobody would ever release it.
-    gate: Mutex<Gate>,
-    gate_changed: Condvar,
+    gate: ArcSwap<Gate>,
+}
+
+/// Lets background work through, except while the process forks: in the child nobody would ever release
+/// a lock that such work holds.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
-struct Gate {
-    sweeps: usize,
-    closed: bool,
+struct GateState {
+    /// Work that is going on.
+    passing: usize,
+    /// Forks that are going on.
+    forks: usize,
 }
 
 impl Sweeper {
-    /// The thread is gone (this is a forked child): the next stored entry starts another one.
+    /// This is a forked child: the thread is gone, and so is whoever waited at the gate. The next stored
+    /// entry starts another thread.
     pub(super) fn forget(&self) {
+        // The old gate is not touched again, not even to free it: threads of the parent wait there.
+        std::mem::forget(self.gate.swap(Arc::default()));
         *self.thread.lock() = None;
         self.runs.store(false, Ordering::Release);
-        self.open();
     }
 
-    /// Waits until no sweep is going on, and lets none begin until [`open`](Self::open).
+    /// Waits until no background work is going on, and lets none begin until [`open`](Self::open).
     pub(super) fn close(&self) {
-        let mut gate = self.gate.lock();
-        gate.closed = true;
-        self.gate_changed.wait_while(&mut gate, |gate| gate.sweeps > 0);
+        let gate = self.gate.load_full();
+        let mut state = gate.state.lock();
+        state.forks += 1;
+        gate.changed.wait_while(&mut state, |state| state.passing > 0);
     }
 
     pub(super) fn open(&self) {
-        self.gate.lock().closed = false;
-        self.gate_changed.notify_all();
+        let gate = self.gate.load_full();
+        gate.state.lock().forks -= 1;
+        gate.changed.notify_all();
     }
 
-    fn pass(&self) -> Passed<'_> {
-        let mut gate = self.gate.lock();
-        self.gate_changed.wait_while(&mut gate, |gate| gate.closed);
-        gate.sweeps += 1;
-        Passed(self)
+    /// Not to be asked for by who has passed already.
+    pub(super) fn pass(&self) -> Passed {
+        let gate = self.gate.load_full();
+        let mut state = gate.state.lock();
+        gate.changed.wait_while(&mut state, |state| state.forks > 0);
+        state.passing += 1;
+        drop(state);
+        Passed(gate)
     }
 }
 
-/// A sweep that is going on.
-struct Passed<'a>(&'a Sweeper);
+/// Background work that is going on.
+pub(super) struct Passed(Arc<Gate>);
 
-impl Drop for Passed<'_> {
+impl Drop for Passed {
     fn drop(&mut self) {
-        self.0.gate.lock().sweeps -= 1;
-        self.0.gate_changed.notify_all();
+        self.0.state.lock().passing -= 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,8 @@ from zoocache import _native
 from zoocache._errors import ConfigError
 from zoocache._time import milliseconds
 
+#: Orders `configure` and `reset`.
+_lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
 
@@ -113,8 +117,9 @@ def configure(
 
 def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
-    _given.clear()
-    _native.reset()
+    with _lock:
+        _given.clear()
+        _native.reset()
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
@@ -187,6 +192,7 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(msg)
 
 
+atexit.register(_native.shut_down)
 os.register_at_fork(
     before=_native.before_fork,
     after_in_parent=_native.after_fork_in_parent,
