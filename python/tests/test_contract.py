@@ -258,8 +258,13 @@ def test_prune_forgets_only_what_nothing_needs():
     for number in range(100):
         invalidate(f"unused:{number}")
     assert prune(3600) == 0
-    prune(0)
-    assert zoocache.stats()["tags"] <= 3
+
+    def forgotten():
+        # Positions made within one microsecond run ahead of the clock a little.
+        prune(0)
+        return zoocache.stats()["tags"] <= 3
+
+    wait_until(forgotten)
     assert get("key") == 1
     invalidate("used:1")
     prune(0)

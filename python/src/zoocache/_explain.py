@@ -91,8 +91,8 @@ def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:
             raise TypeError(msg)
         return _record(_native.explain(key_or_function))
     function = key_or_function
-    if isinstance(function, MethodType):
-        function, args = function.__func__, (function.__self__, *args)
+    if isinstance(key_or_function, MethodType):
+        function, args = key_or_function.__func__, (key_or_function.__self__, *args)
     if not isinstance(function, _native.CachedFunction):
         msg = f"explain() needs a key or a cached function, not {type(key_or_function).__name__}"
         raise TypeError(msg)
