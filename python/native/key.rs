@@ -188,9 +188,9 @@ fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progre
     } else if kind.is(py.get_type::<PyDict>()) {
         encode_dict(value.cast::<PyDict>()?, out, progress)
     } else if kind.is(py.get_type::<PySet>()) {
-        encode_set(b"set", value, out, progress)
+        encode_set(b"set", value.cast::<PySet>()?.iter(), out, progress)
     } else if kind.is(py.get_type::<PyFrozenSet>()) {
-        encode_set(b"frozenset", value, out, progress)
+        encode_set(b"frozenset", value.cast::<PyFrozenSet>()?.iter(), out, progress)
     } else if kind.is(py.get_type::<PyBytes>()) {
         let bytes = value.cast::<PyBytes>()?.as_bytes();
         progress.check_room(out, bytes.len())?;
@@ -228,9 +228,9 @@ fn encode_items<'py>(
 /// Dictionaries with equal items are equal, in whatever order they were filled.
 fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
     let mut parts = Parts::new(out, progress);
-    // A list of its own: encoding may run Python code, and another thread may change the dictionary.
-    for pair in dict.items().iter() {
-        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+    // All of them first: describing one may run foreign code, which may change the dictionary.
+    let pairs: Vec<_> = dict.iter().collect();
+    for (key, value) in pairs {
         parts.push(|part, progress| {
             encode_nested(&key, part, progress)?;
             part.push(b':');
@@ -241,10 +241,15 @@ fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut KeyBuffer, progress: Progress
     Ok(())
 }
 
-fn encode_set(name: &[u8], set: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
+fn encode_set<'py>(
+    name: &[u8],
+    members: impl Iterator<Item = Bound<'py, PyAny>>,
+    out: &mut KeyBuffer,
+    progress: Progress,
+) -> PyResult<()> {
     let mut parts = Parts::new(out, progress);
-    let members = set.py().get_type::<PyList>().call1((set,))?;
-    for member in members.cast::<PyList>()?.iter() {
+    let members: Vec<_> = members.collect();
+    for member in members {
         parts.push(|part, progress| encode_nested(&member, part, progress))?;
     }
     out.extend_from_slice(name);

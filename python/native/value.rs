@@ -200,8 +200,9 @@ fn copy_flat<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
             }
             Some(dict.copy()?.into_any())
         }
-        // Members are hashable, so none is a container that could change.
-        Kind::Set => Some(PySet::new(object.py(), object.cast::<PySet>()?.iter())?.into_any()),
+        // Members are hashable, so none is a container that could change. The set copies itself without
+        // asking them for their hashes, which could run foreign code.
+        Kind::Set => Some(object.py().get_type::<PySet>().call1((object,))?),
         Kind::Bytearray => Some(PyByteArray::from(object)?.into_any()),
         _ => None,
     })

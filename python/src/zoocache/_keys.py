@@ -14,19 +14,25 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import functools
 import pathlib
 import threading
+import types
+import typing
 import uuid
 import weakref
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
-_lock = threading.Lock()
+#: Reentrant: garbage collection may run foreign code at any time, which may need the name of a class.
+_lock = threading.RLock()
 #: Which class first had a name; another class of the same name gets a number.
 _named: dict[str, weakref.ref[type]] = {}
-_numbers: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+#: The others by identity, since a metaclass can make classes equal.
+_numbered: dict[int, tuple[weakref.ref[type], str]] = {}
 _count = 0
 
 
@@ -36,15 +42,22 @@ def class_name(cls: type) -> str:
     Classes made inside functions, and classes defined anew, can share module and qualified name.
     """
     global _count  # noqa: PLW0603 - one number for each class that needs one
-    name = f"{cls.__module__}.{cls.__qualname__}"
+    # A name of its own may hold what we put before numbers; two of them are never read as one.
+    name = f"{cls.__module__}.{cls.__qualname__}".replace("#", "##")
     with _lock:
         owner = _named.setdefault(name, weakref.ref(cls))
         if owner() is cls:
             return name
-        if cls not in _numbers:
+        known = _numbered.get(id(cls))
+        if known is None or known[0]() is not cls:
             _count += 1
-            _numbers[cls] = f"{name}#{_count}"
-        return _numbers[cls]
+            forget = functools.partial(_forget, _numbered, id(cls))
+            known = _numbered[id(cls)] = weakref.ref(cls, forget), f"{name}#{_count}"
+        return known[1]
+
+
+def _forget(numbered: dict[int, tuple[weakref.ref[type], str]], address: int, _died: object) -> None:
+    numbered.pop(address, None)
 
 
 def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - one case a type
@@ -53,17 +66,20 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
     Raises:
         ValueError: The argument has no stable encoding.
     """
+    # The type alone is asked: an object may claim to be of another class.
     cls = type(value)
-    if isinstance(value, enum.Enum):
-        return class_name(cls), value.name if value.name is not None else value.value
+    if issubclass(cls, enum.Enum):
+        return class_name(cls), value._value_ if value._name_ is None else value._name_
     if cls is str:  # with lone surrogates
         return "str", value.encode("utf-8", "surrogatepass")
     if cls is dt.datetime:
-        return "datetime", (value.isoformat(), value.fold, _zone(value.tzinfo))
+        zone = _zone(value)
+        return "datetime", (value.isoformat(), value.fold, zone)
     if cls is dt.date:
         return "date", value.isoformat()
     if cls is dt.time:
-        return "time", (value.isoformat(), value.fold, _zone(value.tzinfo))
+        zone = _zone(value)
+        return "time", (value.isoformat(), value.fold, zone)
     if cls is dt.timedelta:
         return "timedelta", (value.days, value.seconds, value.microseconds)
     if cls is decimal.Decimal:
@@ -78,25 +94,40 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
         return "bytearray", bytes(value)
     if cls is range:
         return "range", (value.start, value.stop, value.step)
-    if isinstance(value, pathlib.PurePath):
-        return class_name(cls), str(value)
-    if isinstance(value, type):
+    if issubclass(cls, type):
         return "type", class_name(value)
-    base = next((base for base in _READ if isinstance(value, base)), None)
-    if dataclasses.is_dataclass(value) and base is None:
-        return class_name(cls), tuple((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-    if base is None or _holds_more(value):
-        msg = (
-            f"a {cls.__qualname__} has no stable encoding; pass something simpler (such as its id), define "
-            f"{cls.__qualname__}.__zoocache_key__() to return what identifies it, or leave the argument out "
-            'of the key with ignore=("name",)'
-        )
-        raise ValueError(msg)
-    return class_name(cls), _READ[base](value)
+    if issubclass(cls, pathlib.PurePath):
+        if not set(_attributes(value, known=_PATHS)):
+            return class_name(cls), pathlib.PurePath.__str__(value)
+    elif (base := next((base for base in _READ if issubclass(cls, base)), None)) is not None:
+        if not _is_native(cls, known=_READ) and not set(_attributes(value, known=_READ)):
+            return class_name(cls), _READ[base](value)
+    elif dataclasses.is_dataclass(cls) and not _is_native(cls, known=()):
+        fields = [field.name for field in dataclasses.fields(cls)]
+        if set(_attributes(value, known=())) <= {*fields}:
+            return class_name(cls), tuple((f, getattr(value, f)) for f in fields if hasattr(value, f))
+    raise _no_encoding(cls.__qualname__, cls)
 
 
-def _zone(tzinfo: dt.tzinfo | None) -> str | None:
-    return None if tzinfo is None else f"{type(tzinfo).__qualname__}:{tzinfo}"
+def _no_encoding(what: str, cls: type, instead: str = "something simpler (such as its id)") -> ValueError:
+    return ValueError(
+        f"a {what} has no stable encoding; pass {instead}, define {cls.__qualname__}.__zoocache_key__() to "
+        'return what identifies it, or leave the argument out of the key with ignore=("name",)'
+    )
+
+
+def _zone(value: dt.datetime | dt.time) -> tuple[str, Any, str] | None:
+    """Identify a time zone. Others than these may differ in more than they show."""
+    zone = value.tzinfo
+    if zone is None:
+        return None
+    cls = type(zone)
+    if cls is dt.timezone:
+        return "timezone", zone.utcoffset(None), zone.tzname(None) or ""
+    if isinstance(zone, zoneinfo.ZoneInfo) and cls is zoneinfo.ZoneInfo and zone.key is not None:
+        return "ZoneInfo", None, zone.key
+    what = f"{type(value).__qualname__} whose tzinfo is a {cls.__qualname__}"
+    raise _no_encoding(what, type(value), "one with a datetime.timezone or a named zoneinfo.ZoneInfo")
 
 
 #: What an object of a class derived from a builtin one holds, whatever the class says about it: its own
@@ -108,6 +139,10 @@ _READ: dict[type, Callable[[Any], Any]] = {
     bytes: lambda value: bytes.__getitem__(value, slice(None)),
     tuple: lambda value: tuple.__getitem__(value, slice(None)),
     list: lambda value: list.__getitem__(value, slice(None)),
+    collections.defaultdict: lambda value: (
+        _default_factory(value),
+        dict(dict.items(value)),
+    ),
     # Two of these are equal only if their order is.
     collections.OrderedDict: lambda value: tuple(collections.OrderedDict.items(value)),
     dict: lambda value: dict(dict.items(value)),
@@ -116,8 +151,39 @@ _READ: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def _holds_more(value: Any) -> bool:
-    """Whether an object has attributes beside what the builtin class stores."""
-    if getattr(value, "__dict__", None):
-        return True
-    return any(vars(cls).get("__slots__") for cls in type(value).__mro__)
+def _default_factory(value: Any) -> Any:
+    return vars(collections.defaultdict)["default_factory"].__get__(value)
+
+
+#: Classes whose attributes only hold the path.
+_PATHS = {base for cls in (pathlib.PosixPath, pathlib.WindowsPath) for base in cls.__mro__}
+
+#: Bits of `__flags__`: a class made at run time; one that cannot be changed, as those of C modules.
+_HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
+
+
+def _is_native(cls: type, known: Collection[type]) -> bool:
+    """Whether a class derives from one that is not written in Python and may hold what nobody sees."""
+    return any(
+        base.__flags__ & (_HEAP_TYPE | _IMMUTABLE_TYPE) != _HEAP_TYPE
+        for base in cls.__mro__
+        if base is not object and base is not typing.Generic and base not in known
+    )
+
+
+def _attributes(value: Any, known: Collection[type]) -> Iterator[str]:
+    """Name the attributes that an object has beside what classes that are known store."""
+    mro = type(value).__mro__
+    for name in getattr(value, "__dict__", ()):
+        # What such a property remembers follows from the rest.
+        if not isinstance(_class_attribute(mro, name), functools.cached_property):
+            yield name
+    for cls in mro:
+        if cls not in known:
+            for name, attribute in vars(cls).items():
+                if type(attribute) is types.MemberDescriptorType and hasattr(value, name):
+                    yield name
+
+
+def _class_attribute(mro: tuple[type, ...], name: str) -> Any:
+    return next((vars(cls)[name] for cls in mro if name in vars(cls)), None)
