@@ -93,6 +93,11 @@ pub(crate) fn release_objects() {
 /// To be called at exit: from now on no thread of the cache asks for the interpreter's lock.
 #[pyfunction]
 pub(crate) fn shut_down(py: Python<'_>) {
+    if let Some(mut shutting_down) = SHUTTING_DOWN.try_lock() {
+        *shutting_down = true;
+        return;
+    }
+    // Somebody is attaching at this moment and needs the lock that we hold.
     py.detach(|| *SHUTTING_DOWN.lock() = true);
 }
 

@@ -86,16 +86,16 @@ fn lead(
         declare(this, &leader, call)?;
         call.through(this.function.bind(py))
     });
-    match computed {
-        Ok(object) => {
-            finish(this, state, leader, &object)?;
-            Ok(object.unbind())
-        }
+    let ended = match computed {
+        Ok(object) => finish(this, state, leader, &object).map(|()| object.unbind()),
         Err(error) => {
             fail(py, this, leader, &error);
             Err(error)
         }
-    }
+    };
+    // What was not kept (a value born stale, an exception and the frames of its traceback) is freed now.
+    cache::release_objects();
+    ended
 }
 
 /// Declares everything that is known before the function runs: an invalid tag costs no computation.

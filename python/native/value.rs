@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
@@ -52,6 +53,7 @@ pub(crate) struct Value {
 impl Value {
     /// Takes an object into the cache. The caller keeps its own: a container is copied here.
     pub(crate) fn store(object: &Bound<'_, PyAny>, mode: CopyMode) -> PyResult<Self> {
+        refuse_one_shot(object)?;
         let copy = match mode {
             CopyMode::Share => None,
             CopyMode::Deep => Some(mode),
@@ -88,6 +90,24 @@ impl Value {
         }
         Copier::default().copy(object, 0).map(Bound::unbind)
     }
+}
+
+/// A coroutine, a generator, a file: the second caller would find it used up.
+fn refuse_one_shot(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if kind(object) != Kind::Other {
+        return Ok(());
+    }
+    let class = object.get_type();
+    let py = object.py();
+    let what = if class.hasattr(intern!(py, "__next__"))? {
+        "is read only once; return a list of what it yields"
+    } else if class.hasattr(intern!(py, "__await__"))? {
+        "is awaited only once; make the cached function async, and await it there"
+    } else {
+        return Ok(());
+    };
+    Err(Class::Serialization
+        .err(format!("a result of type {} cannot be cached: it {what}", class.qualname()?)))
 }
 
 fn deepcopy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -148,7 +168,9 @@ fn kind(object: &Bound<'_, PyAny>) -> Kind {
     let derived = object.is_instance_of::<PyDict>()
         || object.is_instance_of::<PyList>()
         || object.is_instance_of::<PySet>()
-        || object.is_instance_of::<PyByteArray>();
+        || object.is_instance_of::<PyByteArray>()
+        // A named tuple: to be copied if what it holds has to be.
+        || object.cast::<PyTuple>().is_ok_and(|tuple| tuple.iter().any(|item| kind(&item) != Kind::Other));
     if derived { Kind::Derived } else { Kind::Other }
 }
 
