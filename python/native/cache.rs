@@ -1,7 +1,7 @@
 //! A cache with Python's settings, and the default one of the module functions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -71,20 +71,23 @@ struct Releaser;
 
 impl Observer for Releaser {
     fn on_event(&self, event: &Event<'_>) {
-        if matches!(event, Event::Swept { .. }) {
-            release_objects();
+        if !matches!(event, Event::Swept { .. }) {
+            return;
         }
+        ATTACHING.fetch_add(1, Ordering::SeqCst);
+        release_objects();
+        ATTACHING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Whether the interpreter is shutting down. Held while a thread attaches to it on its own account.
-static SHUTTING_DOWN: Mutex<bool> = Mutex::new(false);
+/// Whether the interpreter is shutting down: then no thread of the cache may ask for its lock.
+static SHUTTING_DOWN: AtomicBool = AtomicBool::new(false);
+/// Threads that ask for the interpreter's lock on their own account.
+static ATTACHING: AtomicUsize = AtomicUsize::new(0);
 
 /// Releases Python objects that were dropped without the interpreter's lock.
 pub(crate) fn release_objects() {
-    if let Some(shutting_down) = SHUTTING_DOWN.try_lock()
-        && !*shutting_down
-    {
+    if !SHUTTING_DOWN.load(Ordering::SeqCst) {
         // Attaching is what does it.
         let _ = Python::try_attach(|_| ());
     }
@@ -93,12 +96,18 @@ pub(crate) fn release_objects() {
 /// To be called at exit: from now on no thread of the cache asks for the interpreter's lock.
 #[pyfunction]
 pub(crate) fn shut_down(py: Python<'_>) {
-    if let Some(mut shutting_down) = SHUTTING_DOWN.try_lock() {
-        *shutting_down = true;
-        return;
+    SHUTTING_DOWN.store(true, Ordering::SeqCst);
+    if ATTACHING.load(Ordering::SeqCst) > 0 {
+        // They are about to get the lock; a thread that does not come by soon will not come at all.
+        py.detach(|| {
+            for _ in 0..1_000_000 {
+                if ATTACHING.load(Ordering::SeqCst) == 0 {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        });
     }
-    // Somebody is attaching at this moment and needs the lock that we hold.
-    py.detach(|| *SHUTTING_DOWN.lock() = true);
 }
 
 static DEFAULT: ArcSwapOption<State> = ArcSwapOption::const_empty();
@@ -317,6 +326,8 @@ pub(crate) fn after_fork_in_parent() {
 /// To be called in a forked child.
 #[pyfunction]
 pub(crate) fn after_fork() {
+    // Whoever was attaching is not in this process.
+    ATTACHING.store(0, Ordering::SeqCst);
     if let Some(state) = DEFAULT.load().as_ref() {
         state.cache.after_fork();
     }

@@ -3,6 +3,7 @@
 //! Reads never remove anything. A background thread, started with the first stored entry, looks now and
 //! then for entries that are expired or stale and for tags that nothing needs any more, in small steps.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -68,15 +69,24 @@ impl Sweeper {
         gate.changed.notify_all();
     }
 
-    /// Not to be asked for by who has passed already.
     pub(super) fn pass(&self) -> Passed {
         let gate = self.gate.load_full();
         let mut state = gate.state.lock();
-        gate.changed.wait_while(&mut state, |state| state.forks > 0);
+        // Who has passed already (a value that is dropped, an observer) may not be kept waiting: the fork
+        // waits for it.
+        if PASSES.get() == 0 {
+            gate.changed.wait_while(&mut state, |state| state.forks > 0);
+        }
         state.passing += 1;
         drop(state);
+        PASSES.set(PASSES.get() + 1);
         Passed(gate)
     }
+}
+
+thread_local! {
+    /// How many gates this thread has passed and not left yet.
+    static PASSES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Background work that is going on.
@@ -84,6 +94,7 @@ pub(super) struct Passed(Arc<Gate>);
 
 impl Drop for Passed {
     fn drop(&mut self) {
+        PASSES.set(PASSES.get() - 1);
         self.0.state.lock().passing -= 1;
         self.0.changed.notify_all();
     }
@@ -116,10 +127,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let passed = shared.sweeper.pass();
         let dead = shared.parts.storage.sweep(&is_dead);
-        drop(passed);
         let freed = dead.len();
-        // Only now: dropping a value may run foreign code, which may itself wait for the gate.
+        // With no lock held: dropping a value may run foreign code. Before the gate: it may take locks of
+        // its own that must not be held across a fork.
         drop(dead);
+        drop(passed);
         self.prune_until(Timestamp::MAX);
         if freed > 0 {
             shared.observe(&Event::Swept { entries: freed });
