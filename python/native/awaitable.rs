@@ -25,6 +25,7 @@ use smallvec::SmallVec;
 use crate::arguments::Call;
 use crate::errors::from_panic;
 use crate::function::{FunctionBase, Keyed};
+use crate::imported::Imported;
 use crate::key::KeyBuffer;
 use crate::owned::Owned;
 
@@ -131,11 +132,11 @@ impl Contents {
 }
 
 fn coroutine(function: Borrowed<'_, '_, FunctionBase>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Owned> {
-    static FILL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static FILL: Imported = Imported::new("zoocache._async", "fill");
     let py = call.py;
     let (args, kwargs) = call.to_python()?;
     let key = PyBytes::new(py, key);
-    FILL.import(py, "zoocache._async", "fill")?.call1((function, key, args, kwargs)).map(Owned::take)
+    FILL.get(py)?.call1((function, key, args, kwargs)).map(Owned::take)
 }
 
 /// The object's contents. Nobody else touches them meanwhile: the interpreter lock is held, and `step`

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use zoocache::Fill;
+
+use crate::imported::Imported;
 
 /// Frames alive in this process.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -34,8 +35,8 @@ impl Drop for Frame {
 }
 
 fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    VARIABLE.import(py, "zoocache._context", "CURRENT")
+    static VARIABLE: Imported = Imported::new("zoocache._context", "CURRENT");
+    VARIABLE.get(py)
 }
 
 /// Is any computation running in this process?

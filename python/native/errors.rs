@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use zoocache::{Error, Failure};
 
 /// A class of `zoocache._errors`.
@@ -33,16 +32,15 @@ impl Class {
 
     /// An exception of this class.
     pub(crate) fn err(self, message: impl Into<String>) -> PyErr {
-        static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
         #[expect(
             unsafe_code,
             reason = "`Python::attach` would refuse to work while the interpreter shuts down"
         )]
         // SAFETY: exceptions are made by code that Python called, with its lock held.
         let py = unsafe { Python::assume_attached() };
-        let made = MODULE
-            .get_or_try_init(py, || py.import("zoocache._errors").map(Bound::unbind))
-            .and_then(|module| module.bind(py).getattr(self.name()))
+        let made = py
+            .import("zoocache._errors")
+            .and_then(|module| module.getattr(self.name()))
             .and_then(|class| class.call1((message.into(),)));
         match made {
             Ok(exception) => PyErr::from_value(exception),

@@ -15,9 +15,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
+
+use crate::imported::Imported;
 
 /// Classes with a `__zoocache_key__` that are remembered; those beyond are looked up each time.
 const MAX_CUSTOM_CLASSES: usize = 64;
@@ -293,11 +294,11 @@ fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuff
 
 /// `Name<simpler value>`, as `zoocache._keys.describe` says.
 fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
-    static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DESCRIBE: Imported = Imported::new("zoocache._keys", "describe");
     if let Some((class, key)) = custom_key(value)? {
         return class.encode_at(&key_of(&key, value)?, out, progress);
     }
-    let described = DESCRIBE.import(value.py(), "zoocache._keys", "describe")?.call1((value,))?;
+    let described = DESCRIBE.get(value.py())?.call1((value,))?;
     let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
     write_named(&name, &simpler, out, progress)
 }

@@ -11,6 +11,7 @@ mod context;
 mod errors;
 mod explain;
 mod function;
+mod imported;
 mod key;
 mod miss;
 mod owned;
@@ -37,6 +38,8 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Made now, so that no thread is making it while the process forks.
+        drop(module.py().get_type::<super::context::Frame>());
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("CachedFunction", super::vectorcall::function_type(module.py())?)?;
         module.add("CachedCall", super::awaitable::call_type(module.py())?)

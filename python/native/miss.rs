@@ -11,7 +11,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use zoocache::{Count, Join, Leader, Waited, Waiter};
 
@@ -20,6 +19,7 @@ use crate::cache::{self, State, parse_tags};
 use crate::context::{self, Frame};
 use crate::errors::{PyFailure, from_host, raise};
 use crate::function::FunctionBase;
+use crate::imported::Imported;
 use crate::value::Value;
 
 /// How often the main thread looks for Ctrl-C while it waits.
@@ -167,14 +167,14 @@ fn wait(py: Python<'_>, state: &State, waiter: &Waiter<Value>) -> PyResult<Optio
 }
 
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?.bind(py);
-    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+    static CURRENT: Imported = Imported::new("threading", "current_thread");
+    static MAIN: Imported = Imported::new("threading", "main_thread");
+    Ok(CURRENT.get(py)?.call0()?.is(&MAIN.get(py)?.call0()?))
 }
 
 fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
-    static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    Ok(!RUNNING_LOOP.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none())
+    static RUNNING_LOOP: Imported = Imported::new("asyncio", "_get_running_loop");
+    Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 
 /// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)` or `(2, Wait)`.

@@ -10,10 +10,10 @@ use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
 
 use crate::errors::Class;
+use crate::imported::Imported;
 
 /// Deepest nesting of containers that is copied.
 const MAX_DEPTH: u32 = 500;
@@ -111,9 +111,9 @@ fn refuse_one_shot(object: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 fn deepcopy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static DEEPCOPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DEEPCOPY: Imported = Imported::new("copy", "deepcopy");
     let py = object.py();
-    let copied = DEEPCOPY.import(py, "copy", "deepcopy")?.call1((object,));
+    let copied = DEEPCOPY.get(py)?.call1((object,));
     copied.map_err(|error| {
         if !error.is_instance_of::<PyTypeError>(py) {
             return error;

@@ -23,6 +23,7 @@ use pyo3::types::PyType;
 use crate::arguments::from_vectorcall;
 use crate::errors::from_panic;
 use crate::function::FunctionBase;
+use crate::imported::Imported;
 
 const HAVE_VECTORCALL: c_uint = 1 << 11;
 /// The call `x.method(…)` then needs no bound method object: PEP 590.
@@ -133,6 +134,6 @@ pub(crate) fn bind_method<'py>(
     function: &Bound<'py, FunctionBase>,
     instance: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    METHOD.import(function.py(), "types", "MethodType")?.call1((function, instance))
+    static METHOD: Imported = Imported::new("types", "MethodType");
+    METHOD.get(function.py())?.call1((function, instance))
 }
