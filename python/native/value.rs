@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 
 use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
 
@@ -97,15 +96,21 @@ fn refuse_one_shot(object: &Bound<'_, PyAny>) -> PyResult<()> {
     if kind(object) != Kind::Other {
         return Ok(());
     }
-    let class = object.get_type();
-    let py = object.py();
-    let what = if class.hasattr(intern!(py, "__next__"))? {
-        "is read only once; return a list of what it yields"
-    } else if class.hasattr(intern!(py, "__await__"))? {
+    #[expect(unsafe_code, reason = "looking an attribute up would make an exception for each result")]
+    // SAFETY: a live object; a type's slots may be read from 3.10 on.
+    let (is_iterator, is_awaitable) = unsafe {
+        let kind = ffi::Py_TYPE(object.as_ptr());
+        let awaits = !ffi::PyType_GetSlot(kind, ffi::Py_am_await).is_null();
+        (ffi::PyIter_Check(object.as_ptr()) != 0, awaits)
+    };
+    let what = if is_awaitable {
         "is awaited only once; make the cached function async, and await it there"
+    } else if is_iterator {
+        "is read only once; return a list of what it yields"
     } else {
         return Ok(());
     };
+    let class = object.get_type();
     Err(Class::Serialization
         .err(format!("a result of type {} cannot be cached: it {what}", class.qualname()?)))
 }
