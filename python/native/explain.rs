@@ -3,13 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::cache::with_default;
-use crate::function;
+use crate::cache::NativeCache;
 
 /// Why the entry under `key` is what it is.
 #[pyfunction]
-pub(crate) fn explain<'py>(py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyDict>> {
-    let explanation = with_default(py, |state| Ok(state.cache.explain(key)))?;
+pub(crate) fn explain<'py>(py: Python<'py>, cache: &NativeCache, key: &str) -> PyResult<Bound<'py, PyDict>> {
+    let explanation = cache.home.owned(py)?.cache.explain(key);
     let record = PyDict::new(py);
     record.set_item("key", key)?;
     record.set_item("state", explanation.state.name())?;
@@ -26,13 +25,14 @@ pub(crate) fn explain<'py>(py: Python<'py>, key: &str) -> PyResult<Bound<'py, Py
     Ok(record)
 }
 
-/// Counters and sizes of the default cache.
+/// Counters and sizes of a cache.
 #[pyfunction]
-pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let stats = with_default(py, |state| Ok(state.cache.stats()))?;
+pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound<'py, PyDict>> {
+    let home = cache.home.owned(py)?;
+    let stats = home.cache.stats();
     let record = PyDict::new(py);
     for (name, value) in [
-        ("hits", stats.hits + function::hits(false)),
+        ("hits", stats.hits + home.hits()),
         ("misses", stats.misses),
         ("stale", stats.stale),
         ("expired", stats.expired),

@@ -13,16 +13,19 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use zoocache::{Count, Entry, Lookup, Tag};
 
 use crate::arguments::{Call, Signature};
-use crate::cache;
+use crate::cache::NativeCache;
 use crate::errors::invalid_tag;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
+use crate::state::{self, Home, State};
 use crate::value::{CopyMode, Value};
-use crate::{awaitable, context, miss, vectorcall};
+use crate::{awaitable, context, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
 #[derive(FromPyObject)]
 struct Options<'py> {
+    #[pyo3(attribute)]
+    cache: Bound<'py, NativeCache>,
     #[pyo3(attribute)]
     identity: String,
     #[pyo3(attribute)]
@@ -57,14 +60,6 @@ pub(crate) struct FunctionCounters {
     errors: AtomicU64,
 }
 
-/// Hits of all functions that went past the host's own counters.
-static HITS: AtomicU64 = AtomicU64::new(0);
-
-/// Takes the hits counted so far, or only reads them.
-pub(crate) fn hits(take: bool) -> u64 {
-    if take { HITS.swap(0, Ordering::Relaxed) } else { HITS.load(Ordering::Relaxed) }
-}
-
 impl FunctionCounters {
     #[inline]
     fn bump(counter: &AtomicU64) {
@@ -97,6 +92,8 @@ pub(crate) struct Dependencies {
 /// vectorcall entry.
 #[pyclass(frozen, subclass, dict, weakref, module = "zoocache._native")]
 pub(crate) struct FunctionBase {
+    /// Where its cache lives.
+    pub(crate) home: Home,
     pub(crate) function: Py<PyAny>,
     pub(crate) signature: Signature,
     pub(crate) dependencies: Dependencies,
@@ -129,12 +126,12 @@ impl FunctionBase {
             return Ok(object);
         }
         let mut key = KeyBuffer::new();
-        if matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
+        if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
             return call.through(this.function.bind(call.py)).map(Bound::unbind);
         }
         match this.hit(call, &key)? {
             Some(object) => Ok(object),
-            None => miss::compute(slf, &cache::owned_default(call.py)?, &key, call),
+            None => miss::compute(slf, &this.home.owned(call.py)?, &key, call),
         }
     }
 
@@ -156,8 +153,9 @@ impl FunctionBase {
     #[inline]
     fn recent_hit_at(&self, call: Call<'_, '_>, place: Option<Place<'_, '_>>) -> PyResult<Option<Py<PyAny>>> {
         let Some(place) = place else { return Ok(None) };
-        let Some(entry) = self.recent.lock().find(cache::generation(), call, place) else { return Ok(None) };
-        let guard = cache::default(call.py)?;
+        let generation = self.home.site().generation();
+        let Some(entry) = self.recent.lock().find(generation, call, place) else { return Ok(None) };
+        let guard = self.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Ok(None) };
         if !state.cache.is_servable(&entry) {
             return Ok(None);
@@ -165,17 +163,17 @@ impl FunctionBase {
         if context::anybody_collects() {
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
-        self.hand_out(call.py, &entry).map(Some)
+        self.hand_out(call.py, state, &entry).map(Some)
     }
 
     /// The fresh object under `key`.
     #[inline]
     pub(crate) fn hit(&self, call: Call<'_, '_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
         // What threads without the interpreter's lock wanted to release is released now and then.
-        cache::release_objects();
-        let generation = cache::generation();
-        let guard = cache::default(call.py)?;
-        let Some(state) = guard.as_ref() else { return Err(cache::gone()) };
+        process::release_objects();
+        let generation = self.home.site().generation();
+        let guard = self.home.state(call.py)?;
+        let Some(state) = guard.as_ref() else { return Err(state::gone()) };
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
@@ -185,7 +183,7 @@ impl FunctionBase {
             let displaced = self.recent.lock().remember(generation, state.long_way, call, (place, &entry));
             drop(displaced);
         }
-        self.hand_out(call.py, &entry).map(Some)
+        self.hand_out(call.py, state, &entry).map(Some)
     }
 
     /// Must something stand for the first argument in the table of recent calls? An argument that may be
@@ -206,9 +204,9 @@ impl FunctionBase {
     }
 
     #[inline]
-    fn hand_out(&self, py: Python<'_>, entry: &Entry<Value>) -> PyResult<Py<PyAny>> {
+    fn hand_out(&self, py: Python<'_>, state: &State, entry: &Entry<Value>) -> PyResult<Py<PyAny>> {
         self.counters.hit();
-        FunctionCounters::bump(&HITS);
+        state.hit();
         match entry.value().shared() {
             Some(object) => Ok(object.clone_ref(py)),
             None => entry.value().hand_out(py).map(Bound::unbind),
@@ -269,6 +267,7 @@ impl FunctionBase {
             fixed.push(parse(dependency)?);
         }
         Ok(Self {
+            home: options.cache.get().home.clone(),
             signature: Signature::new(&options.qualname, &options.parameters, &options.ignore)?,
             dependencies: Dependencies {
                 fixed,
@@ -326,7 +325,7 @@ impl FunctionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<bool> {
         let key = miss::with_call(args, kwargs, |call| slf.get().key_or_error(call))?;
-        cache::with_default(slf.py(), |state| Ok(state.cache.delete(&key)))
+        Ok(slf.get().home.owned(slf.py())?.cache.delete(&key))
     }
 
     /// Calls the function itself: nothing is looked up and nothing is stored.
@@ -356,12 +355,9 @@ impl FunctionBase {
     /// O(all entries of the cache).
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let mut entries = 0_u64;
-        cache::with_default(py, |state| {
-            state.cache.visit(&mut |key, fresh| {
-                entries += u64::from(fresh && key.starts_with(&self.prefix));
-            });
-            Ok(())
-        })?;
+        self.home.owned(py)?.cache.visit(&mut |key, fresh| {
+            entries += u64::from(fresh && key.starts_with(&self.prefix));
+        });
         let stats = PyDict::new(py);
         stats.set_item("hits", self.counters.hits.load(Ordering::Relaxed))?;
         stats.set_item("misses", self.counters.misses.load(Ordering::Relaxed))?;
@@ -403,6 +399,12 @@ impl FunctionBase {
     #[getter]
     fn tag(&self) -> String {
         self.tag.to_string()
+    }
+
+    /// The cache that it uses.
+    #[getter]
+    fn _cache(&self) -> NativeCache {
+        NativeCache { home: self.home.clone() }
     }
 
     /// For `zoocache._async`: what to do about a missed key.

@@ -7,15 +7,20 @@
 mod arguments;
 mod awaitable;
 mod cache;
+mod clock;
 mod context;
 mod errors;
 mod explain;
 mod function;
 mod imported;
 mod key;
+mod listeners;
 mod miss;
 mod owned;
+mod process;
 mod recent;
+mod state;
+mod tags;
 mod value;
 mod vectorcall;
 
@@ -23,16 +28,17 @@ mod vectorcall;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use super::cache::{
-        add_deps, after_fork, after_fork_in_parent, before_fork, clear, delete, get, get_tag_version,
-        install, installed, invalidate, prune, reset, set, shut_down, sweep,
-    };
+    use super::cache::{NativeCache, PutAside, add_deps};
+    #[pymodule_export]
+    use super::clock::{clock, run_clock, stop_clock};
     #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
     #[pymodule_export]
     use super::miss::{Lead, Wait};
+    #[pymodule_export]
+    use super::process::{after_fork, after_fork_in_parent, before_fork, shut_down};
 
     use pyo3::prelude::*;
 

@@ -15,11 +15,13 @@ use pyo3::types::{PyDict, PyTuple};
 use zoocache::{Count, Join, Leader, Waited, Waiter};
 
 use crate::arguments::{Call, Collected};
-use crate::cache::{self, State, parse_tags};
 use crate::context::{self, Frame};
 use crate::errors::{PyFailure, from_host, raise};
 use crate::function::FunctionBase;
 use crate::imported::Imported;
+use crate::process;
+use crate::state::State;
+use crate::tags::parse_tags;
 use crate::value::Value;
 
 /// How often the main thread looks for Ctrl-C while it waits.
@@ -68,7 +70,7 @@ pub(crate) fn compute(
 /// Computes the value of a call in any case and stores it.
 pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) -> PyResult<Py<PyAny>> {
     let this = function.get();
-    let state = cache::owned_default(call.py)?;
+    let state = this.home.owned(call.py)?;
     let key = this.key_or_error(call)?;
     let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), false);
     this.counters.miss(leader.why());
@@ -94,7 +96,7 @@ fn lead(
         }
     };
     // What was not kept (a value born stale, an exception and the frames of its traceback) is freed now.
-    cache::release_objects();
+    process::release_objects();
     ended
 }
 
@@ -186,7 +188,7 @@ pub(crate) fn step(
 ) -> PyResult<(u8, Py<PyAny>)> {
     let py = function.py();
     let this = function.get();
-    let state = cache::owned_default(py)?;
+    let state = this.home.owned(py)?;
     let joined = state.cache.join(key, context::current(py)?.as_ref(), second_round);
     match joined.map_err(|error| from_host(py, &error))? {
         Join::Hit(entry) => {
@@ -208,7 +210,7 @@ pub(crate) fn lead_alone(
     key: &[u8],
     call: Call<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    let state = cache::owned_default(call.py)?;
+    let state = function.get().home.owned(call.py)?;
     let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), false);
     Lead::hold(function, state, leader, call)
 }

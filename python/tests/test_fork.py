@@ -44,7 +44,7 @@ def everything():
     assert get("key") is None
     assert function(99)[0] == 99
     assert function(99) == function(99)
-    _native.sweep()
+    _native.NativeCache().sweep()
     clear()
     assert stats()["entries"] == 0
     reset()
@@ -157,8 +157,8 @@ def test_while_other_threads_of_the_parent_use_the_cache():
 
         def sweep():
             while not stop.is_set():
-                _native.sweep()
-                _native.prune(0)
+                _native.NativeCache().sweep()
+                _native.NativeCache().prune(0)
 
         def use():
             number = 0

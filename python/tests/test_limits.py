@@ -143,7 +143,7 @@ def test_stale_values_are_freed_without_being_read():
         zoocache.set(f"key {number}", value, deps=["tag"])
     del value
     invalidate("tag")
-    _native.sweep()  # as the background does
+    _native.NativeCache().sweep()  # as the background does
     assert len(alive) == 0
     assert stats()["entries"] == 0
 
@@ -155,7 +155,7 @@ def test_results_of_computations_that_nobody_may_keep_are_freed():
         return Value()
 
     died = weakref.ref(function())
-    _native.sweep()
+    _native.NativeCache().sweep()
     assert died() is None
 
 

@@ -49,7 +49,7 @@ def reenter():
         get(f"key {number}")
         invalidate("hook", f"inner:{number}")
         explain(inner, number), stats(), inner.stats(), add_deps(["late"])
-        _native.sweep()
+        _native.NativeCache().sweep()
         if entered % 7 == 0:
             clear()
         if entered % 31 == 0:
@@ -134,7 +134,7 @@ def work():
         for number in range(5):
             zoocache.set(f"evicting {round} {number}", value())
         if round % 5 == 0:
-            invalidate("tags"), invalidate(functions[0].tag), _native.sweep()
+            invalidate("tags"), invalidate(functions[0].tag), _native.NativeCache().sweep()
         if round % 7 == 0:
             clear()
         if round % 11 == 0:

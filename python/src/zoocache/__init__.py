@@ -6,7 +6,7 @@ def product(product_id): ...
 invalidate("product:42")
 """
 
-from zoocache._decorate import cacheable
+from zoocache._cache import DEFAULT, Cache, add_deps
 from zoocache._errors import (
     BusError,
     CacheError,
@@ -17,27 +17,34 @@ from zoocache._errors import (
     StorageError,
     StorageIsFull,
 )
-from zoocache._explain import Cause, Dependency, Explanation, explain
+from zoocache._explain import Cause, Dependency, Explanation
 from zoocache._native import CachedFunction
-from zoocache._operations import (
-    add_deps,
-    clear,
-    clear_async,
-    get,
-    get_async,
-    get_tag_version,
-    invalidate,
-    invalidate_async,
-    prune,
-    set,
-    set_async,
-    stats,
-    version,
-)
+from zoocache._native import __version__ as __version__
 from zoocache._settings import configure, reset
+
+cacheable = DEFAULT.cacheable
+clear = DEFAULT.clear
+clear_async = DEFAULT.clear_async
+explain = DEFAULT.explain
+get = DEFAULT.get
+get_async = DEFAULT.get_async
+get_tag_version = DEFAULT.get_tag_version
+invalidate = DEFAULT.invalidate
+invalidate_async = DEFAULT.invalidate_async
+prune = DEFAULT.prune
+set = DEFAULT.set
+set_async = DEFAULT.set_async
+stats = DEFAULT.stats
+
+
+def version() -> str:
+    """Return the version of the package."""
+    return __version__
+
 
 __all__ = [
     "BusError",
+    "Cache",
     "CacheError",
     "CachedFunction",
     "Cause",
@@ -67,4 +74,3 @@ __all__ = [
     "stats",
     "version",
 ]
-__version__ = version()

@@ -1,11 +1,11 @@
-"""`cacheable`: everything that can be found out about a function before it is called."""
+"""`Cache.cacheable`: everything that can be found out about a function before it is called."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
@@ -14,7 +14,6 @@ from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import timedelta
 
 _NAMED = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -23,15 +22,12 @@ _NAMED = (
 )
 _POSITIONAL = _NAMED[:2]
 
-_P = ParamSpec("_P")
-_R_co = TypeVar("_R_co", covariant=True)
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True)
 class _Options:
     """What native code reads; see `native/function.rs`."""
 
+    cache: _native.NativeCache
     identity: str
     qualname: str
     parameters: tuple[inspect.Parameter, ...]
@@ -45,94 +41,12 @@ class _Options:
     is_async: bool
 
 
-class _Decorator(Protocol):
-    """`cacheable` with its options given."""
-
-    @overload
-    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> classmethod[_T, _P, _R_co]: ...
-    @overload
-    def __call__(self, func: staticmethod[_P, _R_co], /) -> staticmethod[_P, _R_co]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, func: Callable[_P, _R_co], /) -> _native.CachedFunction[_P, _R_co]: ...
-
-
-@overload
-def cacheable(
-    func: None = None,
-    *,
-    namespace: str | None = None,
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-    ttl: float | timedelta | None = None,
-    copy: Literal["auto", "share", "deep"] = "auto",
-    ignore: Iterable[str] = (),
-) -> _Decorator: ...
-@overload
-def cacheable(
-    func: classmethod[_T, _P, _R_co],
-    *,
-    namespace: str | None = None,
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-    ttl: float | timedelta | None = None,
-    copy: Literal["auto", "share", "deep"] = "auto",
-    ignore: Iterable[str] = (),
-) -> classmethod[_T, _P, _R_co]: ...
-@overload
-def cacheable(  # type: ignore[overload-overlap]
-    func: staticmethod[_P, _R_co],
-    *,
-    namespace: str | None = None,
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-    ttl: float | timedelta | None = None,
-    copy: Literal["auto", "share", "deep"] = "auto",
-    ignore: Iterable[str] = (),
-) -> staticmethod[_P, _R_co]: ...
-@overload
-def cacheable(
-    func: Callable[_P, _R_co],
-    *,
-    namespace: str | None = None,
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-    ttl: float | timedelta | None = None,
-    copy: Literal["auto", "share", "deep"] = "auto",
-    ignore: Iterable[str] = (),
-) -> _native.CachedFunction[_P, _R_co]: ...
-def cacheable(
-    func: Any = None,
-    *,
-    namespace: str | None = None,
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-    ttl: float | timedelta | None = None,
-    copy: Literal["auto", "share", "deep"] = "auto",
-    ignore: Iterable[str] = (),
-) -> Any:
-    """Cache the results of a function, sync or async.
-
-    Args:
-        func: The function; the decorator can be used with and without parentheses.
-        namespace: Tells functions of the same name apart, or says that they are the same.
-        deps: Tags that every result depends on, or a callable that is given the call's arguments (those
-            that it names) and returns the tags.
-        ttl: Seconds until a result expires (see `configure`'s `read_extend_ttl`), or a `timedelta`.
-        copy: `"auto"` copies builtin containers for each caller, `"share"` gives everyone the same
-            object, `"deep"` gives everyone a deep copy.
-        ignore: Parameters that take no part in the key.
-
-    Returns:
-        The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,
-        `stats` and `tag`.
-
-    Raises:
-        TypeError: This kind of callable cannot be cached.
-        InvalidTag: A tag of `deps` is not valid.
-        ConfigError: Another argument makes no sense.
-    """
-    if func is None:
-        return functools.partial(cacheable, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
+def decorate(cache: _native.NativeCache, func: Any, options: dict[str, Any]) -> Any:
+    """Make the cached function of `func`; see `Cache.cacheable` for the options."""
     if isinstance(func, (classmethod, staticmethod)):
-        cached = cacheable(func.__func__, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
-        return type(func)(cached)
+        return type(func)(decorate(cache, func.__func__, options))
     _refuse(func)
-    return _cached(func, namespace, deps, ttl, copy, ignore)
+    return _cached(cache, func, **options)
 
 
 def _refuse(func: Any) -> None:
@@ -156,7 +70,9 @@ def _refuse(func: Any) -> None:
         raise TypeError(msg)
 
 
-def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any) -> Any:
+def _cached(
+    cache: _native.NativeCache, func: Any, *, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any
+) -> Any:
     if namespace is not None and not isinstance(namespace, str):
         msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
         raise ConfigError(msg)
@@ -176,6 +92,7 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
         func, namespace, (computed_deps, tuple(static_deps), ttl_ms, copy, tuple(ignored), is_async)
     )
     options = _Options(
+        cache=cache,
         identity=identity,
         qualname=getattr(func, "__qualname__", identity),
         parameters=parameters,

@@ -80,23 +80,22 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(key_or_function: Any, /, *args: Any, **kwargs: Any) -> Explanation:
-    """Explain an entry: `explain("key")`, or `explain(f, 1, x=2)` for the call `f(1, x=2)`.
-
-    It counts neither as a hit nor as a use, and computes nothing.
-    """
+def explain(
+    cache: _native.NativeCache, key_or_function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Explanation:
+    """Explain the entry under a key of `cache`, or of a call of a cached function, in the cache it uses."""
     if isinstance(key_or_function, str):
         if args or kwargs:
             msg = "explain(key) takes no further arguments; for a call give the cached function first"
             raise TypeError(msg)
-        return _record(_native.explain(key_or_function))
+        return _record(_native.explain(cache, key_or_function))
     function = key_or_function
     if isinstance(key_or_function, MethodType):
         function, args = key_or_function.__func__, (key_or_function.__self__, *args)
     if not isinstance(function, _native.CachedFunction):
         msg = f"explain() needs a key or a cached function, not {type(key_or_function).__name__}"
         raise TypeError(msg)
-    return _record(_native.explain(function.key(*args, **kwargs)))
+    return _record(_native.explain(function._cache, function.key(*args, **kwargs)))  # noqa: SLF001
 
 
 def _record(raw: dict[str, Any]) -> Explanation:

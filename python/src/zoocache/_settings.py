@@ -1,12 +1,12 @@
-"""`configure`: checks the settings and makes the default cache."""
+"""The settings of a cache, and `configure`, which makes the default one."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 from zoocache import _native
 from zoocache._errors import ConfigError
@@ -16,6 +16,7 @@ from zoocache._time import milliseconds
 _lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
+_default = _native.NativeCache()
 
 
 @dataclass(frozen=True)
@@ -28,34 +29,48 @@ class Settings:
     flight_timeout_ms: int = 60_000
 
 
-@dataclass(frozen=True)
-class _Defaults:
-    """The parameters of `configure` that only tune other storages, and their defaults."""
+class CacheSettings(TypedDict, total=False):
+    """The parameters of `configure`, which describes them."""
 
-    values: dict[str, Any] = field(
-        default_factory=lambda: {
-            "storage_url": None,
-            "bus_url": None,
-            "prefix": None,
-            "prune_after": None,
-            "default_ttl": None,
-            "read_extend_ttl": True,
-            "max_entries": None,
-            "lmdb_map_size": None,
-            "flight_timeout": 60,
-            "tti_flush_secs": 30,
-            "auto_prune_secs": None,
-            "auto_prune_interval": 3600,
-            "lru_update_interval": 30,
-            "channel_capacity": 1_000_000,
-            "batch_size": 1000,
-            "lru_cache_size": 10_000,
-            "telemetry": None,
-        }
-    )
+    storage_url: str | None
+    bus_url: str | None
+    prefix: str | None
+    prune_after: float | None
+    default_ttl: float | None
+    read_extend_ttl: bool
+    max_entries: int | None
+    lmdb_map_size: int | None
+    flight_timeout: float
+    tti_flush_secs: float
+    auto_prune_secs: float | None
+    auto_prune_interval: float
+    lru_update_interval: float
+    channel_capacity: int
+    batch_size: int
+    lru_cache_size: int
+    telemetry: object
 
 
-_DEFAULTS = _Defaults().values
+#: Values that need not be given and conflict with no others.
+DEFAULTS: dict[str, Any] = {
+    "storage_url": None,
+    "bus_url": None,
+    "prefix": None,
+    "prune_after": None,
+    "default_ttl": None,
+    "read_extend_ttl": True,
+    "max_entries": None,
+    "lmdb_map_size": None,
+    "flight_timeout": 60,
+    "tti_flush_secs": 30,
+    "auto_prune_secs": None,
+    "auto_prune_interval": 3600,
+    "lru_update_interval": 30,
+    "channel_capacity": 1_000_000,
+    "batch_size": 1000,
+    "lru_cache_size": 10_000,
+    "telemetry": None,
+}
 
 
 def configure(
@@ -104,11 +119,11 @@ def configure(
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
         RuntimeError: The cache is configured with other settings already.
     """
-    given = {name: value for name, value in locals().items() if value != _DEFAULTS[name]}
-    settings = _check(given)
+    given = {name: value for name, value in locals().items() if value != DEFAULTS[name]}
+    settings = check(given)
     if given.get("storage_url") == "memory://":
         del given["storage_url"]  # the default by its name
-    if not _native.install(settings):
+    if not _default.install(settings):
         _refuse_changes(given)
         return
     _given.clear()
@@ -119,13 +134,13 @@ def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
     with _lock:
         _given.clear()
-        _native.reset()
+        _default.reset()
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
     for name, value in given.items():
-        if _given.get(name, _DEFAULTS[name]) != value:
-            now = _given.get(name, _DEFAULTS[name])
+        if _given.get(name, DEFAULTS[name]) != value:
+            now = _given.get(name, DEFAULTS[name])
             msg = (
                 f"zoocache is configured already, with {name}={_shown(name, now)}; it cannot become "
                 f"{_shown(name, value)}: call configure() once, before the first use, or reset() first"
@@ -138,7 +153,12 @@ def _shown(name: str, value: object) -> str:
     return "…" if name.endswith("_url") and value is not None else repr(value)
 
 
-def _check(given: dict[str, Any]) -> Settings:
+def check(given: dict[str, Any]) -> Settings:
+    """Check settings that are not the defaults.
+
+    Raises:
+        ConfigError: A setting makes no sense; the message names it.
+    """
     _check_storage(given.get("storage_url"))
     for name in ("bus_url", "telemetry"):
         if given.get(name) is not None:

@@ -1,0 +1,36 @@
+//! Tags as Python gives them.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use zoocache::Tag;
+
+use crate::errors::{Class, invalid_tag};
+
+/// Parses an iterable of tags; the first invalid one is an `InvalidTag`.
+pub(crate) fn parse_tags(tags: &Bound<'_, PyAny>) -> PyResult<Vec<Tag>> {
+    if tags.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!(
+            "deps must be an iterable of tags, not the single string {}; write deps=[{0}]",
+            tags.repr()?
+        )));
+    }
+    tags.try_iter()?.map(|tag| parse_tag(&tag?)).collect()
+}
+
+/// Parses one tag.
+pub(crate) fn parse_tag(tag: &Bound<'_, PyAny>) -> PyResult<Tag> {
+    let Ok(text) = tag.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!(
+            "a tag must be a str, not {}: {}",
+            tag.get_type().name()?,
+            tag.repr()?
+        )));
+    };
+    match text.to_str() {
+        Ok(text) => Tag::parse(text).map_err(|error| invalid_tag(&error)),
+        Err(_) => {
+            Err(Class::InvalidTag.err(format!("Invalid character in tag {}: lone surrogate", text.repr()?)))
+        }
+    }
+}
