@@ -14,6 +14,8 @@ mod affected;
 mod compute;
 mod inspect;
 mod lead;
+#[cfg(test)]
+mod log_tests;
 mod refresh;
 mod stand_in;
 mod sweep;
