@@ -177,6 +177,14 @@ impl Signature {
         }
     }
 
+    /// Appends what the user's own `key` function made of a call.
+    ///
+    /// # Errors
+    /// `ValueError` naming the function when that has no stable encoding.
+    pub(crate) fn encode_own_key(&self, own: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
+        encode(own, out).map_err(|error| self.explain_extra("key", own, &error))
+    }
+
     /// Is there a parameter that takes no part in the key?
     #[inline]
     pub(crate) fn ignores_any(&self) -> bool {

@@ -126,7 +126,7 @@ impl Contents {
             if matches!(function.get().key_of(call, &mut key)?, Keyed::Misfit) {
                 return Err(function.get().misfit(call));
             }
-            match function.get().hit(call, &key)? {
+            match FunctionBase::hit(function, call, &key)? {
                 Some(object) => Ok(Ok(object)),
                 None => coroutine(function, call, &key).map(Err),
             }
@@ -136,10 +136,12 @@ impl Contents {
 
 fn coroutine(function: Borrowed<'_, '_, FunctionBase>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Owned> {
     static FILL: Imported = Imported::new("zoocache._async", "fill");
+    static TOLERANT: Imported = Imported::new("zoocache._async", "fill_tolerant");
     let py = call.py;
     let (args, kwargs) = call.to_python()?;
     let key = PyBytes::new(py, key);
-    FILL.get(py)?.call1((function, key, args, kwargs)).map(Owned::take)
+    let fill = if function.get().tolerant.is_some() { &TOLERANT } else { &FILL };
+    fill.get(py)?.call1((function, key, args, kwargs)).map(Owned::take)
 }
 
 /// The object's contents. Nobody else touches them meanwhile: the interpreter lock is held, and `step`

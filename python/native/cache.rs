@@ -159,10 +159,7 @@ impl NativeCache {
             return Ok(false);
         }
         self.with(py, |state| {
-            let mut policy = Policy::default().with_tags(tags);
-            if let Some(lifetime) = state.lifetime(ttl_ms) {
-                policy = policy.lifetime(lifetime);
-            }
+            let policy = Policy::default().with_tags(tags).lifetime(state.lifetime(ttl_ms));
             Ok(state.cache.put(key, value, &policy))
         })
     }

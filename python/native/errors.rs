@@ -30,6 +30,13 @@ impl Class {
         }
     }
 
+    /// Is `error` of this class?
+    pub(crate) fn holds(self, py: Python<'_>, error: &PyErr) -> bool {
+        py.import("zoocache._errors")
+            .and_then(|module| module.getattr(self.name()))
+            .is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+    }
+
     /// An exception of this class.
     pub(crate) fn err(self, message: impl Into<String>) -> PyErr {
         #[expect(

@@ -41,6 +41,8 @@ pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound
         ("errors", stats.errors),
         ("waits", stats.waits),
         ("timeouts", stats.timeouts),
+        ("stale_served", stats.stale_served),
+        ("refreshes", stats.refreshes),
         ("invalidations", stats.invalidations),
         ("entries", stats.entries),
         ("evicted", stats.evicted),

@@ -3,6 +3,7 @@
 //! A hit: encode the arguments into a key on the stack, look it up, hand out the object. Everything else
 //! is in `miss.rs`. The object is immutable; what its Python attributes hold lives in its `__dict__`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -15,10 +16,12 @@ use zoocache::{Count, Entry, Lookup, Tag};
 use crate::arguments::{Call, Signature};
 use crate::cache::NativeCache;
 use crate::errors::invalid_tag;
+use crate::keeping::Keeping;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
-use crate::value::{CopyMode, Value};
+use crate::tolerant::{self, Occasion, Tolerant};
+use crate::value::Value;
 use crate::{awaitable, context, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
@@ -42,10 +45,17 @@ struct Options<'py> {
     deps: Option<Py<PyAny>>,
     #[pyo3(attribute)]
     deps_parameters: Option<Vec<String>>,
+    /// A callable that makes the key of a call, and the parameters it wants.
     #[pyo3(attribute)]
-    ttl_ms: Option<u64>,
+    key: Option<Py<PyAny>>,
     #[pyo3(attribute)]
-    copy: String,
+    key_parameters: Option<Vec<String>>,
+    #[pyo3(attribute)]
+    keeping: Keeping,
+    #[pyo3(attribute)]
+    tolerant: Option<Tolerant>,
+    #[pyo3(attribute)]
+    early_refresh: Option<f64>,
     #[pyo3(attribute)]
     is_async: bool,
 }
@@ -98,13 +108,19 @@ pub(crate) struct FunctionBase {
     pub(crate) signature: Signature,
     pub(crate) dependencies: Dependencies,
     pub(crate) counters: FunctionCounters,
-    pub(crate) ttl_ms: Option<u64>,
-    pub(crate) copy: CopyMode,
+    pub(crate) keeping: Keeping,
+    pub(crate) tolerant: Option<Tolerant>,
+    pub(crate) is_async: bool,
     /// The key up to the arguments: `module.qualname(`.
     prefix: Box<[u8]>,
     recent: Mutex<Recent>,
     tag: Tag,
-    is_async: bool,
+    /// Makes the key of a call instead of all its arguments.
+    own_key: Option<(Py<PyAny>, Option<Vec<String>>)>,
+    /// `beta` of [`zoocache::Entry::wants_refresh`].
+    early_refresh: Option<f64>,
+    /// Whether calls may be found by their argument objects alone.
+    has_recent: bool,
 }
 
 /// What a call turned out to be.
@@ -129,16 +145,26 @@ impl FunctionBase {
         if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
             return call.through(this.function.bind(call.py)).map(Bound::unbind);
         }
-        match this.hit(call, &key)? {
+        match Self::hit(slf, call, &key)? {
             Some(object) => Ok(object),
-            None => miss::compute(slf, &this.home.owned(call.py)?, &key, call),
+            None => Self::missed(slf, call, &key),
+        }
+    }
+
+    #[cold]
+    fn missed(slf: Borrowed<'_, '_, Self>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        let state = this.home.owned(call.py)?;
+        match &this.tolerant {
+            None => miss::compute(slf, &state, key, call),
+            Some(tolerant) => tolerant::compute(slf, tolerant, &state, (key, call)),
         }
     }
 
     /// The object of a call that hit lately and is still fresh.
     #[inline]
     pub(crate) fn recent_hit(&self, call: Call<'_, '_>) -> PyResult<Option<Py<PyAny>>> {
-        if !self.signature.has_stable_defaults() {
+        if !self.has_recent {
             return Ok(None);
         }
         if !self.needs_subject(call) {
@@ -168,22 +194,44 @@ impl FunctionBase {
 
     /// The fresh object under `key`.
     #[inline]
-    pub(crate) fn hit(&self, call: Call<'_, '_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+    pub(crate) fn hit<'py>(
+        slf: Borrowed<'_, 'py, Self>,
+        call: Call<'_, 'py>,
+        key: &[u8],
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let this = slf.get();
         // What threads without the interpreter's lock wanted to release is released now and then.
         process::release_objects();
-        let generation = self.home.site().generation();
-        let guard = self.home.state(call.py)?;
+        let generation = this.home.site().generation();
+        let guard = this.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Err(state::gone()) };
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
+        if this.has_recent {
+            this.remember(call, key, (generation, state.long_way), &entry)?;
+        }
+        if this.early_refresh.is_some_and(|beta| state.cache.wants_refresh(&entry, beta)) {
+            tolerant::begin_refresh(slf, state, key, call)?;
+        }
+        this.hand_out(call.py, state, &entry).map(Some)
+    }
+
+    #[inline]
+    fn remember(
+        &self,
+        call: Call<'_, '_>,
+        key: &[u8],
+        (generation, long_way): (usize, u8),
+        entry: &Arc<Entry<Value>>,
+    ) -> PyResult<()> {
         let subject = if self.needs_subject(call) { self.subject_of(call, key)? } else { None };
         if let Some(place) = Place::of(call, subject.as_ref()) {
-            let displaced = self.recent.lock().remember(generation, state.long_way, call, (place, &entry));
+            let displaced = self.recent.lock().remember(generation, long_way, call, (place, entry));
             drop(displaced);
         }
-        self.hand_out(call.py, state, &entry).map(Some)
+        Ok(())
     }
 
     /// Must something stand for the first argument in the table of recent calls? An argument that may be
@@ -216,8 +264,16 @@ impl FunctionBase {
     #[inline]
     pub(crate) fn key_of(&self, call: Call<'_, '_>, key: &mut KeyBuffer) -> PyResult<Keyed> {
         key.extend_from_slice(&self.prefix);
-        if !self.signature.encode_call(call, key)? {
-            return Ok(Keyed::Misfit);
+        match &self.own_key {
+            None if self.signature.encode_call(call, key)? => {}
+            Some((callable, wanted)) => {
+                let callable = callable.bind(call.py);
+                match self.signature.call_with(callable, wanted.as_deref(), call)? {
+                    Some(own) => self.signature.encode_own_key(&own, key)?,
+                    None => return Ok(Keyed::Misfit),
+                }
+            }
+            None => return Ok(Keyed::Misfit),
         }
         key.push(b')');
         Ok(Keyed::Key)
@@ -266,16 +322,23 @@ impl FunctionBase {
         for dependency in &options.static_deps {
             fixed.push(parse(dependency)?);
         }
+        let signature = Signature::new(&options.qualname, &options.parameters, &options.ignore)?;
+        // A key of one's own may depend on more than the arguments, and an early refresh asks at each hit.
+        let has_recent =
+            signature.has_stable_defaults() && options.key.is_none() && options.early_refresh.is_none();
         Ok(Self {
             home: options.cache.get().home.clone(),
-            signature: Signature::new(&options.qualname, &options.parameters, &options.ignore)?,
+            signature,
             dependencies: Dependencies {
                 fixed,
                 computed: options.deps.map(|deps| (deps, options.deps_parameters)),
             },
             counters: FunctionCounters::default(),
-            ttl_ms: options.ttl_ms,
-            copy: CopyMode::parse(&options.copy)?,
+            keeping: options.keeping,
+            tolerant: options.tolerant,
+            own_key: options.key.map(|key| (key, options.key_parameters)),
+            early_refresh: options.early_refresh,
+            has_recent,
             prefix: format!("{}(", options.identity).into_bytes().into_boxed_slice(),
             recent: Mutex::new(Recent::new()),
             tag,
@@ -428,6 +491,53 @@ impl FunctionBase {
         miss::with_call(args, kwargs, |call| miss::lead_alone(slf, key, call))
     }
 
+    /// For `zoocache._async`: serves a value that may stand in, if there is one.
+    fn _stand_in(&self, py: Python<'_>, key: &[u8], occasion: u8) -> PyResult<(bool, Py<PyAny>)> {
+        let state = self.home.owned(py)?;
+        let occasion = Occasion::from_number(occasion);
+        let served = match &self.tolerant {
+            Some(tolerant) => tolerant.serve(py, (self, &state), key, occasion)?,
+            None => None,
+        };
+        Ok(served.map_or_else(|| (false, py.None()), |object| (true, object)))
+    }
+
+    /// For `zoocache._async`: is there a value that may stand in?
+    fn _has_stand_in(&self, py: Python<'_>, key: &[u8], occasion: u8) -> PyResult<bool> {
+        let state = self.home.owned(py)?;
+        let parent = context::current(py)?;
+        let occasion = Occasion::from_number(occasion);
+        Ok(!state.cache.is_computing(key, parent.as_ref())
+            && self.tolerant.is_some_and(|tolerant| tolerant.has_stand_in(&state, key, occasion)))
+    }
+
+    /// For `zoocache._async`: begins to compute in the background, unless somebody does already.
+    fn _begin_refresh<'py>(
+        slf: &Bound<'py, Self>,
+        key: &[u8],
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let state = slf.get().home.owned(slf.py())?;
+        miss::with_call(args, kwargs, |call| tolerant::begin_refresh(slf.as_borrowed(), &state, key, call))
+    }
+
+    /// For `zoocache._async`: seconds after which a stale value is served.
+    #[getter]
+    fn _timeout(&self) -> Option<f64> {
+        self.tolerant.and_then(|tolerant| tolerant.timeout()).map(|timeout| timeout.as_secs_f64())
+    }
+
+    /// For `zoocache._background`: computes in this thread what was begun for another.
+    fn _run(
+        slf: &Bound<'_, Self>,
+        lead: &Bound<'_, miss::Lead>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        tolerant::run(slf, lead.get(), args, kwargs)
+    }
+
     fn __repr__(&self) -> String {
         let name = String::from_utf8_lossy(&self.prefix[..self.prefix.len() - 1]).into_owned();
         format!("<cached {}function {name}>", if self.is_async { "async " } else { "" })
@@ -435,10 +545,10 @@ impl FunctionBase {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
-        if let Some((deps, _)) = &self.dependencies.computed {
-            visit.call(deps)?;
+        for (callable, _) in self.dependencies.computed.iter().chain(&self.own_key) {
+            visit.call(callable)?;
         }
-        Ok(())
+        self.keeping.traverse(&visit)
     }
 }
 

@@ -13,6 +13,7 @@ mod errors;
 mod explain;
 mod function;
 mod imported;
+mod keeping;
 mod key;
 mod listeners;
 mod miss;
@@ -21,6 +22,7 @@ mod process;
 mod recent;
 mod state;
 mod tags;
+mod tolerant;
 mod value;
 mod vectorcall;
 

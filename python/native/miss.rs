@@ -53,7 +53,7 @@ pub(crate) fn compute(
             Join::Wait(_) if runs_event_loop(py)? => {
                 break state.cache.lead_alone(key, parent.as_ref(), false);
             }
-            Join::Wait(waiter) => match wait(py, state, &waiter)? {
+            Join::Wait(waiter) => match wait(py, &waiter, state.flight_timeout)? {
                 Some(Waited::Again) => second_round = true,
                 Some(landed) => return taken(py, this, &landed),
                 None => {
@@ -77,7 +77,7 @@ pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) ->
     lead(this, &state, leader, call)
 }
 
-fn lead(
+pub(crate) fn lead(
     this: &FunctionBase,
     state: &Arc<State>,
     leader: Leader<Value>,
@@ -89,7 +89,7 @@ fn lead(
         call.through(this.function.bind(py))
     });
     let ended = match computed {
-        Ok(object) => finish(this, state, leader, &object).map(|()| object.unbind()),
+        Ok(object) => finish(py, this, state, leader, &object).map(|()| object.unbind()),
         Err(error) => {
             fail(py, this, leader, &error);
             Err(error)
@@ -117,13 +117,21 @@ fn declare(this: &FunctionBase, leader: &Leader<Value>, call: Call<'_, '_>) -> P
 }
 
 fn finish(
+    py: Python<'_>,
     this: &FunctionBase,
     state: &State,
     leader: Leader<Value>,
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let value = Value::store(object, this.copy)?;
-    leader.finish(value, state.lifetime(this.ttl_ms));
+    match this.keeping.prepare(state, leader.fill(), object) {
+        Ok(Some((value, how))) => drop(leader.finish_with(value, how)),
+        // Nobody else may have it: whoever waits computes one of its own.
+        Ok(None) => drop(leader),
+        Err(error) => {
+            fail(py, this, leader, &error);
+            return Err(error);
+        }
+    }
     Ok(())
 }
 
@@ -138,7 +146,7 @@ fn fail(py: Python<'_>, this: &FunctionBase, leader: Leader<Value>, error: &PyEr
     }
 }
 
-fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
+pub(crate) fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
     match waited {
         Waited::Entry(entry) => {
             this.counters.hit();
@@ -153,10 +161,14 @@ fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResul
     }
 }
 
-/// Waits without the interpreter lock; `None` when the flight's time is up.
-fn wait(py: Python<'_>, state: &State, waiter: &Waiter<Value>) -> PyResult<Option<Waited<Value>>> {
-    let slice = if is_main_thread(py)? { SIGNAL_CHECK } else { state.flight_timeout };
-    let mut left = state.flight_timeout;
+/// Waits without the interpreter lock; `None` when `timeout` has passed.
+pub(crate) fn wait(
+    py: Python<'_>,
+    waiter: &Waiter<Value>,
+    timeout: Duration,
+) -> PyResult<Option<Waited<Value>>> {
+    let slice = if is_main_thread(py)? { SIGNAL_CHECK } else { timeout };
+    let mut left = timeout;
     while !left.is_zero() {
         let slice = slice.min(left);
         if let Some(waited) = py.detach(|| waiter.wait(slice)) {
@@ -195,7 +207,7 @@ pub(crate) fn step(
             this.counters.hit();
             Ok((0, entry.value().hand_out(py)?.unbind()))
         }
-        Join::Lead(leader) => Ok((1, Lead::hold(function, state, leader, call)?)),
+        Join::Lead(leader) => Ok((1, Lead::hold(function, &state, leader, call)?)),
         Join::Wait(waiter) => {
             let timeout = state.flight_timeout;
             let wait = Wait { waiter, function: function.clone().unbind(), timeout };
@@ -212,7 +224,7 @@ pub(crate) fn lead_alone(
 ) -> PyResult<Py<PyAny>> {
     let state = function.get().home.owned(call.py)?;
     let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), false);
-    Lead::hold(function, state, leader, call)
+    Lead::hold(function, &state, leader, call)
 }
 
 /// The duty to compute, held by a coroutine. Garbage collected without a result, it hands over.
@@ -226,15 +238,31 @@ pub(crate) struct Lead {
 impl Lead {
     fn hold(
         function: &Bound<'_, FunctionBase>,
-        state: Arc<State>,
+        state: &Arc<State>,
         leader: Leader<Value>,
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         function.get().counters.miss(leader.why());
         // Part of the computation: a cached function that `deps` calls is something it depends on.
         context::within(call.py, leader.fill(), || declare(function.get(), &leader, call))?;
-        let lead = Self { leader: Mutex::new(Some(leader)), function: function.clone().unbind(), state };
-        Ok(Py::new(function.py(), lead)?.into_any())
+        Ok(Self::new(function.as_borrowed(), state, leader)?.into_any())
+    }
+
+    /// A duty that says nothing of the call's dependencies yet.
+    pub(crate) fn new(
+        function: Function<'_, '_>,
+        state: &Arc<State>,
+        leader: Leader<Value>,
+    ) -> PyResult<Py<Self>> {
+        let leader = Mutex::new(Some(leader));
+        let lead = Self { leader, function: function.to_owned().unbind(), state: Arc::clone(state) };
+        Py::new(function.py(), lead)
+    }
+
+    /// Hands the duty over.
+    pub(crate) fn take(&self) -> Option<(Leader<Value>, Arc<State>)> {
+        let leader = self.leader.lock().take()?;
+        Some((leader, Arc::clone(&self.state)))
     }
 }
 
@@ -245,11 +273,27 @@ impl Lead {
         self.leader.lock().as_ref().map(|leader| Frame::new(leader.fill()))
     }
 
+    /// Declares what is known before the function runs.
+    fn declare(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        // Out of the lock while Python code runs; nobody else takes part in a computation that begins.
+        let Some(leader) = self.leader.lock().take() else { return Ok(()) };
+        let declared = with_call(args, kwargs, |call| {
+            context::within(py, leader.fill(), || declare(self.function.get(), &leader, call))
+        });
+        *self.leader.lock() = Some(leader);
+        declared
+    }
+
     /// Ends the computation with a value.
     fn finish(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         let leader = self.leader.lock().take();
         match leader {
-            Some(leader) => finish(self.function.get(), &self.state, leader, object),
+            Some(leader) => finish(object.py(), self.function.get(), &self.state, leader, object),
             None => Ok(()),
         }
     }

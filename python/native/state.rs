@@ -36,7 +36,8 @@ pub(crate) struct State {
     pub(crate) flight_timeout: Duration,
     /// How many hits in a row may bypass the storage: see `recent.rs`.
     pub(crate) long_way: u8,
-    pub(crate) read_extend_ttl: bool,
+    read_extend_ttl: bool,
+    default_ttl_ms: Option<u64>,
     /// Hits that went past the host's own counters.
     hits: AtomicU64,
     listeners: Arc<Listeners>,
@@ -60,6 +61,7 @@ impl State {
             flight_timeout: Duration::from_millis(settings.flight_timeout_ms),
             long_way: recent::long_way(settings.max_entries),
             read_extend_ttl,
+            default_ttl_ms: settings.default_ttl_ms,
             hits: AtomicU64::new(0),
             listeners,
         });
@@ -68,8 +70,8 @@ impl State {
     }
 
     /// The lifetime of an entry whose `ttl` is `ttl_ms`; `None` means the cache's default.
-    pub(crate) fn lifetime(&self, ttl_ms: Option<u64>) -> Option<Lifetime> {
-        ttl_ms.map(|ttl| Lifetime { ttl_ms: Some(ttl), extend_on_hit: self.read_extend_ttl })
+    pub(crate) fn lifetime(&self, ttl_ms: Option<u64>) -> Lifetime {
+        Lifetime { ttl_ms: ttl_ms.or(self.default_ttl_ms), extend_on_hit: self.read_extend_ttl }
     }
 
     /// Counts a hit. A load and a store: the interpreter lock orders them, and a count lost without it

@@ -3,9 +3,12 @@
 //! A refresh is a flight like any other: who misses meanwhile waits for it, and its result is stored by
 //! the same rules. Only the caller who begins it need not wait.
 
+use std::sync::Arc;
+
 use super::{Cache, Leader};
 use crate::counters::Count;
 use crate::entry::Entry;
+use crate::fill::Fill;
 use crate::flight::Flight;
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -27,10 +30,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
             (flight, began)
         };
         self.count(Count::Refreshes);
-        let fill = std::sync::Arc::clone(&flight.fill);
+        let fill = Arc::clone(&flight.fill);
         let mut leader = self.leader(fill, Some(flight), began);
         leader.why = Count::Refreshes;
         Some(leader)
+    }
+
+    /// Is a caller, whose computation is `parent`, part of a computation of `key`? Whatever is served to it
+    /// instead would only hide that the key depends on itself.
+    pub fn is_computing(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> bool {
+        parent.is_some_and(|fill| fill.computes(self.shared.id, key))
     }
 
     /// Should a reader who was served `entry` begin to compute it anew before it expires? See

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zoocache._background import report
 from zoocache._context import CURRENT
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _VALUE, _LEAD = 0, 1
+_REVALIDATING, _LATE, _FAILED = 0, 1, 2  # occasions for a stale value: `native/tolerant.rs`
+
+#: Tasks in the background; an event loop itself does not keep them alive.
+_tasks: set[asyncio.Task[Any]] = set()
 
 
 async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -35,6 +41,84 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
         if taken:
             return value
         second_round = True
+
+
+async def fill_tolerant(
+    function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any
+) -> Any:
+    """Do what `fill` does, unless a stale value stands in."""
+    try:
+        if function._has_stand_in(key, _REVALIDATING):  # noqa: SLF001
+            function._begin_refresh(key, args, kwargs)  # noqa: SLF001
+            found, value = function._stand_in(key, _REVALIDATING)  # noqa: SLF001
+            if found:
+                return value
+        if function._timeout is not None and function._has_stand_in(key, _LATE):  # noqa: SLF001
+            return await _within(function._timeout, function, key, args, kwargs)  # noqa: SLF001
+        return await fill(function, key, args, kwargs)
+    except RecursionError:
+        # A key that depends on itself is a mistake in the program, which a stale value would only hide.
+        raise
+    except Exception:
+        found, value = function._stand_in(key, _FAILED)  # noqa: SLF001
+        if found:
+            return value
+        raise
+
+
+async def _within(
+    timeout: float, function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any
+) -> Any:
+    """Compute in the background and wait for it no longer than `timeout`, in seconds."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Driven by hand or by another kind of loop: there are no tasks.
+        return await fill(function, key, args, kwargs)
+    computing = loop.create_task(fill(function, key, args, kwargs))
+    _keep(computing)
+    try:
+        done, _ = await asyncio.wait({computing}, timeout=timeout)
+    except asyncio.CancelledError:
+        computing.cancel()
+        raise
+    if done:
+        return computing.result()
+    found, value = function._stand_in(key, _LATE)  # noqa: SLF001
+    if found:
+        computing.add_done_callback(functools.partial(_ended, function))
+        return value
+    return await computing
+
+
+def in_task(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> None:
+    """Compute in a task of the running event loop; without one, whoever waits for `lead` takes over."""
+    with contextlib.suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(_compute(function, lead, args, kwargs))
+        _keep(task)
+        task.add_done_callback(functools.partial(_ended, function))
+
+
+async def _compute(
+    function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any
+) -> None:
+    try:
+        lead.declare(args, kwargs)
+    except BaseException as error:
+        lead.fail(error)
+        raise
+    await _lead(function, lead, args, kwargs)
+
+
+def _keep(task: asyncio.Task[Any]) -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _ended(function: CachedFunction[..., Any], task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        report(function, error)
 
 
 async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:

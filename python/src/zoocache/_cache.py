@@ -17,11 +17,11 @@ from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import timedelta
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
+    from zoocache._options import CacheableOptions, Duration, StaleIfError
     from zoocache._settings import CacheSettings
 
 _P = ParamSpec("_P")
@@ -74,45 +74,25 @@ class Cache:
     def cacheable(
         self,
         func: None = None,
-        *,
-        namespace: str | None = None,
-        deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-        ttl: float | timedelta | None = None,
-        copy: Literal["auto", "share", "deep"] = "auto",
-        ignore: Iterable[str] = (),
+        **options: Unpack[CacheableOptions],
     ) -> _Decorator: ...
     @overload
     def cacheable(
         self,
         func: classmethod[_T, _P, _R_co],
-        *,
-        namespace: str | None = None,
-        deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-        ttl: float | timedelta | None = None,
-        copy: Literal["auto", "share", "deep"] = "auto",
-        ignore: Iterable[str] = (),
+        **options: Unpack[CacheableOptions],
     ) -> classmethod[_T, _P, _R_co]: ...
     @overload
     def cacheable(  # type: ignore[overload-overlap]
         self,
         func: staticmethod[_P, _R_co],
-        *,
-        namespace: str | None = None,
-        deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-        ttl: float | timedelta | None = None,
-        copy: Literal["auto", "share", "deep"] = "auto",
-        ignore: Iterable[str] = (),
+        **options: Unpack[CacheableOptions],
     ) -> staticmethod[_P, _R_co]: ...
     @overload
     def cacheable(
         self,
         func: Callable[_P, _R_co],
-        *,
-        namespace: str | None = None,
-        deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-        ttl: float | timedelta | None = None,
-        copy: Literal["auto", "share", "deep"] = "auto",
-        ignore: Iterable[str] = (),
+        **options: Unpack[CacheableOptions],
     ) -> _native.CachedFunction[_P, _R_co]: ...
     def cacheable(
         self,
@@ -120,21 +100,51 @@ class Cache:
         *,
         namespace: str | None = None,
         deps: Iterable[str] | Callable[..., Iterable[str]] | None = None,
-        ttl: float | timedelta | None = None,
-        copy: Literal["auto", "share", "deep"] = "auto",
+        ttl: Duration | Callable[[Any], Duration | None] | None = None,
+        key: Callable[..., Any] | None = None,
         ignore: Iterable[str] = (),
+        cache_if: Callable[[Any], object] | None = None,
+        jitter: float = 0.0,
+        early_refresh: float | None = None,
+        stale_while_revalidate: Duration | None = None,
+        stale_if_error: StaleIfError | None = None,
+        timeout: Duration | None = None,
+        copy: Literal["auto", "share", "deep"] = "auto",
+        on_unserializable: Literal["raise", "return"] = "raise",
     ) -> Any:
         """Cache the results of a function, sync or async.
+
+        Durations are seconds, a `timedelta`, or a text such as `"10m"` or `"1h30m"`.
 
         Args:
             func: The function; the decorator can be used with and without parentheses.
             namespace: Tells functions of the same name apart, or says that they are the same.
             deps: Tags that every result depends on, or a callable that is given the call's arguments
                 (those that it names) and returns the tags.
-            ttl: Seconds until a result expires (see `configure`'s `read_extend_ttl`), or a `timedelta`.
+            ttl: How long until a result expires (see `configure`'s `read_extend_ttl`), or a function of the
+                result that returns it: `None` for the default, 0 for a result that is not stored.
+            key: A function that is given the call's arguments (those that it names) and returns what
+                identifies the call, instead of all its arguments.
+            ignore: Parameters that take no part in the key.
+            cache_if: A function of the result; a result for which it answers falsely is not stored.
+            jitter: By which share of itself `ttl` may be shortened, by chance: what was stored together
+                then does not expire together.
+            early_refresh: Begin to compute a value in the background before it expires, with a probability
+                that grows towards the end and with the time that the computation takes: XFetch of Vattani,
+                Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (2015). This
+                is its beta; 1.0 is the usual one. Reads do not extend the `ttl` then.
+            stale_while_revalidate: How long after its expiry a value is still served, while it is computed
+                anew in the background. Reads do not extend the `ttl` then.
+            stale_if_error: How long after its expiry a value is served instead of the exception that its
+                computation raised; `"expired"` for any time. A pair `(duration, "any")`, or `"any"`, means
+                invalidated values, too.
+            timeout: After this time an expired value is served, while the computation goes on in the
+                background. It may be as old as `stale_if_error` and `stale_while_revalidate` allow, without
+                them one hour.
             copy: `"auto"` copies builtin containers for each caller, `"share"` gives everyone the same
                 object, `"deep"` gives everyone a deep copy.
-            ignore: Parameters that take no part in the key.
+            on_unserializable: What to do with a result that cannot be stored: `"raise"`, or `"return"` it
+                to its caller without storing it.
 
         Returns:
             The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,
@@ -176,16 +186,14 @@ class Cache:
         """Do what `get` does."""
         return self.get(key, default)
 
-    def set(
-        self, key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None
-    ) -> None:
+    def set(self, key: str, value: Any, deps: Iterable[str] = (), ttl: Duration | None = None) -> None:
         """Store a value under `key`.
 
         Args:
             key: The key, any text.
             value: The value; builtin containers are copied.
             deps: The tags that the value depends on.
-            ttl: Seconds until it expires, or a `timedelta`; `default_ttl` otherwise.
+            ttl: How long until it expires, as for `cacheable`; `default_ttl` otherwise.
 
         Raises:
             InvalidTag: A tag is not valid; then nothing is stored.
@@ -194,7 +202,7 @@ class Cache:
         self._native.set(key, value, deps, None if ttl is None else milliseconds("ttl", ttl))
 
     async def set_async(
-        self, key: str, value: Any, deps: Iterable[str] = (), ttl: float | timedelta | None = None
+        self, key: str, value: Any, deps: Iterable[str] = (), ttl: Duration | None = None
     ) -> None:
         """Do what `set` does."""
         self.set(key, value, deps, ttl)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
-from zoocache._time import milliseconds
+from zoocache._options import Keeping, Tolerant, early_refresh, keeping, tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,8 +36,11 @@ class _Options:
     static_deps: list[str]
     deps: Callable[..., Iterable[str]] | None
     deps_parameters: list[str] | None
-    ttl_ms: int | None
-    copy: str
+    key: Callable[..., Any] | None
+    key_parameters: list[str] | None
+    keeping: Keeping
+    tolerant: Tolerant | None
+    early_refresh: float | None
     is_async: bool
 
 
@@ -46,7 +49,7 @@ def decorate(cache: _native.NativeCache, func: Any, options: dict[str, Any]) -> 
     if isinstance(func, (classmethod, staticmethod)):
         return type(func)(decorate(cache, func.__func__, options))
     _refuse(func)
-    return _cached(cache, func, **options)
+    return _cached(cache, func, options)
 
 
 def _refuse(func: Any) -> None:
@@ -70,26 +73,22 @@ def _refuse(func: Any) -> None:
         raise TypeError(msg)
 
 
-def _cached(
-    cache: _native.NativeCache, func: Any, *, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any
-) -> Any:
-    if namespace is not None and not isinstance(namespace, str):
-        msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
-        raise ConfigError(msg)
-    if namespace is not None and not _is_text(namespace):
-        msg = f"namespace must not hold lone surrogates: {namespace!r}"
-        raise ConfigError(msg)
+def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any:
+    namespace = _namespace(given["namespace"])
     parameters = _parameters(func)
-    ignored = _ignored(func, ignore, parameters)
+    ignored = _ignored(func, given["ignore"], parameters)
+    deps, key = given["deps"], given["key"]
     static_deps = [] if deps is None or callable(deps) else _static(deps)
-    computed_deps = deps if callable(deps) else None
-    adapted_deps, wanted = (
-        (None, None) if computed_deps is None else _adapted(computed_deps, func, parameters)
-    )
-    ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
+    adapted_deps, deps_parameters = _adapted("deps", deps if callable(deps) else None, func, parameters)
+    adapted_key, key_parameters = _adapted("key", _key(key, ignored), func, parameters)
+    stale = tolerant(given["stale_while_revalidate"], given["stale_if_error"], given["timeout"])
+    kept = keeping(given, stale)
     is_async = _is_async(func)
+    same = {name: value for name, value in given.items() if name not in {"namespace", "deps", "ignore"}}
     identity = identify(
-        func, namespace, (computed_deps, tuple(static_deps), ttl_ms, copy, tuple(ignored), is_async)
+        func,
+        namespace,
+        (deps if callable(deps) else tuple(static_deps), tuple(ignored), is_async, *same.values()),
     )
     options = _Options(
         cache=cache,
@@ -100,14 +99,42 @@ def _cached(
         tag=function_tag(identity),
         static_deps=static_deps,
         deps=adapted_deps,
-        deps_parameters=wanted,
-        ttl_ms=ttl_ms,
-        copy=copy,
+        deps_parameters=deps_parameters,
+        key=adapted_key,
+        key_parameters=key_parameters,
+        keeping=kept,
+        tolerant=stale,
+        early_refresh=early_refresh(given["early_refresh"]),
         is_async=is_async,
     )
     cached = _native.cached_function(func, options)
     _look_like(cached, func, is_async=is_async)
     return cached
+
+
+def _namespace(namespace: Any) -> str | None:
+    if namespace is not None and not isinstance(namespace, str):
+        msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
+        raise ConfigError(msg)
+    if namespace is not None and not _is_text(namespace):
+        msg = f"namespace must not hold lone surrogates: {namespace!r}"
+        raise ConfigError(msg)
+    return namespace
+
+
+def _key(key: Any, ignored: list[str]) -> Any:
+    if key is None:
+        return None
+    if not callable(key):
+        msg = f"key must be a function of the arguments, not {type(key).__name__}: {key!r}"
+        raise ConfigError(msg)
+    if inspect.iscoroutinefunction(key):
+        msg = f"key must be a plain function, not the async {key!r}"
+        raise ConfigError(msg)
+    if ignored:
+        msg = f"ignore={ignored!r} has no meaning with a key of one's own; leave one of them out"
+        raise ConfigError(msg)
+    return key
 
 
 def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:
@@ -152,21 +179,23 @@ def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) 
 
 
 def _adapted(
-    deps: Callable[..., Iterable[str]], func: Any, parameters: tuple[inspect.Parameter, ...]
-) -> tuple[Callable[..., Iterable[str]], list[str] | None]:
-    """Make `deps` callable by keywords, and list the parameters that it wants; `None` for all of them.
+    what: str, asked: Callable[..., Any] | None, func: Any, parameters: tuple[inspect.Parameter, ...]
+) -> tuple[Callable[..., Any] | None, list[str] | None]:
+    """Make `deps` or `key` callable by keywords, and list the parameters that it wants; `None` for all.
 
     Native code calls it with the bound arguments, `*args` as a tuple under its own name.
     """
+    if asked is None:
+        return None, None
     try:
-        own = tuple(inspect.signature(deps).parameters.values())
+        own = tuple(inspect.signature(asked).parameters.values())
     except ValueError:  # a builtin function that does not tell: by position then
         own = (inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),)
     kinds = {parameter.kind for parameter in own}
     if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
-        return _by_position(deps, own, func, parameters), None
+        return _by_position((what, asked), own, func, parameters), None
     if inspect.Parameter.VAR_KEYWORD in kinds:
-        return deps, None
+        return asked, None
     names = [parameter.name for parameter in parameters]
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     wanted = []
@@ -174,17 +203,18 @@ def _adapted(
         if parameter.name in names or takes_any:
             wanted.append(parameter.name)
         elif parameter.default is inspect.Parameter.empty:
-            raise _unknown_parameter(parameter.name, func, names)
-    return deps, wanted
+            raise _unknown_parameter(what, parameter.name, func, names)
+    return asked, wanted
 
 
 def _by_position(
-    deps: Callable[..., Iterable[str]],
+    named: tuple[str, Callable[..., Any]],
     own: tuple[inspect.Parameter, ...],
     func: Any,
     parameters: tuple[inspect.Parameter, ...],
-) -> Callable[..., Iterable[str]]:
-    """Pass positional arguments by position to a `deps` that takes them so, and the others by name."""
+) -> Callable[..., Any]:
+    """Pass positional arguments by position to a function that takes them so, and the others by name."""
+    what, asked = named
     ordered = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
     rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
     takes_all = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own)
@@ -195,22 +225,22 @@ def _by_position(
     for parameter in positional[len(ordered) :]:
         if parameter.default is inspect.Parameter.empty and not rest:
             names = [parameter.name for parameter in parameters]
-            raise _unknown_parameter(parameter.name, func, names)
+            raise _unknown_parameter(what, parameter.name, func, names)
     by_name = {p.name for p in own if p.kind in _NAMED and p not in positional}
     takes_keywords = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own)
 
-    def call(**bound: Any) -> Iterable[str]:
+    def call(**bound: Any) -> Any:
         args = [bound.pop(name) for name in ordered]
         for name in rest:
             args += bound.pop(name) if takes_all else ()
         kwargs = bound if takes_keywords else {name: bound[name] for name in by_name if name in bound}
-        return deps(*args, **kwargs)
+        return asked(*args, **kwargs)
 
     return call
 
 
-def _unknown_parameter(name: str, func: Any, names: list[str]) -> TypeError:
-    return TypeError(f"deps wants {name!r}, but {func!r} has no such parameter; it has {names}")
+def _unknown_parameter(what: str, name: str, func: Any, names: list[str]) -> TypeError:
+    return TypeError(f"{what} wants {name!r}, but {func!r} has no such parameter; it has {names}")
 
 
 def _is_async(func: Any) -> bool:
