@@ -113,7 +113,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
             found = self.shared.parts.storage.get(key);
-            let why = match self.judge(found.as_deref(), |entry| self.status_as_of(current, entry)) {
+            let why = match Status::admit(found.as_deref().map(|entry| self.status_as_of(current, entry))) {
                 Ok(()) => {
                     drop(stripe);
                     self.count(Count::Hits);
