@@ -1,7 +1,8 @@
 //! The cache: the only place where storage, engine, sequencer and flights meet.
 //!
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
-//! * miss: [`Cache::join`] (this file) → the user's function → [`Leader::finish`] (`lead.rs`);
+//! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
+//!   somebody else's result (`wait.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
@@ -19,10 +20,12 @@ mod log_tests;
 mod refresh;
 mod stand_in;
 mod sweep;
+mod wait;
 
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
-pub use lead::{Finish, Join, Leader, Waited, Waiter};
+pub use lead::{Finish, Join, Leader};
 pub use stand_in::{StandIn, Tolerance};
+pub use wait::{Waited, Waiter};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
