@@ -30,7 +30,9 @@ pub struct Entry<V> {
     weight: u32,
     /// How long the computation took.
     computed_ms: u32,
-    retention: Retention,
+    /// The retention, field by field: as one it would be padded.
+    grace_ms: u32,
+    keep_invalidated: bool,
     /// Set when the entry is not in the storage, for those who remember it beside the storage.
     retired: AtomicBool,
 }
@@ -128,7 +130,8 @@ impl<V> Entry<V> {
             weight: placement.weight,
             computed_ms: u32::try_from(placement.now_ms.saturating_sub(placement.started_ms))
                 .unwrap_or(u32::MAX),
-            retention: placement.retention,
+            grace_ms: placement.retention.grace_ms,
+            keep_invalidated: placement.retention.keep_invalidated,
             retired: AtomicBool::new(false),
         }
     }
@@ -161,7 +164,7 @@ impl<V> Entry<V> {
 
     /// How long it is kept when it is not fresh any more.
     pub fn retention(&self) -> Retention {
-        self.retention
+        Retention { grace_ms: self.grace_ms, keep_invalidated: self.keep_invalidated }
     }
 
     /// When the entry expires, if it does.
@@ -251,5 +254,16 @@ impl<V> Entry<V> {
                 self.expires_ms.store(extended, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_surrounds_a_value_stays_small() {
+        // Every stored value pays for this; `BOOKKEEPING_BYTES` of the memory storage counts it.
+        assert!(size_of::<Entry<()>>() <= 104, "{}", size_of::<Entry<()>>());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{builder, cache, on, value};
-use zoocache::{Cache, Error, Fill, Join, Landing, Policy};
+use zoocache::{Cache, Error, Fill, Join, Landing, Policy, Retention};
 
 fn finish(leader: zoocache::Leader<u64>, value: u64) -> bool {
     let (landing, stored) = leader.finish(value, None);
@@ -78,6 +78,7 @@ struct World {
     /// The version that some `invalidate` which has returned was called for.
     announced: [AtomicU64; TAGS],
     hits: AtomicU64,
+    refreshed: AtomicU64,
 }
 
 impl World {
@@ -103,7 +104,9 @@ impl World {
         let due = tags_of(key).map(|tag| self.announced[tag].load(Ordering::SeqCst));
         let mut computed = false;
         let name = format!("{}{key}", if nested { "outer" } else { "inner" });
-        let policy = Policy::default();
+        // What went stale stays where it is found first, and must not be served for all that.
+        let kept = Retention { grace_ms: u32::MAX, keep_invalidated: true };
+        let policy = Policy::default().retention(kept);
         let got = self.cache.get_or_compute(&name, &policy, |fill| {
             computed = true;
             if nested {
@@ -123,6 +126,13 @@ impl World {
             assert!(hit >> 32 >= seen[key] >> 32, "back in time: inner{key}");
             seen[key] = hit;
         }
+    }
+
+    fn refresh(&self, key: usize) {
+        let Some(leader) = self.cache.lead_refresh(format!("inner{key}").as_bytes()) else { return };
+        self.refreshed.fetch_add(1, Ordering::Relaxed);
+        let value = self.compute(key, leader.fill()).unwrap();
+        leader.finish(value, None);
     }
 
     fn write(&self, tag: usize) {
@@ -149,6 +159,7 @@ fn stress(builder: zoocache::Builder<u64>) {
         written: Default::default(),
         announced: Default::default(),
         hits: AtomicU64::new(0),
+        refreshed: AtomicU64::new(0),
     };
     let reading = AtomicBool::new(true);
     std::thread::scope(|scope| {
@@ -165,6 +176,7 @@ fn stress(builder: zoocache::Builder<u64>) {
                             20 => _ = world.cache.delete(format!("inner{key}")),
                             21 => _ = world.cache.prune(Duration::ZERO),
                             22 => _ = world.cache.sweep(),
+                            23..100 => world.refresh(key),
                             _ => {}
                         }
                     }
@@ -187,6 +199,7 @@ fn stress(builder: zoocache::Builder<u64>) {
     });
     let (hits, reads) = (world.hits.into_inner(), READERS * READS);
     assert!(hits * 10 > reads * 3, "only {hits} of {reads} reads were hits: this shows nothing");
+    assert!(world.refreshed.into_inner() > 1_000, "hardly any refresh: this shows nothing");
     assert!(world.cache.stats().stale > 1_000, "hardly anything was invalidated: this shows nothing");
 }
 

@@ -103,7 +103,7 @@ fn what_is_invalidated_and_expired_needs_both_tolerances() {
 fn what_is_being_changed_counts_as_invalidated() {
     let (cache, clock) = cache();
     cache.put("k", 1, &kept(&["a:b"]));
-    let mark = cache.change(&[tag_of("a")], Duration::from_secs(60)).unwrap();
+    let mark = cache.change(&[tag_of("a")], Duration::from_mins(1)).unwrap();
     assert_eq!(stands_in(&cache, EXPIRED_ONLY), None);
     assert_eq!(stands_in(&cache, ANY), Some((1, EntryState::Changing, 0)));
     clock.advance_ms(700);
@@ -323,4 +323,10 @@ fn a_value_that_is_not_to_be_stored_goes_to_the_waiters_and_what_is_stored_stays
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.computations), (1, 2));
     drop(lead(&cache, "k"));
+    // Not even when it is born stale and would have replaced what is stored in any case.
+    let known = cache.lead_alone(b"k", None, true);
+    known.declare(&on(&["b"]));
+    cache.invalidate(&["b"]).unwrap();
+    assert!(!known.finish_with(3, Finish { store: false, ..Finish::default() }).1);
+    assert_eq!(stands_in(&cache, ANY), Some((1, EntryState::Stale, 0)));
 }

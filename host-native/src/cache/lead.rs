@@ -5,20 +5,15 @@
 //! over to one of its waiters, so a panic, a cancelled task or a dead thread blocks nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
-use std::time::Duration;
 
-use zoocache_core::{Sealed, Verdict};
-
-use super::{Cache, Status};
+use super::{Cache, Status, Waiter};
 use crate::config::Policy;
 use crate::counters::Count;
 use crate::engine::Sealing;
 use crate::entry::{Entry, Lifetime, Placement, Retention};
 use crate::error::{Error, Failure};
 use crate::event::Event;
-use crate::fill::{Basis, Collected, Fill, Origin, WaitsFor};
+use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
 use crate::storage::Storage;
 
@@ -35,10 +30,10 @@ pub enum Join<V: Send + Sync + 'static> {
 
 /// The duty to compute a key's value. Dropped without a result, it hands over to a waiter.
 pub struct Leader<V: Send + Sync + 'static> {
-    cache: Cache<V>,
+    pub(super) cache: Cache<V>,
     fill: Arc<Fill>,
     /// `None` for those who compute beside the flight: nobody waits for them.
-    flight: Option<Arc<Flight<V>>>,
+    pub(super) flight: Option<Arc<Flight<V>>>,
     /// The stripe's sequence when the fill began.
     began: u64,
     started_ms: u64,
@@ -62,31 +57,6 @@ impl Default for Finish {
     fn default() -> Self {
         Self { lifetime: None, retention: Retention::default(), store: true }
     }
-}
-
-/// A place in the queue for somebody else's result.
-pub struct Waiter<V: Send + Sync + 'static> {
-    cache: Cache<V>,
-    flight: Arc<Flight<V>>,
-    second_round: bool,
-    parent: Option<Arc<Fill>>,
-    /// Tells this waiter's waker from those of others.
-    place: u64,
-    _waits_for: WaitsFor,
-}
-
-/// How a wait ended.
-#[derive(Debug)]
-pub enum Waited<V> {
-    /// With a value that this caller may take.
-    Entry(Arc<Entry<V>>),
-    /// With a value that this caller may take although it is stale for those who come after it.
-    Value(Arc<V>),
-    /// With the leader's error.
-    Failed(Failure),
-    /// The result was computed from what was true before this caller asked, or there is none: join again
-    /// (with `second_round`).
-    Again,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -113,7 +83,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
             found = self.shared.parts.storage.get(key);
-            let why = match self.judge(found.as_deref(), |entry| self.status_as_of(current, entry)) {
+            let why = match Status::admit(found.as_deref().map(|entry| self.status_as_of(current, entry))) {
                 Ok(()) => {
                     drop(stripe);
                     self.count(Count::Hits);
@@ -145,26 +115,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The flight waits for us: waiting for it would never end.
             None => Join::Lead(self.lead_alone(key, parent, false)),
         }
-    }
-
-    /// A place in the queue of `flight`; `None` if `flight` waits for `parent`.
-    fn waiter(
-        &self,
-        flight: Arc<Flight<V>>,
-        parent: Option<&Arc<Fill>>,
-        second_round: bool,
-    ) -> Option<Waiter<V>> {
-        static PLACES: AtomicU64 = AtomicU64::new(0);
-        let waits_for = WaitsFor::note(parent, &flight.fill)?;
-        self.count(Count::Waits);
-        Some(Waiter {
-            cache: self.clone(),
-            flight,
-            second_round,
-            parent: parent.cloned(),
-            place: PLACES.fetch_add(1, Ordering::Relaxed),
-            _waits_for: waits_for,
-        })
     }
 
     /// Computes beside whatever flight there may be: for callers that must not, or will not, wait.
@@ -382,18 +332,6 @@ impl<V: Send + Sync + 'static> Leader<V> {
     }
 }
 
-impl<V: Send + Sync + 'static> Leader<V> {
-    /// A place in the queue for this leader's own result, for a caller who began the computation, left it
-    /// to somebody else, and now waits for it after all. The caller asked before the computation began,
-    /// so it takes whatever comes of it.
-    ///
-    /// `None` if nobody can wait for this leader (it computes beside the key's flight), or if it waits
-    /// itself, directly or through others, for `parent`, the computation the caller is part of.
-    pub fn waiter(&self, parent: Option<&Arc<Fill>>) -> Option<Waiter<V>> {
-        self.cache.waiter(Arc::clone(self.flight.as_ref()?), parent, true)
-    }
-}
-
 impl<V: Send + Sync + 'static> Drop for Leader<V> {
     fn drop(&mut self) {
         // After `finish` and `fail` the fill has ended and there is no flight left.
@@ -403,76 +341,8 @@ impl<V: Send + Sync + 'static> Drop for Leader<V> {
     }
 }
 
-impl<V: Send + Sync + 'static> Waiter<V> {
-    /// Blocks this thread until there is a result; `None` when `timeout` has passed.
-    pub fn wait(&self, timeout: Duration) -> Option<Waited<V>> {
-        self.flight.wait(self.place, timeout).map(|landing| self.accept(landing))
-    }
-
-    /// The result, if there is one; else `waker` is woken as soon as there is.
-    pub fn poll(&self, waker: &Waker) -> Option<Waited<V>> {
-        self.flight.poll(self.place, waker).map(|landing| self.accept(landing))
-    }
-
-    /// The result, if there is one.
-    pub fn try_take(&self) -> Option<Waited<V>> {
-        self.flight.landing().map(|landing| self.accept(landing))
-    }
-
-    /// Notes that the caller stops waiting and computes for itself.
-    pub fn give_up(&self) {
-        self.cache.count(Count::Timeouts);
-        self.cache.shared.observe(&Event::WaitTimedOut { key: self.flight.fill.key() });
-    }
-
-    /// A result may be taken if its computation began after this caller asked, or if it is fresh now.
-    fn accept(&self, landing: Landing<V>) -> Waited<V> {
-        match landing {
-            Landing::Sealed(entry) if self.second_round || self.cache.status(&entry) == Status::Fresh => {
-                self.cache.absorb(self.parent.as_ref(), &entry);
-                Waited::Entry(entry)
-            }
-            Landing::BornStale(value, basis) if self.second_round => {
-                self.absorb(&basis);
-                Waited::Value(value)
-            }
-            Landing::Failed(failure, basis, proof) if self.second_round || self.holds(proof.as_deref()) => {
-                self.absorb(&basis);
-                Waited::Failed(failure)
-            }
-            Landing::Sealed(_) | Landing::BornStale(..) | Landing::Failed(..) | Landing::Abandoned => {
-                Waited::Again
-            }
-        }
-    }
-
-    /// Is what a failed computation had used still as it was?
-    fn holds(&self, proof: Option<&Sealed>) -> bool {
-        let shared = &*self.cache.shared;
-        shared.keep_up() && proof.is_some_and(|proof| shared.parts.engine.judge(proof) == Verdict::Fresh)
-    }
-
-    fn absorb(&self, basis: &Basis) {
-        if let Some(parent) = &self.parent {
-            parent.absorb_basis(self.cache.shared.id, basis);
-        }
-    }
-}
-
-impl<V: Send + Sync + 'static> Drop for Waiter<V> {
-    fn drop(&mut self) {
-        self.flight.forget(self.place);
-    }
-}
-
 impl<V: Send + Sync + 'static> std::fmt::Debug for Leader<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Leader").field("fill", &self.fill).finish_non_exhaustive()
-    }
-}
-
-impl<V: Send + Sync + 'static> std::fmt::Debug for Waiter<V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiter").field("fill", &self.flight.fill).finish_non_exhaustive()
     }
 }

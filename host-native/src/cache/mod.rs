@@ -1,7 +1,8 @@
 //! The cache: the only place where storage, engine, sequencer and flights meet.
 //!
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
-//! * miss: [`Cache::join`] (this file) → the user's function → [`Leader::finish`] (`lead.rs`);
+//! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
+//!   somebody else's result (`wait.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
@@ -19,10 +20,12 @@ mod log_tests;
 mod refresh;
 mod stand_in;
 mod sweep;
+mod wait;
 
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
-pub use lead::{Finish, Join, Leader, Waited, Waiter};
+pub use lead::{Finish, Join, Leader};
 pub use stand_in::{StandIn, Tolerance};
+pub use wait::{Waited, Waiter};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +137,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
-        match self.judge(found.as_deref(), |entry| self.status(entry)) {
+        match Status::admit(found.as_deref().map(|entry| self.status(entry))) {
             Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
             Err(why) => Lookup::Miss(why),
         }
@@ -145,18 +148,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
     #[inline]
     pub fn is_servable(&self, entry: &Entry<V>) -> bool {
         !entry.is_retired() && self.status(entry) == Status::Fresh
-    }
-
-    /// May what was found be served? If not, which counter says why.
-    #[inline]
-    #[expect(clippy::unused_self, reason = "reads as a question to the cache, beside `status`")]
-    fn judge(&self, found: Option<&Entry<V>>, status: impl FnOnce(&Entry<V>) -> Status) -> Result<(), Count> {
-        match found.map(status) {
-            Some(Status::Fresh) => Ok(()),
-            Some(Status::Expired) => Err(Count::Expired),
-            Some(Status::Stale) => Err(Count::Stale),
-            None => Err(Count::Misses),
-        }
     }
 
     #[inline]
@@ -334,6 +325,19 @@ enum Status {
     Fresh,
     Expired,
     Stale,
+}
+
+impl Status {
+    /// May what was found, if anything, be served? If not, which counter says why.
+    #[inline]
+    fn admit(found: Option<Self>) -> Result<(), Count> {
+        match found {
+            Some(Self::Fresh) => Ok(()),
+            Some(Self::Expired) => Err(Count::Expired),
+            Some(Self::Stale) => Err(Count::Stale),
+            None => Err(Count::Misses),
+        }
+    }
 }
 
 impl<V: Send + Sync + 'static> Shared<V> {
