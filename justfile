@@ -152,7 +152,7 @@ mypy:
 # The stubs against the installed wheel
 [group('lint')]
 stubtest: wheel
-    python -m mypy.stubtest zoocache --mypy-config-file python/pyproject.toml
+    python -m mypy.stubtest zoocache --mypy-config-file python/pyproject.toml --allowlist python/stubtest-allowlist.txt
 
 # Licences and sources of the Rust dependencies
 [group('lint')]

@@ -5,6 +5,7 @@ import gc
 import pytest
 
 import zoocache
+from zoocache import _native
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +15,23 @@ def fresh_cache():
     zoocache.reset()
     # What a test forgot to await or to close is a warning of that test, not of a later one.
     gc.collect()
+
+
+class StandingClock:
+    """The clock of the caches, moved by hand."""
+
+    def __init__(self):
+        self._wall_us, self._monotonic_ms = _native.clock()
+        self.advance(0)
+
+    def advance(self, seconds):
+        self._wall_us += round(seconds * 1_000_000)
+        self._monotonic_ms += round(seconds * 1000)
+        _native.stop_clock(self._wall_us, self._monotonic_ms)
+
+
+@pytest.fixture
+def clock(fresh_cache):
+    yield StandingClock()
+    zoocache.reset()
+    _native.run_clock()

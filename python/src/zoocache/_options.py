@@ -8,20 +8,19 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from zoocache._errors import ConfigError
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import timedelta
-    from typing import TypeAlias
 
-    #: Seconds, a `timedelta`, or a text such as `"10m"`.
-    Duration: TypeAlias = float | timedelta | str
-    #: How old a value may be that is served instead of an error.
-    StaleIfError: TypeAlias = Duration | tuple[Duration, Literal["expired", "any"]]
+#: Seconds, a `timedelta`, or a text such as `"10m"`.
+Duration: TypeAlias = float | timedelta | str
+#: How old a value may be that is served instead of an error.
+StaleIfError: TypeAlias = Duration | tuple[Duration, Literal["expired", "any"]]
 
 #: How long after its expiry a value may stand in for one that is late, if `timeout` says nothing else: 1 h.
 _LATE_MS = 3_600_000
