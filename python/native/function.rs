@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -18,7 +19,7 @@ use crate::errors::invalid_tag;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::value::{CopyMode, Value};
-use crate::{awaitable, context, miss, vectorcall};
+use crate::{awaitable, bound, context, miss, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
 #[derive(FromPyObject)]
@@ -45,6 +46,8 @@ struct Options<'py> {
     copy: String,
     #[pyo3(attribute)]
     is_async: bool,
+    #[pyo3(attribute)]
+    typed: bool,
 }
 
 /// Counters of one function. Adds are loads and stores: the interpreter lock orders them, and a count
@@ -200,7 +203,7 @@ impl FunctionBase {
     fn subject_of<'py>(&self, call: Call<'_, 'py>, key: &[u8]) -> PyResult<Option<Subject<'py>>> {
         let arguments = key.get(self.prefix.len()..).unwrap_or_default();
         match recent::subject(call)? {
-            Some(subject) if subject.begins(arguments)? => Ok(Some(subject)),
+            Some(subject) if subject.begins(arguments, self.signature.is_typed())? => Ok(Some(subject)),
             _ => Ok(None),
         }
     }
@@ -244,7 +247,7 @@ impl FunctionBase {
         match bound {
             Err(error) => error,
             Ok(_) => {
-                pyo3::exceptions::PyTypeError::new_err("the arguments do not fit the function's signature")
+                PyTypeError::new_err("the arguments do not fit the function's signature")
             }
         }
     }
@@ -261,7 +264,8 @@ impl<'py> Call<'_, 'py> {
 #[pymethods]
 impl FunctionBase {
     #[new]
-    fn new(function: Py<PyAny>, options: Options<'_>) -> PyResult<Self> {
+    fn new(function: Py<PyAny>, options: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let options: Options<'_> = options.extract().map_err(|error| no_options(options.py(), error))?;
         let parse = |tag: &String| Tag::parse(tag).map_err(|error| invalid_tag(&error));
         let tag = parse(&options.tag)?;
         let mut fixed = vec![tag.clone()];
@@ -269,7 +273,7 @@ impl FunctionBase {
             fixed.push(parse(dependency)?);
         }
         Ok(Self {
-            signature: Signature::new(&options.qualname, &options.parameters, &options.ignore)?,
+            signature: Signature::new(&options.qualname, &options.parameters, &options.ignore, options.typed)?,
             dependencies: Dependencies {
                 fixed,
                 computed: options.deps.map(|deps| (deps, options.deps_parameters)),
@@ -303,7 +307,7 @@ impl FunctionBase {
     ) -> PyResult<Bound<'py, PyAny>> {
         match instance {
             None => Ok(slf.clone().into_any()),
-            Some(instance) => vectorcall::bind_method(slf, instance),
+            Some(instance) => bound::bind(slf, instance),
         }
     }
 
@@ -438,6 +442,13 @@ impl FunctionBase {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn no_options(py: Python<'_>, cause: PyErr) -> PyErr {
+    let error = PyTypeError::new_err("cached functions are made by zoocache.cacheable, not by their class");
+    error.set_cause(py, Some(cause));
+    error
 }
 
 /// Makes a cached function of `function`.

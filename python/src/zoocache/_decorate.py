@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
+from zoocache._methods import CachedClassMethod
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ _NAMED = (
     inspect.Parameter.KEYWORD_ONLY,
 )
 _POSITIONAL = _NAMED[:2]
+_COPIES = ("auto", "share", "deep")
+_LONGEST_VERSION = 100
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
@@ -43,6 +48,7 @@ class _Options:
     ttl_ms: int | None
     copy: str
     is_async: bool
+    typed: bool
 
 
 class _Decorator(Protocol):
@@ -65,6 +71,8 @@ def cacheable(
     ttl: float | timedelta | None = None,
     copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
+    typed: bool = True,
+    version: int | str = 1,
 ) -> _Decorator: ...
 @overload
 def cacheable(
@@ -75,6 +83,8 @@ def cacheable(
     ttl: float | timedelta | None = None,
     copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
+    typed: bool = True,
+    version: int | str = 1,
 ) -> classmethod[_T, _P, _R_co]: ...
 @overload
 def cacheable(  # type: ignore[overload-overlap]
@@ -85,6 +95,8 @@ def cacheable(  # type: ignore[overload-overlap]
     ttl: float | timedelta | None = None,
     copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
+    typed: bool = True,
+    version: int | str = 1,
 ) -> staticmethod[_P, _R_co]: ...
 @overload
 def cacheable(
@@ -95,6 +107,8 @@ def cacheable(
     ttl: float | timedelta | None = None,
     copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
+    typed: bool = True,
+    version: int | str = 1,
 ) -> _native.CachedFunction[_P, _R_co]: ...
 def cacheable(
     func: Any = None,
@@ -104,6 +118,8 @@ def cacheable(
     ttl: float | timedelta | None = None,
     copy: Literal["auto", "share", "deep"] = "auto",
     ignore: Iterable[str] = (),
+    typed: bool = True,
+    version: int | str = 1,
 ) -> Any:
     """Cache the results of a function, sync or async.
 
@@ -116,6 +132,8 @@ def cacheable(
         copy: `"auto"` copies builtin containers for each caller, `"share"` gives everyone the same
             object, `"deep"` gives everyone a deep copy.
         ignore: Parameters that take no part in the key.
+        typed: Whether equal arguments of different types (`1`, `1.0`, `True`) are different calls.
+        version: Part of the key: raise it when the meaning of the results changes.
 
     Returns:
         The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,
@@ -126,18 +144,33 @@ def cacheable(
         InvalidTag: A tag of `deps` is not valid.
         ConfigError: Another argument makes no sense.
     """
+    given: dict[str, Any] = {
+        "namespace": namespace,
+        "deps": deps,
+        "ttl": ttl,
+        "copy": copy,
+        "ignore": ignore,
+        "typed": typed,
+        "version": version,
+    }
     if func is None:
-        return functools.partial(cacheable, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
+        return functools.partial(cacheable, **given)
     if isinstance(func, (classmethod, staticmethod)):
-        cached = cacheable(func.__func__, namespace=namespace, deps=deps, ttl=ttl, copy=copy, ignore=ignore)
-        return type(func)(cached)
+        cached = cacheable(func.__func__, **given)
+        return CachedClassMethod(cached) if type(func) is classmethod else type(func)(cached)
     _refuse(func)
-    return _cached(func, namespace, deps, ttl, copy, ignore)
+    return _cached(func, **given)
 
 
 def _refuse(func: Any) -> None:
     if isinstance(func, property):
         msg = "a property cannot be cached; put cacheable below it: @property above @cacheable"
+        raise TypeError(msg)
+    if isinstance(func, functools.cached_property):
+        msg = (
+            "a cached_property keeps its value in the object, where no invalidation reaches it; "
+            "put @property above @cacheable instead"
+        )
         raise TypeError(msg)
     if not callable(func):
         msg = f"cacheable needs a function, not {type(func).__name__}; its options are keyword arguments"
@@ -145,24 +178,22 @@ def _refuse(func: Any) -> None:
     if inspect.isclass(func):
         msg = f"the class {func.__qualname__} cannot be cached; cache a function that makes its objects"
         raise TypeError(msg)
-    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+    if _is_any(func, inspect.isgeneratorfunction) or _is_any(func, inspect.isasyncgenfunction):
+        name = getattr(func, "__qualname__", repr(func))
         msg = (
-            f"{func.__qualname__}() is a generator: its values are gone once they were read, so there is "
-            "nothing to cache; return a list"
+            f"{name}() is a generator: its values are gone once they were read, so "
+            "there is nothing to cache; return a list"
         )
         raise TypeError(msg)
-    if isinstance(func, _native.CachedFunction):
+    if isinstance(func, (_native.CachedFunction, _native.CachedMethod)):
         msg = f"{func!r} is cached already"
         raise TypeError(msg)
 
 
-def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: Any) -> Any:
-    if namespace is not None and not isinstance(namespace, str):
-        msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
-        raise ConfigError(msg)
-    if namespace is not None and not _is_text(namespace):
-        msg = f"namespace must not hold lone surrogates: {namespace!r}"
-        raise ConfigError(msg)
+def _cached(
+    func: Any, *, namespace: Any, deps: Any, ttl: Any, copy: Any, ignore: Any, typed: Any, version: Any
+) -> Any:
+    _check(namespace, copy, typed, version)
     parameters = _parameters(func)
     ignored = _ignored(func, ignore, parameters)
     static_deps = [] if deps is None or callable(deps) else _static(deps)
@@ -171,10 +202,12 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
         (None, None) if computed_deps is None else _adapted(computed_deps, func, parameters)
     )
     ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
-    is_async = _is_async(func)
-    identity = identify(
-        func, namespace, (computed_deps, tuple(static_deps), ttl_ms, copy, tuple(ignored), is_async)
-    )
+    is_async = _is_any(func, inspect.iscoroutinefunction)
+    if is_async:
+        # Now, not at the first miss: that may be in a process forked while another thread imports it.
+        importlib.import_module("zoocache._async")
+    shown = (computed_deps, tuple(static_deps), ttl_ms, copy, tuple(ignored), typed, is_async)
+    identity = identify(func, namespace, shown, version)
     options = _Options(
         identity=identity,
         qualname=getattr(func, "__qualname__", identity),
@@ -187,10 +220,36 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
         ttl_ms=ttl_ms,
         copy=copy,
         is_async=is_async,
+        typed=typed,
     )
     cached = _native.cached_function(func, options)
     _look_like(cached, func, is_async=is_async)
     return cached
+
+
+def _check(namespace: Any, copy: Any, typed: Any, version: Any) -> None:
+    """Refuse options that make no sense."""
+    if namespace is not None and not isinstance(namespace, str):
+        msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
+        raise ConfigError(msg)
+    if namespace is not None and not _is_text(namespace):
+        msg = f"namespace must not hold lone surrogates: {namespace!r}"
+        raise ConfigError(msg)
+    if copy not in _COPIES or not isinstance(copy, str):
+        msg = f'copy must be "auto", "share" or "deep", not {copy!r}'
+        raise ConfigError(msg)
+    if not isinstance(typed, bool):
+        msg = f"typed must be a bool, not {type(typed).__name__}: {typed!r}"
+        raise ConfigError(msg)
+    if isinstance(version, bool) or not isinstance(version, (int, str)):
+        msg = f"version must be an int or a str, not {type(version).__name__}: {version!r}"
+        raise ConfigError(msg)
+    if isinstance(version, str) and not (1 <= len(version) <= _LONGEST_VERSION and _is_text(version)):
+        msg = f"version must be a text of 1 to {_LONGEST_VERSION} characters, not {version!r}"
+        raise ConfigError(msg)
+    if isinstance(version, int) and not 0 <= version < 2**63:
+        msg = f"version must be at least 0 and below 2**63, not {version!r}"
+        raise ConfigError(msg)
 
 
 def _parameters(func: Any) -> tuple[inspect.Parameter, ...]:
@@ -296,10 +355,12 @@ def _unknown_parameter(name: str, func: Any, names: list[str]) -> TypeError:
     return TypeError(f"deps wants {name!r}, but {func!r} has no such parameter; it has {names}")
 
 
-def _is_async(func: Any) -> bool:
-    # An object whose class defines `async def __call__` is an async function, too.
-    call = getattr(type(func), "__call__", None)  # noqa: B004 - not asked whether, but what it is
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
+def _is_any(func: Any, question: Callable[[Any], bool]) -> bool:
+    """Whether `question` holds for the function that a call of `func` runs."""
+    while isinstance(func, (functools.partial, types.MethodType, _native.CachedMethod)):
+        func = func.func if isinstance(func, functools.partial) else func.__func__
+    # An object runs what its class defines as `__call__`.
+    return question(func) or question(getattr(type(func), "__call__", None))
 
 
 def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,7 +165,7 @@ def _check(given: dict[str, Any]) -> Settings:
     return Settings(
         max_entries=given.get("max_entries"),
         default_ttl_ms=None if default_ttl is None else milliseconds("default_ttl", default_ttl),
-        read_extend_ttl=bool(given.get("read_extend_ttl", True)),
+        read_extend_ttl=_checked_bool("read_extend_ttl", given.get("read_extend_ttl", True)),
         flight_timeout_ms=milliseconds("flight_timeout", given.get("flight_timeout", 60)),
     )
 
@@ -175,10 +177,20 @@ def _check_storage(url: object) -> None:
         msg = f"storage_url must be a str, not {type(url).__name__}"
         raise ConfigError(msg)
     scheme, separator, _ = url.partition("://")
+    if scheme == "memory" and separator:
+        msg = "storage_url memory:// takes nothing after it; write storage_url=\"memory://\""
+        raise ConfigError(msg)
     # Only the scheme is shown: the rest may hold credentials.
     shown = f"{scheme}://" if separator else "a text without a scheme"
     msg = f"storage_url has an unknown scheme ({shown}); this version of zoocache knows memory://"
     raise ConfigError(msg)
+
+
+def _checked_bool(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        msg = f"{name} must be a bool, not {type(value).__name__}: {value!r}"
+        raise ConfigError(msg)
+    return value
 
 
 def _check_count(name: str, value: object) -> None:
@@ -192,9 +204,19 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(msg)
 
 
+def _before_fork() -> None:
+    """Have nothing left to import, or half imported by another thread, in the child: it would wait for ever."""
+    for name in ("zoocache._context", "zoocache._keys"):
+        importlib.import_module(name)
+    for name in ("asyncio", "zoocache._async"):
+        if name in sys.modules:
+            importlib.import_module(name)
+    _native.before_fork()
+
+
 atexit.register(_native.shut_down)
 os.register_at_fork(
-    before=_native.before_fork,
+    before=_before_fork,
     after_in_parent=_native.after_fork_in_parent,
     after_in_child=_native.after_fork,
 )
