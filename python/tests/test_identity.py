@@ -6,7 +6,7 @@ import gc
 import pytest
 from helpers import Counted
 
-from zoocache import cacheable, invalidate
+from zoocache import ConfigError, cacheable, invalidate
 
 
 def test_one_call_has_one_entry_however_it_is_written():
@@ -212,3 +212,51 @@ def test_functions_of_long_names_have_tags_of_their_own():
         f.__qualname__ = "very." * 100 + f"name{number}"
         tags.add(cacheable(f).tag)
     assert len(tags) == 3
+
+
+@pytest.mark.parametrize("namespace", [None, "blue"])
+def test_a_version_makes_earlier_results_unreachable(namespace):
+    def f(x):
+        return object()
+
+    results = []
+    for version in (1, 2, "2", "beta", 0):
+        cached = cacheable(version=version, namespace=namespace)(f)
+        results.append(cached(1))
+        assert cached(1) is results[-1]
+        # Decorated anew, as by the next process: the same version has the same results.
+        assert cacheable(version=version, namespace=namespace)(f)(1) is results[-1]
+    assert len(set(results)) == 5
+
+
+def test_the_first_version_is_no_part_of_the_key():
+    def f(x):
+        return x
+
+    assert cacheable(f).key(1) == cacheable(version=1)(f).key(1)
+    assert cacheable(namespace="a")(f).key(1) == cacheable(namespace="a", version=1)(f).key(1)
+    assert cacheable(version=2)(f).tag != cacheable(f).tag
+
+
+@pytest.mark.parametrize("version", [None, 1.5, True, b"2", -1, 2**63, "", "x" * 101, "\ud800", (1,)])
+def test_a_senseless_version_is_refused(version):
+    with pytest.raises(ConfigError, match="version"):
+        cacheable(version=version)(lambda: None)
+
+
+def test_names_namespaces_and_versions_are_never_taken_for_one_another():
+    keys, tags = {}, {}
+    parts = ["f", "f@a", "f~2", "f#2", "f@", "f~'2'", "f%40a", "f@a~2"]
+    for name in parts:
+        for namespace in (None, "", "a", "a~2", "@a", "2", "a#2"):
+            for version in (1, 2, "1", "2", "2'@a", "2~2", "2%27@a"):
+
+                def f():
+                    pass
+
+                f.__qualname__ = name
+                cached = cacheable(namespace=namespace, version=version)(f)
+                call = (name, namespace, version)
+                assert keys.setdefault(cached.key(), call) == call
+                assert tags.setdefault(cached.tag, call) == call
+    assert len(keys) == len(tags) == len(parts) * 7 * 7

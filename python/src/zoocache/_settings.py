@@ -106,7 +106,12 @@ def configure(
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
         RuntimeError: The cache is configured with other settings already.
     """
-    given = {name: value for name, value in locals().items() if value != _DEFAULTS[name]}
+    # `1` is equal to the default `True`, but no bool.
+    given = {
+        name: value
+        for name, value in locals().items()
+        if value != _DEFAULTS[name] or isinstance(value, bool) != isinstance(_DEFAULTS[name], bool)
+    }
     settings = _check(given)
     if given.get("storage_url") == "memory://":
         del given["storage_url"]  # the default by its name
