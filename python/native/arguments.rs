@@ -241,7 +241,8 @@ impl Signature {
             separate(out);
             out.extend_from_slice(&quoted);
             out.push(b'=');
-            encode(value, out, self.typed).map_err(|error| self.explain_extra(&name.to_string_lossy(), value, &error))?;
+            encode(value, out, self.typed)
+                .map_err(|error| self.explain_extra(&name.to_string_lossy(), value, &error))?;
         }
         Ok(())
     }

@@ -200,8 +200,7 @@ unsafe extern "C" fn get(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -
         // That of the class is not that of the method.
         if text != "__module__" {
             // SAFETY: as above; the result is a new reference or null.
-            let own =
-                unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(object, name)) };
+            let own = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(object, name)) };
             match own {
                 Err(error) if error.is_instance_of::<PyAttributeError>(py) => {
                     // A special method of the function (`__copy__`) is not one of the method, and its
@@ -357,16 +356,8 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
     };
     // The type refers to these tables for ever, so they are leaked, once for the process.
     let members = Box::leak(Box::new([
-        member(
-            c"__vectorcalloffset__",
-            ffi::Py_T_PYSSIZET,
-            offset_of!(MethodObject, vectorcall),
-        )?,
-        member(
-            c"__weaklistoffset__",
-            ffi::Py_T_PYSSIZET,
-            offset_of!(MethodObject, weak_references),
-        )?,
+        member(c"__vectorcalloffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, vectorcall))?,
+        member(c"__weaklistoffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, weak_references))?,
         member(c"__func__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, function))?,
         member(c"__self__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, instance))?,
         ffi::PyMemberDef::default(),

@@ -246,9 +246,7 @@ impl FunctionBase {
             .and_then(|signature| call.through(&signature.getattr("bind")?));
         match bound {
             Err(error) => error,
-            Ok(_) => {
-                PyTypeError::new_err("the arguments do not fit the function's signature")
-            }
+            Ok(_) => PyTypeError::new_err("the arguments do not fit the function's signature"),
         }
     }
 }
@@ -273,7 +271,12 @@ impl FunctionBase {
             fixed.push(parse(dependency)?);
         }
         Ok(Self {
-            signature: Signature::new(&options.qualname, &options.parameters, &options.ignore, options.typed)?,
+            signature: Signature::new(
+                &options.qualname,
+                &options.parameters,
+                &options.ignore,
+                options.typed,
+            )?,
             dependencies: Dependencies {
                 fixed,
                 computed: options.deps.map(|deps| (deps, options.deps_parameters)),

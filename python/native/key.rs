@@ -373,12 +373,7 @@ impl std::ops::Deref for Known {
 
 impl CustomKey {
     /// Appends the encoding of an object of this class whose key is `key`.
-    pub(crate) fn encode(
-        &self,
-        key: &Bound<'_, PyAny>,
-        out: &mut KeyBuffer,
-        typed: bool,
-    ) -> PyResult<()> {
+    pub(crate) fn encode(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, typed: bool) -> PyResult<()> {
         self.encode_at(key, out, Progress::start(typed))
     }
 

@@ -103,7 +103,7 @@ def test_every_way_to_call_it():
     assert bound(1) == 11
     assert bound(extra=2) == 12
     assert bound(*(3,)) == 13
-    assert bound(**{"extra": 4}) == 14
+    assert bound(extra=4) == 14
     assert bound.__call__(5) == 15
     assert functools.partial(bound, 6)() == 16
     assert list(map(bound, [7, 8])) == [17, 18]

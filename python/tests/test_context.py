@@ -164,9 +164,14 @@ def test_a_lifetime_inside_of_the_block_counts_outside():
 
 def test_an_exception_ends_the_block():
     tracker = DepsTracker()
-    with pytest.raises(KeyError), tracker:
-        item(1)
-        raise KeyError
+
+    def fail():
+        with tracker:
+            item(1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert tracker.deps == {"item:1", item.tag}
     assert get_current_deps() is None
 
@@ -176,8 +181,8 @@ def test_a_tracker_serves_one_block_at_a_time():
     assert tracker.deps == set()
     with tracker:
         item(1)
-        with pytest.raises(RuntimeError, match="in use"), tracker:
-            pass
+        with pytest.raises(RuntimeError, match="in use"):
+            tracker.__enter__()
     with tracker:
         item(2)
     assert tracker.deps == {"item:2", item.tag}

@@ -156,7 +156,7 @@ def test_importing_does_not_import_asyncio():
 
 def test_cached_functions_are_made_by_the_decorator_only():
     for arguments in [(1, 2), (len, None), (len, object())]:
-        with pytest.raises(TypeError, match="made by zoocache.cacheable"):
+        with pytest.raises(TypeError, match=r"made by zoocache\.cacheable"):
             zoocache.CachedFunction(*arguments)
 
 

@@ -249,7 +249,8 @@ def test_workers_of_a_server_that_loads_the_application_first():
             return object()
 
         async def warm():
-            assert await asyncio.gather(*(awaited(number) for number in range(50))) == [[n] for n in range(50)]
+            results = await asyncio.gather(*(awaited(number) for number in range(50)))
+            assert results == [[number] for number in range(50)]
 
         asyncio.run(warm())
         for number in range(50):
@@ -330,6 +331,8 @@ def test_workers_of_a_server_that_loads_the_application_first():
 
 def test_while_another_thread_of_the_parent_imports():
     run("""
+        from importlib.machinery import PathFinder
+
         for name in [name for name in sys.modules if name == "asyncio" or name.startswith("asyncio.")]:
             del sys.modules[name]  # nobody has used it yet
         begun, proceed = threading.Event(), threading.Event()
@@ -337,9 +340,19 @@ def test_while_another_thread_of_the_parent_imports():
         class Slow:
             # Stops the import of a part of asyncio until the process is about to fork.
             def find_spec(self, name, path=None, target=None):
-                if name == "asyncio.events" and threading.current_thread() is not threading.main_thread():
+                if name != "asyncio.events" or begun.is_set():
+                    return None
+                spec = PathFinder.find_spec(name, path)
+                execute = spec.loader.exec_module
+
+                def slowly(module):
                     begun.set()
                     assert proceed.wait(30)
+                    time.sleep(0.2)  # a process that does not wait for this forks meanwhile
+                    execute(module)
+
+                spec.loader.exec_module = slowly
+                return spec
 
         sys.meta_path.insert(0, Slow())
 

@@ -52,9 +52,9 @@ class AsyncGenerators:
     ],
 )
 def test_generators_are_refused_with_advice(function):
-    with pytest.raises(TypeError, match="is a generator.*return a list"):
+    with pytest.raises(TypeError, match=r"is a generator.*return a list"):
         cacheable(function)
-    with pytest.raises(TypeError, match="is a generator.*return a list"):
+    with pytest.raises(TypeError, match=r"is a generator.*return a list"):
         cacheable(namespace="generators", ttl=5)(function)
 
 

@@ -4,6 +4,7 @@ import collections
 import enum
 import fractions
 import math
+import typing
 from decimal import Decimal
 from fractions import Fraction
 
@@ -32,7 +33,10 @@ class Size(float):
     pass
 
 
-Pair = collections.namedtuple("Pair", "left right")
+class Pair(typing.NamedTuple):
+    left: int
+    right: int
+
 
 EQUAL = [
     [1, 1.0, True, Decimal(1), Decimal("1.00"), Fraction(1), 1 + 0j, Number.ONE, Rights.READ, Size(1)],
@@ -40,7 +44,7 @@ EQUAL = [
     [2, 2.0, Number.TWO],
     [0.5, Decimal("0.5"), Fraction(1, 2), 0.5 + 0j, Size(0.5)],
     [-1.5, Decimal("-1.50"), Fraction(-3, 2)],
-    [0.1, Fraction(0.1), Decimal(0.1)],
+    [0.1, Fraction(0.1), Fraction(3602879701896397, 2**55)],
     [Decimal("0.1"), Fraction(1, 10)],
     [10**30, Decimal(10) ** 30, Fraction(10**30)],
     [2.0**70, 2**70, Decimal(2) ** 70],

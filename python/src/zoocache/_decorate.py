@@ -55,7 +55,7 @@ class _Decorator(Protocol):
     """`cacheable` with its options given."""
 
     @overload
-    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> classmethod[_T, _P, _R_co]: ...
+    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> CachedClassMethod[_T, _P, _R_co]: ...
     @overload
     def __call__(self, func: staticmethod[_P, _R_co], /) -> staticmethod[_P, _R_co]: ...  # type: ignore[overload-overlap]
     @overload
@@ -85,7 +85,7 @@ def cacheable(
     ignore: Iterable[str] = (),
     typed: bool = True,
     version: int | str = 1,
-) -> classmethod[_T, _P, _R_co]: ...
+) -> CachedClassMethod[_T, _P, _R_co]: ...
 @overload
 def cacheable(  # type: ignore[overload-overlap]
     func: staticmethod[_P, _R_co],

@@ -26,9 +26,7 @@ _known: dict[str, list[tuple[Any, str]]] = {}
 _counts: dict[str, int] = {}
 
 
-def identify(
-    function: Any, namespace: str | None, options: tuple[Any, ...], version: int | str = 1
-) -> str:
+def identify(function: Any, namespace: str | None, options: tuple[Any, ...], version: int | str = 1) -> str:
     """Name the function: `module.qualname`, with `~version` and `@namespace` or `#number` where needed.
 
     Args:

@@ -113,7 +113,7 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
 _MOST_DIGITS = 1_300_000
 
 #: Builtin types, and what is equal to one of their objects if it derives from them.
-_PLAIN = (int, float, str, bytes, tuple, list, dict, set, frozenset)
+_PLAIN: tuple[type[Any], ...] = (int, float, str, bytes, tuple, list, dict, set, frozenset)
 
 
 def plain(value: Any) -> Any:

@@ -11,16 +11,21 @@ _R_co = TypeVar("_R_co", covariant=True)
 _T = TypeVar("_T")
 
 if TYPE_CHECKING:
-    _Base = classmethod[_T, _P, _R_co]
+
+    class CachedClassMethod(classmethod[_T, _P, _R_co]):
+        """A class method as type checkers see it."""
+
+        def __get__(
+            self, instance: _T | None, owner: type[_T] | None = None, /
+        ) -> _native.CachedMethod[type[_T], _P, _R_co]: ...
+
 else:
-    _Base = classmethod
 
+    class CachedClassMethod(classmethod):
+        """A class method whose operations (`invalidate`, `key` and so on) get the class, too.
 
-class CachedClassMethod(_Base):
-    """A class method whose operations (`invalidate`, `key` and so on) get the class, too.
+        `classmethod` itself binds a cached function to the class like any other since Python 3.13.
+        """
 
-    `classmethod` itself binds a cached function to the class like any other since Python 3.13.
-    """
-
-    __slots__ = ()
-    __get__ = _native.bind_to_class
+        __slots__ = ()
+        __get__ = _native.bind_to_class

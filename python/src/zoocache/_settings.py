@@ -183,7 +183,7 @@ def _check_storage(url: object) -> None:
         raise ConfigError(msg)
     scheme, separator, _ = url.partition("://")
     if scheme == "memory" and separator:
-        msg = "storage_url memory:// takes nothing after it; write storage_url=\"memory://\""
+        msg = 'storage_url memory:// takes nothing after it; write storage_url="memory://"'
         raise ConfigError(msg)
     # Only the scheme is shown: the rest may hold credentials.
     shown = f"{scheme}://" if separator else "a text without a scheme"
