@@ -166,7 +166,7 @@ impl Fill {
     /// The tags of everything used so far, in no order; none once the fill has ended.
     pub fn tags(&self) -> Vec<Tag> {
         let handles: Vec<_> = self.used.lock().dependencies.iter().cloned().collect();
-        handles.iter().map(|handle| handle.tag()).collect()
+        handles.iter().map(zoocache_core::TagHandle::tag).collect()
     }
 
     /// Ends a fill that stores nothing: what it used is used by the computation around it.

@@ -471,7 +471,7 @@ unsafe fn warn_never_awaited(object: *mut ffi::PyObject) {
     }
 }
 
-fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
+pub(crate) fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
     ffi::PyType_Slot { slot, pfunc: function.cast_mut().cast() }
 }
 

@@ -12,7 +12,7 @@ use std::mem::offset_of;
 use std::os::raw::{c_int, c_uint, c_void};
 use std::ptr;
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PySystemError, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,6 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
 
+use crate::awaitable::slot;
 use crate::errors::guard;
 use crate::function::FunctionBase;
 use crate::imported::Imported;
@@ -323,12 +324,12 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
-    ffi::PyType_Slot { slot, pfunc: function.cast_mut().cast() }
+fn too_big(_: std::num::TryFromIntError) -> PyErr {
+    PySystemError::new_err("the bound method object is too big")
 }
 
-fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
-    let too_big = |_| pyo3::exceptions::PySystemError::new_err("the bound method object is too big");
+/// The fields of the object that the interpreter knows.
+fn members() -> PyResult<[ffi::PyMemberDef; 5]> {
     let member = |name: &'static CStr, type_code: c_int, offset: usize| {
         Ok::<_, PyErr>(ffi::PyMemberDef {
             name: name.as_ptr(),
@@ -338,15 +339,16 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
             doc: ptr::null(),
         })
     };
-    let operation = |doc: &'static CStr, index: usize, function: ffi::PyCFunctionWithKeywords| {
-        let names = [c"key", c"invalidate", c"bypass", c"refresh"];
-        ffi::PyMethodDef {
-            ml_name: names[index].as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: function },
-            ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
-            ml_doc: doc.as_ptr(),
-        }
-    };
+    Ok([
+        member(c"__vectorcalloffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, vectorcall))?,
+        member(c"__weaklistoffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, weak_references))?,
+        member(c"__func__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, function))?,
+        member(c"__self__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, instance))?,
+        ffi::PyMemberDef::default(),
+    ])
+}
+
+fn attributes() -> [ffi::PyGetSetDef; 3] {
     let attribute = |name: &'static CStr, get: ffi::getter| ffi::PyGetSetDef {
         name: name.as_ptr(),
         get: Some(get),
@@ -354,35 +356,34 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
         doc: ptr::null(),
         closure: ptr::null_mut(),
     };
-    // The type refers to these tables for ever, so they are leaked, once for the process.
-    let members = Box::leak(Box::new([
-        member(c"__vectorcalloffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, vectorcall))?,
-        member(c"__weaklistoffset__", ffi::Py_T_PYSSIZET, offset_of!(MethodObject, weak_references))?,
-        member(c"__func__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, function))?,
-        member(c"__self__", ffi::Py_T_OBJECT_EX, offset_of!(MethodObject, instance))?,
-        ffi::PyMemberDef::default(),
-    ]));
-    let attributes = Box::leak(Box::new([
-        attribute(c"__doc__", doc),
-        attribute(c"__wrapped__", wrapped),
-        ffi::PyGetSetDef::default(),
-    ]));
-    let methods = Box::leak(Box::new([
-        operation(c"key($self, /, *args, **kwargs)\n--\n\nThe key of this call.", 0, self::operation::<0>),
-        operation(
+    [attribute(c"__doc__", doc), attribute(c"__wrapped__", wrapped), ffi::PyGetSetDef::default()]
+}
+
+fn methods() -> [ffi::PyMethodDef; 6] {
+    let method =
+        |name: &'static CStr, doc: &'static CStr, function: ffi::PyCFunctionWithKeywords| ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: function },
+            ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
+            ml_doc: doc.as_ptr(),
+        };
+    // In the order of `OPERATIONS`. The text begins with what `inspect.signature` reads.
+    [
+        method(c"key", c"key($self, /, *args, **kwargs)\n--\n\nThe key of this call.", operation::<0>),
+        method(
+            c"invalidate",
             c"invalidate($self, /, *args, **kwargs)\n--\n\nDrops this call's entry; says whether a fresh one was there.",
-            1,
-            self::operation::<1>,
+            operation::<1>,
         ),
-        operation(
+        method(
+            c"bypass",
             c"bypass($self, /, *args, **kwargs)\n--\n\nCalls the method itself: nothing is looked up and nothing is stored.",
-            2,
-            self::operation::<2>,
+            operation::<2>,
         ),
-        operation(
+        method(
+            c"refresh",
             c"refresh($self, /, *args, **kwargs)\n--\n\nComputes now, whatever is stored, and stores the result.",
-            3,
-            self::operation::<3>,
+            operation::<3>,
         ),
         ffi::PyMethodDef {
             ml_name: c"__reduce__".as_ptr(),
@@ -391,7 +392,14 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
             ml_doc: ptr::null(),
         },
         ffi::PyMethodDef::zeroed(),
-    ]));
+    ]
+}
+
+fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
+    // The type refers to these tables for ever, so they are leaked, once for the process.
+    let members = Box::leak(Box::new(members()?));
+    let attributes = Box::leak(Box::new(attributes()));
+    let methods = Box::leak(Box::new(methods()));
     let mut slots = [
         slot(ffi::Py_tp_new, new as *const ()),
         slot(ffi::Py_tp_call, call as *const ()),

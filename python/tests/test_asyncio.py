@@ -1,4 +1,4 @@
-"""Cached async functions under what asyncio offers: groups, time limits, shields, loops in several threads."""
+"""Cached async functions under what asyncio offers: groups, time limits, shields, several loops."""
 
 import asyncio
 import sys

@@ -360,7 +360,7 @@ def _is_any(func: Any, question: Callable[[Any], bool]) -> bool:
     while isinstance(func, (functools.partial, types.MethodType, _native.CachedMethod)):
         func = func.func if isinstance(func, functools.partial) else func.__func__
     # An object runs what its class defines as `__call__`.
-    return question(func) or question(getattr(type(func), "__call__", None))
+    return question(func) or question(getattr(type(func), "__call__", None))  # noqa: B004 - not asked whether
 
 
 def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:

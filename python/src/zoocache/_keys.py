@@ -116,7 +116,7 @@ _MOST_DIGITS = 1_300_000
 _PLAIN: tuple[type[Any], ...] = (int, float, str, bytes, tuple, list, dict, set, frozenset)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one case a type
     """Return the simplest value that is equal to an argument, or the argument itself: for `typed=False`.
 
     Numbers become integers or fractions, objects of classes that derive from builtin ones the builtin ones.

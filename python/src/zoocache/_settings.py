@@ -210,7 +210,7 @@ def _check_count(name: str, value: object) -> None:
 
 
 def _before_fork() -> None:
-    """Have nothing left to import, or half imported by another thread, in the child: it would wait for ever."""
+    """Leave nothing to import, or half imported by another thread: the child would wait for ever."""
     for name in ("zoocache._context", "zoocache._keys"):
         importlib.import_module(name)
     for name in ("asyncio", "zoocache._async"):
