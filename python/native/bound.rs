@@ -222,11 +222,21 @@ fn has_attribute(function: Borrowed<'_, '_, PyAny>, name: &str) -> PyResult<bool
     function.getattr(intern!(function.py(), "__dict__"))?.contains(name)
 }
 
-/// `__doc__` of the function.
-unsafe extern "C" fn doc(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter passes a live object.
-    guard(ptr::null_mut(), |py| unsafe {
-        Ok(parts(object).function.borrow(py).getattr(intern!(py, "__doc__"))?.into_ptr())
+/// An attribute of the function, whose name is `attribute`.
+unsafe extern "C" fn forward(object: *mut ffi::PyObject, attribute: *mut c_void) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: the interpreter passes a live object, and the name that stands in the table.
+        let (function, name) =
+            unsafe { (parts(object).function.borrow(py), CStr::from_ptr(attribute.cast_const().cast())) };
+        Ok(function.getattr(name.to_string_lossy().as_ref())?.into_ptr())
+    })
+}
+
+unsafe extern "C" fn stats(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: the interpreter passes a live object.
+        let function = unsafe { parts(object).function.borrow(py) };
+        Ok(function.call_method0(intern!(py, "stats"))?.into_ptr())
     })
 }
 
@@ -348,18 +358,24 @@ fn members() -> PyResult<[ffi::PyMemberDef; 5]> {
     ])
 }
 
-fn attributes() -> [ffi::PyGetSetDef; 3] {
+fn attributes() -> [ffi::PyGetSetDef; 4] {
     let attribute = |name: &'static CStr, get: ffi::getter| ffi::PyGetSetDef {
         name: name.as_ptr(),
         get: Some(get),
         set: None,
         doc: ptr::null(),
-        closure: ptr::null_mut(),
+        // What `forward` reads.
+        closure: name.as_ptr().cast_mut().cast(),
     };
-    [attribute(c"__doc__", doc), attribute(c"__wrapped__", wrapped), ffi::PyGetSetDef::default()]
+    [
+        attribute(c"__doc__", forward),
+        attribute(c"tag", forward),
+        attribute(c"__wrapped__", wrapped),
+        ffi::PyGetSetDef::default(),
+    ]
 }
 
-fn methods() -> [ffi::PyMethodDef; 6] {
+fn methods() -> [ffi::PyMethodDef; 7] {
     let method =
         |name: &'static CStr, doc: &'static CStr, function: ffi::PyCFunctionWithKeywords| ffi::PyMethodDef {
             ml_name: name.as_ptr(),
@@ -367,6 +383,12 @@ fn methods() -> [ffi::PyMethodDef; 6] {
             ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
             ml_doc: doc.as_ptr(),
         };
+    let plain = |name: &'static CStr, doc: &'static CStr, function: ffi::PyCFunction| ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: doc.as_ptr(),
+    };
     // In the order of `OPERATIONS`. The text begins with what `inspect.signature` reads.
     [
         method(c"key", c"key($self, /, *args, **kwargs)\n--\n\nThe key of this call.", operation::<0>),
@@ -385,12 +407,12 @@ fn methods() -> [ffi::PyMethodDef; 6] {
             c"refresh($self, /, *args, **kwargs)\n--\n\nComputes now, whatever is stored, and stores the result.",
             operation::<3>,
         ),
-        ffi::PyMethodDef {
-            ml_name: c"__reduce__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: reduce },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: ptr::null(),
-        },
+        plain(
+            c"stats",
+            c"stats($self, /)\n--\n\nCounters of the function, and how many fresh entries it has.",
+            stats,
+        ),
+        plain(c"__reduce__", c"", reduce),
         ffi::PyMethodDef::zeroed(),
     ]
 }
