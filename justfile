@@ -115,6 +115,35 @@ test-python-all: wheel
     done
     [ ${#tested[@]} -gt 0 ] || { echo "none of these is present: Python {{ python_versions }}" >&2; exit 1; }
 
+# The Python tests on a free-threaded interpreter, if there is one: a wheel of its own, since abi3 has none for it
+[group('test')]
+test-python-free-threaded:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    python=
+    for version in 3.14t 3.13t; do
+        for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/${version%t}".*t/bin/python; do
+            if "$candidate" -c 'import ensurepip, sysconfig, sys; sys.exit(not sysconfig.get_config_var("Py_GIL_DISABLED"))' >/dev/null 2>&1; then
+                python=$candidate
+                break 2
+            fi
+        done
+    done
+    if [ -z "$python" ]; then
+        echo "no free-threaded interpreter present, not tested"
+        exit 0
+    fi
+    venv={{ quote(target) }}/venvs/free-threaded
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --constraint tools.txt hypothesis pytest
+    dist=$(mktemp -d)
+    trap 'rm -rf "$dist"' EXIT
+    PYO3_PYTHON="$venv/bin/python" maturin build --release --manifest-path python/Cargo.toml --interpreter "$venv/bin/python" \
+        --no-default-features --features extension-module --out "$dist"
+    "$venv/bin/python" -m pip install --quiet --no-deps "$dist"/zoocache-*.whl
+    (cd python && "$venv/bin/python" -m pytest tests)
+
 # ---- Lint --------------------------------------------------------------------------------------
 
 # Everything that judges the code without running it

@@ -185,6 +185,21 @@ impl Fill {
         })
     }
 
+    /// The tags of everything used so far, in no order; none once the fill has ended.
+    pub fn tags(&self) -> Vec<Tag> {
+        let handles: Vec<_> = self.used.lock().dependencies.iter().cloned().collect();
+        handles.iter().map(zoocache_core::TagHandle::tag).collect()
+    }
+
+    /// Ends a fill that stores nothing: what it used is used by the computation around it.
+    pub fn pass_on(&self) {
+        let Some(collected) = self.collect() else { return };
+        self.engine.abandon(collected.token);
+        if let Some(parent) = self.parent.as_ref().and_then(Fill::nearest_open) {
+            parent.absorb_basis(self.cache, &collected.basis);
+        }
+    }
+
     pub(crate) fn parent(&self) -> Option<&Arc<Fill>> {
         self.parent.as_ref()
     }

@@ -1,6 +1,6 @@
 //! A call becomes a key: its arguments are bound to the function's parameters and encoded in their order.
 //!
-//! `f(1)` and `f(x=1)` give one key, `f(1)` and `f(1.0)` two. Whatever does not fit the signature is not
+//! `f(1)` and `f(x=1)` give one key, `f(1)` and `f(1.0)` two, unless the function is not `typed`. Whatever does not fit the signature is not
 //! judged here: the function itself is called and raises the `TypeError` that Python users know.
 
 use pyo3::exceptions::PyValueError;
@@ -46,6 +46,8 @@ pub(crate) struct Signature {
     /// A call with `positional` positional arguments and nothing else needs no binding.
     plain: bool,
     any_ignored: bool,
+    /// Do equal arguments of different types make different keys?
+    typed: bool,
     /// No default value can change, so the arguments alone tell the key.
     stable_defaults: bool,
 }
@@ -107,7 +109,12 @@ pub(crate) struct BoundCall<'a, 'py> {
 
 impl Signature {
     /// Reads `inspect.Parameter` objects. `ignored` names parameters that take no part in the key.
-    pub(crate) fn new(function: &str, parameters: &Bound<'_, PyAny>, ignored: &[String]) -> PyResult<Self> {
+    pub(crate) fn new(
+        function: &str,
+        parameters: &Bound<'_, PyAny>,
+        ignored: &[String],
+        typed: bool,
+    ) -> PyResult<Self> {
         let mut signature = Self {
             function: function.to_owned(),
             parameters: Vec::new(),
@@ -118,6 +125,7 @@ impl Signature {
             var_keyword_name: None,
             plain: true,
             any_ignored: !ignored.is_empty(),
+            typed,
             stable_defaults: true,
         };
         for parameter in parameters.try_iter()? {
@@ -167,7 +175,7 @@ impl Signature {
                 if index > 0 {
                     out.push(b',');
                 }
-                encode(value, out).map_err(|error| self.explain(index, value, &error))?;
+                encode(value, out, self.typed).map_err(|error| self.explain(index, value, &error))?;
             }
             return Ok(true);
         }
@@ -182,13 +190,18 @@ impl Signature {
     /// # Errors
     /// `ValueError` naming the function when that has no stable encoding.
     pub(crate) fn encode_own_key(&self, own: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
-        encode(own, out).map_err(|error| self.explain_extra("key", own, &error))
+        encode(own, out, self.typed).map_err(|error| self.explain_extra("key", own, &error))
     }
 
     /// Is there a parameter that takes no part in the key?
     #[inline]
     pub(crate) fn ignores_any(&self) -> bool {
         self.any_ignored
+    }
+
+    /// Do equal arguments of different types make different keys?
+    pub(crate) fn is_typed(&self) -> bool {
+        self.typed
     }
 
     /// Do a call's arguments alone tell its key?
@@ -214,20 +227,20 @@ impl Signature {
         for (index, slot) in bound.slots.iter().enumerate() {
             if let (false, Some(value)) = (self.parameters[index].ignored, slot) {
                 separate(out);
-                encode(value, out).map_err(|error| self.explain(index, value, &error))?;
+                encode(value, out, self.typed).map_err(|error| self.explain(index, value, &error))?;
             }
         }
         // What `*args` and `**kwargs` took is marked, so that it cannot be taken for a named parameter.
         for value in bound.extra_positional {
             separate(out);
             out.push(b'*');
-            encode(value, out).map_err(|error| self.explain_extra("*args", value, &error))?;
+            encode(value, out, self.typed).map_err(|error| self.explain_extra("*args", value, &error))?;
         }
         let mut extra: SmallVec<[(KeyBuffer, usize); 2]> = SmallVec::new();
         for (index, (name, _)) in bound.extra_keywords.iter().enumerate() {
             // Quoted: a keyword of `**kwargs` can be any text.
             let mut quoted = KeyBuffer::new();
-            encode(name, &mut quoted)?;
+            encode(name, &mut quoted, self.typed)?;
             extra.push((quoted, index));
         }
         extra.sort_unstable();
@@ -236,7 +249,8 @@ impl Signature {
             separate(out);
             out.extend_from_slice(&quoted);
             out.push(b'=');
-            encode(value, out).map_err(|error| self.explain_extra(&name.to_string_lossy(), value, &error))?;
+            encode(value, out, self.typed)
+                .map_err(|error| self.explain_extra(&name.to_string_lossy(), value, &error))?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use pyo3::types::{PyBytes, PyTuple, PyType};
 use smallvec::SmallVec;
 
 use crate::arguments::Call;
-use crate::errors::from_panic;
+use crate::errors::guard;
 use crate::function::{FunctionBase, Keyed};
 use crate::imported::Imported;
 use crate::key::KeyBuffer;
@@ -50,6 +50,7 @@ struct Contents {
 #[repr(C)]
 struct CallObject {
     header: ffi::PyObject,
+    weak_references: *mut ffi::PyObject,
     contents: Contents,
 }
 
@@ -69,7 +70,8 @@ fn class(py: Python<'_>) -> PyResult<&Py<PyType>> {
     CLASS.get_or_try_init(py, || make(py))
 }
 
-/// The coroutine of a call. Arguments that do not fit are a `TypeError` now, as with any function.
+/// The coroutine of a call. With arguments that do not fit the function itself is called: it raises its
+/// `TypeError` now, as any function does, unless it is a decorated one that takes more than it shows.
 #[inline]
 pub(crate) fn begin<'py>(
     function: Borrowed<'_, 'py, FunctionBase>,
@@ -77,7 +79,7 @@ pub(crate) fn begin<'py>(
 ) -> PyResult<Py<PyAny>> {
     let py = call.py;
     if !function.get().signature.fits(call) {
-        return Err(function.get().misfit(call));
+        return call.through(function.get().function.bind(py)).map(Bound::unbind);
     }
     let contents = Contents {
         function: Owned::new(function.as_any()),
@@ -235,20 +237,6 @@ unsafe fn advance(
         (ffi::PySendResult::PYGEN_NEXT, Some(result)) => Ok((Step::Yield(result), Some(inner))),
         _ => Err(PyErr::fetch(py)),
     }
-}
-
-/// Runs `body` at the boundary to C: errors and panics become the interpreter's exception.
-fn guard<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
-    // SAFETY: the interpreter calls slots and methods with its lock held.
-    let called = catch_unwind(AssertUnwindSafe(|| body(unsafe { Python::assume_attached() })));
-    let error = match called {
-        Ok(Ok(result)) => return result,
-        Ok(Err(error)) => error,
-        Err(payload) => from_panic(&*payload),
-    };
-    // SAFETY: as above. `Python::attach` would refuse to work while the interpreter shuts down.
-    error.restore(unsafe { Python::assume_attached() });
-    failed
 }
 
 unsafe extern "C" fn am_send(
@@ -455,6 +443,9 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     unsafe {
         ffi::PyObject_GC_UnTrack(object.cast());
         finalize(object);
+        if !(*object.cast::<CallObject>()).weak_references.is_null() {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
         ptr::drop_in_place(&raw mut (*object.cast::<CallObject>()).contents);
         let class = ffi::Py_TYPE(object);
         let free = ffi::PyType_GetSlot(class, ffi::Py_tp_free);
@@ -485,7 +476,7 @@ unsafe fn warn_never_awaited(object: *mut ffi::PyObject) {
     }
 }
 
-fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
+pub(crate) fn slot(slot: c_int, function: *const ()) -> ffi::PyType_Slot {
     ffi::PyType_Slot { slot, pfunc: function.cast_mut().cast() }
 }
 
@@ -499,6 +490,7 @@ fn method(name: &'static std::ffi::CStr, function: ffi::PyCFunction, flags: c_in
 }
 
 fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let too_big = |_| pyo3::exceptions::PySystemError::new_err("the call object is too big");
     let attribute = |attribute: &'static std::ffi::CStr, closure: *mut c_void| ffi::PyGetSetDef {
         name: attribute.as_ptr(),
         get: Some(name),
@@ -519,6 +511,17 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
         attribute(c"__qualname__", ptr::without_provenance_mut(1)),
         ffi::PyGetSetDef::default(),
     ]));
+    let offset = std::mem::offset_of!(CallObject, weak_references);
+    let members = Box::leak(Box::new([
+        ffi::PyMemberDef {
+            name: c"__weaklistoffset__".as_ptr(),
+            type_code: ffi::Py_T_PYSSIZET,
+            offset: ffi::Py_ssize_t::try_from(offset).map_err(too_big)?,
+            flags: ffi::Py_READONLY,
+            doc: ptr::null(),
+        },
+        ffi::PyMemberDef::default(),
+    ]));
     let mut slots = [
         slot(ffi::Py_am_send, am_send as *const ()),
         slot(ffi::Py_am_await, itself as *const ()),
@@ -529,9 +532,9 @@ fn make(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_finalize, finalize as *const ()),
         slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast::<()>()),
         slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast::<()>()),
+        slot(ffi::Py_tp_members, members.as_mut_ptr().cast::<()>()),
         slot(0, ptr::null()),
     ];
-    let too_big = |_| pyo3::exceptions::PySystemError::new_err("the call object is too big");
     let flags = ffi::Py_TPFLAGS_DEFAULT
         | ffi::Py_TPFLAGS_HAVE_GC
         | ffi::Py_TPFLAGS_IMMUTABLETYPE

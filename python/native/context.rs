@@ -7,10 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
-use zoocache::Fill;
+use zoocache::{Fill, Leader};
 
 use crate::imported::Imported;
+use crate::state::Home;
+use crate::value::Value;
 
 /// Frames alive in this process.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -67,4 +70,49 @@ pub(crate) fn within<R>(py: Python<'_>, fill: &Arc<Fill>, body: impl FnOnce() ->
     let result = body();
     variable.call_method1("reset", (token,))?;
     result
+}
+
+/// The tags that the computation running here has used so far; `None` outside of one.
+#[pyfunction]
+pub(crate) fn current_deps(py: Python<'_>) -> PyResult<Option<Vec<String>>> {
+    Ok(current(py)?.map(|fill| texts(&fill)))
+}
+
+fn texts(fill: &Fill) -> Vec<String> {
+    fill.tags().iter().map(ToString::to_string).collect()
+}
+
+/// A computation that stores nothing: it only notes what is used, for `zoocache.context.DepsTracker`.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Tracking {
+    fill: Arc<Fill>,
+    /// Keeps the fill a running one.
+    leader: Mutex<Option<Leader<Value>>>,
+}
+
+#[pymethods]
+impl Tracking {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        // No function has an empty key, so nobody takes this for a computation of theirs.
+        let leader = Home::Default.owned(py)?.cache.lead_alone(b"", current(py)?.as_ref(), false);
+        Ok(Self { fill: Arc::clone(leader.fill()), leader: Mutex::new(Some(leader)) })
+    }
+
+    /// What calls inside find in the context variable.
+    fn frame(&self) -> Frame {
+        Frame::new(&self.fill)
+    }
+
+    /// The tags used so far, until the end.
+    fn tags(&self) -> Vec<String> {
+        texts(&self.fill)
+    }
+
+    /// Ends it: what was used concerns the computation around it, too.
+    fn end(&self) {
+        self.fill.pass_on();
+        let leader = self.leader.lock().take();
+        drop(leader);
+    }
 }

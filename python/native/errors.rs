@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError};
@@ -119,4 +120,24 @@ pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> PyErr {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
     PyRuntimeError::new_err(format!("zoocache met a bug of its own ({text}); the cache is still usable"))
+}
+
+/// Runs `body` at the boundary to C: errors and panics become the interpreter's exception. To be called by
+/// what the interpreter calls, with its lock held.
+#[inline]
+pub(crate) fn guard<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
+    #[expect(unsafe_code, reason = "`Python::attach` would refuse to work while the interpreter shuts down")]
+    // SAFETY: the interpreter calls slots and methods with its lock held.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        Ok(Ok(result)) => return result,
+        Ok(Err(error)) => restore(py, error),
+        Err(payload) => restore(py, from_panic(&*payload)),
+    }
+    failed
+}
+
+#[cold]
+fn restore(py: Python<'_>, error: PyErr) {
+    error.restore(py);
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -22,7 +23,7 @@ use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
 use crate::tolerant::{self, Occasion, Tolerant};
 use crate::value::Value;
-use crate::{awaitable, context, miss, process, vectorcall};
+use crate::{awaitable, bound, context, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
 #[derive(FromPyObject)]
@@ -58,6 +59,8 @@ struct Options<'py> {
     early_refresh: Option<f64>,
     #[pyo3(attribute)]
     is_async: bool,
+    #[pyo3(attribute)]
+    typed: bool,
 }
 
 /// Counters of one function. Adds are loads and stores: the interpreter lock orders them, and a count
@@ -246,7 +249,7 @@ impl FunctionBase {
     fn subject_of<'py>(&self, call: Call<'_, 'py>, key: &[u8]) -> PyResult<Option<Subject<'py>>> {
         let arguments = key.get(self.prefix.len()..).unwrap_or_default();
         match recent::subject(call)? {
-            Some(subject) if subject.begins(arguments)? => Ok(Some(subject)),
+            Some(subject) if subject.begins(arguments, self.signature.is_typed())? => Ok(Some(subject)),
             _ => Ok(None),
         }
     }
@@ -297,9 +300,7 @@ impl FunctionBase {
             .and_then(|signature| call.through(&signature.getattr("bind")?));
         match bound {
             Err(error) => error,
-            Ok(_) => {
-                pyo3::exceptions::PyTypeError::new_err("the arguments do not fit the function's signature")
-            }
+            Ok(_) => PyTypeError::new_err("the arguments do not fit the function's signature"),
         }
     }
 }
@@ -315,14 +316,16 @@ impl<'py> Call<'_, 'py> {
 #[pymethods]
 impl FunctionBase {
     #[new]
-    fn new(function: Py<PyAny>, options: Options<'_>) -> PyResult<Self> {
+    fn new(function: Py<PyAny>, options: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let options: Options<'_> = options.extract().map_err(|error| no_options(options.py(), error))?;
         let parse = |tag: &String| Tag::parse(tag).map_err(|error| invalid_tag(&error));
         let tag = parse(&options.tag)?;
         let mut fixed = vec![tag.clone()];
         for dependency in &options.static_deps {
             fixed.push(parse(dependency)?);
         }
-        let signature = Signature::new(&options.qualname, &options.parameters, &options.ignore)?;
+        let signature =
+            Signature::new(&options.qualname, &options.parameters, &options.ignore, options.typed)?;
         // A key of one's own may depend on more than the arguments, and an early refresh asks at each hit.
         let has_recent =
             signature.has_stable_defaults() && options.key.is_none() && options.early_refresh.is_none();
@@ -365,7 +368,7 @@ impl FunctionBase {
     ) -> PyResult<Bound<'py, PyAny>> {
         match instance {
             None => Ok(slf.clone().into_any()),
-            Some(instance) => vectorcall::bind_method(slf, instance),
+            Some(instance) => bound::bind(slf, instance),
         }
     }
 
@@ -550,6 +553,13 @@ impl FunctionBase {
         }
         self.keeping.traverse(&visit)
     }
+}
+
+#[cold]
+fn no_options(py: Python<'_>, cause: PyErr) -> PyErr {
+    let error = PyTypeError::new_err("cached functions are made by zoocache.cacheable, not by their class");
+    error.set_cause(py, Some(cause));
+    error
 }
 
 /// Makes a cached function of `function`.

@@ -38,10 +38,14 @@ struct Progress {
     depth: u32,
     /// Bytes of this key that are in other buffers: parts of unordered containers wait there to be sorted.
     elsewhere: usize,
+    /// Do equal values of different types differ?
+    typed: bool,
 }
 
 impl Progress {
-    const START: Self = Self { depth: 0, elsewhere: 0 };
+    fn start(typed: bool) -> Self {
+        Self { depth: 0, elsewhere: 0, typed }
+    }
 
     fn deeper(self) -> Self {
         Self { depth: self.depth + 1, ..self }
@@ -64,21 +68,22 @@ fn too_long() -> PyErr {
     ))
 }
 
-/// Appends the encoding of `value`.
+/// Appends the encoding of `value`. Unless `typed`, values that are equal though of different types have one
+/// encoding: that of the integer, of the plain container, and so on.
 ///
 /// # Errors
 /// `ValueError` for a value without a stable encoding, one nested too deeply, or one too long.
 #[inline]
-pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
-    if !encode_scalar(value, out) {
-        encode_nested(value, out, Progress::START)?;
+pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, typed: bool) -> PyResult<()> {
+    if !encode_scalar(value, out, typed) {
+        encode_nested(value, out, Progress::start(typed))?;
     }
     if out.len() <= MAX_KEY_BYTES { Ok(()) } else { Err(too_long()) }
 }
 
 /// Encodes `int` (of 64 bits), `str` that may fit, `bool` and `None`; answers `false` for everything else.
 #[inline]
-fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> bool {
+fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, typed: bool) -> bool {
     let object = value.as_ptr();
     #[expect(
         unsafe_code,
@@ -114,10 +119,10 @@ fn encode_scalar(value: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> bool {
             out.extend_from_slice(b"None");
             true
         } else if object == ffi::Py_True() {
-            out.extend_from_slice(b"True");
+            out.extend_from_slice(if typed { b"True".as_slice() } else { b"1" });
             true
         } else if object == ffi::Py_False() {
-            out.extend_from_slice(b"False");
+            out.extend_from_slice(if typed { b"False".as_slice() } else { b"0" });
             true
         } else {
             false
@@ -160,7 +165,7 @@ fn quote_bytes(bytes: &[u8], out: &mut KeyBuffer) {
 
 fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
     progress.check_room(out, 0)?;
-    if encode_scalar(value, out) {
+    if encode_scalar(value, out, progress.typed) {
         return Ok(());
     }
     if progress.depth >= MAX_DEPTH {
@@ -180,6 +185,10 @@ fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progre
         Ok(())
     } else if kind.is(py.get_type::<pyo3::types::PyFloat>()) {
         let number: f64 = value.extract()?;
+        if !progress.typed && number.is_finite() {
+            // Equal to an integer or a fraction.
+            return encode_described(value, out, progress);
+        }
         out.extend_from_slice(ryu::Buffer::new().format(number).as_bytes());
         Ok(())
     } else if kind.is(py.get_type::<PyTuple>()) {
@@ -191,7 +200,8 @@ fn encode_nested(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progre
     } else if kind.is(py.get_type::<PySet>()) {
         encode_set(b"set", value.cast::<PySet>()?.iter(), out, progress)
     } else if kind.is(py.get_type::<PyFrozenSet>()) {
-        encode_set(b"frozenset", value.cast::<PyFrozenSet>()?.iter(), out, progress)
+        let name: &[u8] = if progress.typed { b"frozenset" } else { b"set" };
+        encode_set(name, value.cast::<PyFrozenSet>()?.iter(), out, progress)
     } else if kind.is(py.get_type::<PyBytes>()) {
         let bytes = value.cast::<PyBytes>()?.as_bytes();
         progress.check_room(out, bytes.len())?;
@@ -295,8 +305,15 @@ fn write_sorted(mut items: Vec<KeyBuffer>, brackets: Brackets, out: &mut KeyBuff
 /// `Name<simpler value>`, as `zoocache._keys.describe` says.
 fn encode_described(value: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {
     static DESCRIBE: Imported = Imported::new("zoocache._keys", "describe");
+    static PLAIN: Imported = Imported::new("zoocache._keys", "plain");
     if let Some((class, key)) = custom_key(value)? {
         return class.encode_at(&key_of(&key, value)?, out, progress);
+    }
+    if !progress.typed {
+        let plain = PLAIN.get(value.py())?.call1((value,))?;
+        if !plain.is(value) {
+            return encode_nested(&plain, out, progress.deeper());
+        }
     }
     let described = DESCRIBE.get(value.py())?.call1((value,))?;
     let (name, simpler): (String, Bound<'_, PyAny>) = described.extract()?;
@@ -356,8 +373,8 @@ impl std::ops::Deref for Known {
 
 impl CustomKey {
     /// Appends the encoding of an object of this class whose key is `key`.
-    pub(crate) fn encode(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer) -> PyResult<()> {
-        self.encode_at(key, out, Progress::START)
+    pub(crate) fn encode(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, typed: bool) -> PyResult<()> {
+        self.encode_at(key, out, Progress::start(typed))
     }
 
     fn encode_at(&self, key: &Bound<'_, PyAny>, out: &mut KeyBuffer, progress: Progress) -> PyResult<()> {

@@ -2,10 +2,11 @@
 //!
 //! Nothing here decides what may be cached or served; that is the host's. This crate turns calls into
 //! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`), and makes the cached function
-//! object (`function.rs`, `awaitable.rs`). The two places that use the C API directly say why.
+//! object (`function.rs`, `bound.rs`, `awaitable.rs`). The places that use the C API directly say why.
 
 mod arguments;
 mod awaitable;
+mod bound;
 mod cache;
 mod clock;
 mod context;
@@ -26,13 +27,17 @@ mod tolerant;
 mod value;
 mod vectorcall;
 
-/// The native module.
-#[pyo3::pymodule]
+/// The native module. It needs the interpreter's lock: a free-threaded interpreter turns that on.
+#[pyo3::pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use super::bound::bind_to_class;
     #[pymodule_export]
     use super::cache::{NativeCache, PutAside, add_deps};
     #[pymodule_export]
     use super::clock::{clock, run_clock, stop_clock};
+    #[pymodule_export]
+    use super::context::{Tracking, current_deps};
     #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]
@@ -50,6 +55,7 @@ mod _native {
         drop(module.py().get_type::<super::context::Frame>());
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("CachedFunction", super::vectorcall::function_type(module.py())?)?;
+        module.add("CachedMethod", super::bound::method_type(module.py())?)?;
         module.add("CachedCall", super::awaitable::call_type(module.py())?)
     }
 }

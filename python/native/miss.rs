@@ -188,6 +188,11 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
 
 fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     static RUNNING_LOOP: Imported = Imported::new("asyncio", "_get_running_loop");
+    static MODULES: Imported = Imported::new("sys", "modules");
+    // Who has not imported it runs no loop, and need not wait for the import.
+    if !MODULES.get(py)?.contains("asyncio.events")? {
+        return Ok(false);
+    }
     Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 

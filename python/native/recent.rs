@@ -56,12 +56,12 @@ pub(crate) struct Subject<'py> {
 
 impl Subject<'_> {
     /// Is it the first of these encoded arguments?
-    pub(crate) fn begins(&self, arguments: &[u8]) -> PyResult<bool> {
+    pub(crate) fn begins(&self, arguments: &[u8], typed: bool) -> PyResult<bool> {
         if identity(self.key.as_ptr()).is_none() {
             return Ok(false);
         }
         let mut own = KeyBuffer::new();
-        self.class.encode(&self.key, &mut own)?;
+        self.class.encode(&self.key, &mut own, typed)?;
         let rest = arguments.strip_prefix(own.as_slice());
         Ok(rest.is_some_and(|rest| matches!(rest.first(), Some(b',' | b')'))))
     }

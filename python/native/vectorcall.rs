@@ -2,8 +2,8 @@
 //!
 //! `PyO3` maps `__call__` to `tp_call`, for which the interpreter packs a tuple and a dictionary: more than
 //! a whole hit costs. So the type that users see derives from the `PyO3` class and adds one field at the
-//! end of the object, the function pointer. This file and `awaitable.rs` are the only ones that build
-//! types by hand.
+//! end of the object, the function pointer. This file, `bound.rs` and `awaitable.rs` are the only ones that
+//! build types by hand.
 //!
 //! `Py_TPFLAGS_HAVE_VECTORCALL` is public in the limited API from 3.12 on, but the flag's bit, the
 //! `__vectorcalloffset__` member and the protocol are the same in every `CPython` from 3.9 to 3.15, so one
@@ -12,7 +12,6 @@
 #![expect(unsafe_code, reason = "a type with a vectorcall slot cannot be made through PyO3")]
 
 use std::os::raw::{c_int, c_uint};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::ffi;
@@ -21,14 +20,14 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::arguments::from_vectorcall;
-use crate::errors::from_panic;
+use crate::errors::guard;
 use crate::function::FunctionBase;
-use crate::imported::Imported;
 
-const HAVE_VECTORCALL: c_uint = 1 << 11;
+pub(crate) const HAVE_VECTORCALL: c_uint = 1 << 11;
 /// The call `x.method(…)` then needs no bound method object: PEP 590.
 const METHOD_DESCRIPTOR: c_uint = 1 << 17;
-const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+/// Set if the callee may use the place before the arguments.
+pub(crate) const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
 
 struct FunctionType {
     class: Py<PyType>,
@@ -99,41 +98,19 @@ pub(crate) fn new_function<'py>(
 }
 
 /// Where the interpreter enters.
-unsafe extern "C" fn enter(
+pub(crate) unsafe extern "C" fn enter(
     callable: *mut ffi::PyObject,
     args: *const *mut ffi::PyObject,
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let called = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the interpreter calls with its lock held and with the arguments of PEP 590; only
-        // objects of our class carry this function.
-        unsafe {
-            let py = Python::assume_attached();
+    guard(ptr::null_mut(), |py| {
+        // SAFETY: the interpreter calls with the arguments of PEP 590; only objects of our class carry this
+        // function.
+        let object = unsafe {
             let call = from_vectorcall(py, args, nargsf & !ARGUMENTS_OFFSET, names);
             FunctionBase::call(Borrowed::from_ptr(py, callable).cast_unchecked(), call)
-        }
-    }));
-    match called {
-        Ok(Ok(object)) => object.into_ptr(),
-        Ok(Err(error)) => raise(error),
-        Err(payload) => raise(from_panic(&*payload)),
-    }
-}
-
-#[cold]
-fn raise(error: PyErr) -> *mut ffi::PyObject {
-    // SAFETY: only called from `enter`, with the interpreter's lock held; `Python::attach` would refuse to
-    // work while the interpreter shuts down.
-    error.restore(unsafe { Python::assume_attached() });
-    ptr::null_mut()
-}
-
-/// `function` with `instance` as its first argument.
-pub(crate) fn bind_method<'py>(
-    function: &Bound<'py, FunctionBase>,
-    instance: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    static METHOD: Imported = Imported::new("types", "MethodType");
-    METHOD.get(function.py())?.call1((function, instance))
+        }?;
+        Ok(object.into_ptr())
+    })
 }

@@ -1,10 +1,12 @@
-"""Waiting for conditions with a deadline, and threads whose failures are not lost."""
+"""Waiting for conditions with a deadline, threads whose failures are not lost, and counting computations."""
 
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+
+from zoocache import cacheable
 
 #: Long enough for a busy machine; a test that works never waits for it.
 DEADLINE = 30
@@ -67,3 +69,25 @@ def run_program(source, *options):
         timeout=DEADLINE * 2,
         check=False,
     )
+
+
+class Counted:
+    """A cached `f(*args, **kwargs)` that says whether a call was computed."""
+
+    def __init__(self, signature="*args, **kwargs", **options):
+        self.calls = 0
+        scope = {"note": self.note}
+        exec(f"def f({signature}): return note()", scope)  # noqa: S102 - any signature
+        self.f = cacheable(**options)(scope["f"])
+
+    def note(self):
+        self.calls += 1
+        return self.calls
+
+    def entries(self, *calls):
+        """Make each call twice and return how many computations that took."""
+        before = self.calls
+        for _ in range(2):
+            for call in calls:
+                call(self.f)
+        return self.calls - before

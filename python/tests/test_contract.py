@@ -118,6 +118,48 @@ def test_a_refused_url_does_not_show_its_password():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_a_switch_is_a_bool(value):
+    with pytest.raises(ConfigError, match="read_extend_ttl must be a bool"):
+        configure(read_extend_ttl=value)
+    configure(read_extend_ttl=False)
+
+
+@pytest.mark.parametrize("url", ["memory://x", "memory://user:secret@host", "memory:///"])
+def test_the_memory_url_takes_nothing_after_it(url):
+    with pytest.raises(ConfigError, match="memory:// takes nothing after it") as caught:
+        configure(storage_url=url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("copy", [1, None, True, "never", b"auto", ["auto"]])
+def test_a_senseless_copy_is_refused(copy):
+    with pytest.raises(ConfigError, match='copy must be "auto", "share" or "deep"'):
+        cacheable(copy=copy)(lambda: None)
+
+
+def test_importing_does_not_import_asyncio():
+    source = """
+        import sys, threading
+        import zoocache
+        f = zoocache.cacheable(lambda x: x)
+        thread = threading.Thread(target=f, args=(1,))
+        thread.start(); f(1); thread.join(); f(1)
+        print("asyncio" in sys.modules)
+        @zoocache.cacheable
+        async def g(): ...
+        # Now, not in a process that is forked while another thread imports it.
+        print("zoocache._async" in sys.modules)
+    """
+    assert program(source) == "False\nTrue\n"
+
+
+def test_cached_functions_are_made_by_the_decorator_only():
+    for arguments in [(1, 2), (len, None), (len, object())]:
+        with pytest.raises(TypeError, match=r"made by zoocache\.cacheable"):
+            zoocache.CachedFunction(*arguments)
+
+
 def test_every_published_parameter_is_accepted():
     configure(
         storage_url="memory://",

@@ -44,6 +44,22 @@ def test_a_call_is_a_coroutine():
     call.close()
 
 
+@pytest.mark.parametrize("await_it", [True, False])
+def test_a_call_can_be_referenced_weakly(await_it):
+    died = []
+    call = value(1)
+    reference = weakref.ref(call, died.append)
+    assert reference() is call
+    if await_it:
+        assert asyncio.run(call) == 1
+    else:
+        call.close()
+    assert not died
+    del call
+    assert died == [reference]
+    assert reference() is None
+
+
 def test_an_async_function_is_recognized():
     class Shop:
         @cacheable(ignore=("self",))
@@ -317,7 +333,7 @@ def test_nothing_happens_before_the_first_step():
 
 
 def test_arguments_that_do_not_fit_are_an_error_at_the_call():
-    with pytest.raises(TypeError, match="missing a required argument"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
         value()
     with pytest.raises(TypeError):
         value(1, 2)

@@ -642,7 +642,9 @@ def test_context_variables_are_those_of_the_caller():
 
     @cacheable
     def f(x):
-        return variable.get()
+        seen = variable.get()
+        variable.set(f"set by {x}")
+        return seen
 
     @cacheable
     async def g(x):
@@ -662,6 +664,7 @@ def test_context_variables_are_those_of_the_caller():
 
     variable.set("outside")
     assert f(1) == "outside"
+    assert variable.get() == "set by 1"
     contextvars.copy_context().run(asyncio.run, main())
 
 

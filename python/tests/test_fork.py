@@ -230,3 +230,165 @@ def test_asyncio_in_the_child():
         in_child(lambda: asyncio.run(main()))
         in_child(lambda: (reset(), asyncio.run(main())))
     """)
+
+
+def test_workers_of_a_server_that_loads_the_application_first():
+    # As gunicorn --preload: the parent configures, imports the application and warms the cache.
+    run("""
+        WORKERS, THREADS, ROUNDS = 4, 4, 200
+        configure(max_entries=10_000, default_ttl=60)
+
+        @cacheable
+        async def awaited(number):
+            await asyncio.sleep(0)
+            runs.append(number)
+            return [number]
+
+        @cacheable(ttl=0.001)
+        def brief(number):
+            return object()
+
+        async def warm():
+            results = await asyncio.gather(*(awaited(number) for number in range(50)))
+            assert results == [[number] for number in range(50)]
+
+        asyncio.run(warm())
+        for number in range(50):
+            function(number)
+            brief(number)  # work for what sweeps in the background
+        warmed = [function(number) for number in range(50)]
+        parent_runs = len(runs)
+
+        def use(thread):
+            for round in range(ROUNDS):
+                number = (thread * 7 + round) % 60
+                assert function(number)[0] == number
+                brief(round)
+                zoocache.set(f"{thread} {round}", round, deps=["set"], ttl=0.001)
+                if round % 10 == thread:
+                    invalidate(f"item:{number}")
+
+        async def use_loop():
+            for round in range(ROUNDS):
+                results = await asyncio.gather(*(awaited(round % 60) for _ in range(3)))
+                assert results == [[round % 60]] * 3
+                if round % 20 == 0:
+                    awaited.invalidate(round % 60)
+
+        def serve(worker):
+            # What the parent warmed is here.
+            assert [function(number) for number in range(50)] == warmed
+            assert len(runs) == parent_runs
+            invalidate(f"item:{worker}")
+            # Only in this process: the others' are hits still.
+            for other in range(WORKERS):
+                assert (function(other) == warmed[other]) == (other != worker)
+            errors = []
+
+            def guarded(work, *args):
+                try:
+                    work(*args)
+                except BaseException as error:
+                    errors.append(error)
+
+            threads = [threading.Thread(target=guarded, args=(use, thread)) for thread in range(THREADS)]
+            threads.append(threading.Thread(target=guarded, args=(lambda: asyncio.run(use_loop()),)))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert not errors, errors
+            everything()
+
+        children = []
+        for worker in range(WORKERS):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    # A child that hangs says where, and ends.
+                    faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
+                    signal.alarm(30)
+                    serve(worker)
+                    status = 0
+                except BaseException:
+                    import traceback
+                    traceback.print_exc()
+                finally:
+                    sys.stderr.flush()
+                    os._exit(status)
+            children.append(child)
+        # Meanwhile the parent invalidates, which is no business of the children's.
+        for number in range(50):
+            invalidate(f"item:{number}")
+        for child in children:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert all(function(number) != warmed[number] for number in range(50))
+        asyncio.run(warm())
+        everything()
+    """)
+
+
+def test_while_another_thread_of_the_parent_imports():
+    run("""
+        from importlib.machinery import PathFinder
+
+        for name in [name for name in sys.modules if name == "asyncio" or name.startswith("asyncio.")]:
+            del sys.modules[name]  # nobody has used it yet
+        begun, proceed = threading.Event(), threading.Event()
+
+        class Slow:
+            # Stops the import of a part of asyncio until the process is about to fork.
+            def find_spec(self, name, path=None, target=None):
+                if name != "asyncio.events" or begun.is_set():
+                    return None
+                spec = PathFinder.find_spec(name, path)
+                execute = spec.loader.exec_module
+
+                def slowly(module):
+                    begun.set()
+                    assert proceed.wait(30)
+                    time.sleep(0.2)  # a process that does not wait for this forks meanwhile
+                    execute(module)
+
+                spec.loader.exec_module = slowly
+                return spec
+
+        sys.meta_path.insert(0, Slow())
+
+        def decorate():
+            @cacheable
+            async def awaited(number):
+                return [number]
+            return awaited
+
+        importing = threading.Thread(target=decorate)
+        importing.start()
+        assert begun.wait(30)
+        # Called before what the package does before a fork.
+        os.register_at_fork(before=proceed.set)
+
+        def child():
+            import asyncio
+            assert asyncio.run(decorate()(1)) == [1]
+            assert function(1)[0] == 1
+            everything()
+
+        in_child(child)
+        importing.join()
+        in_child(child)
+        child()
+    """)
+
+
+def test_descriptions_of_arguments_are_imported_before_a_fork():
+    run("""
+        import datetime
+        assert "zoocache._keys" not in sys.modules
+
+        def child():
+            assert {"zoocache._keys", "zoocache._context"} <= set(sys.modules)
+            assert function(datetime.date(2020, 1, 1)) == [datetime.date(2020, 1, 1), 1]
+
+        in_child(child)
+    """)

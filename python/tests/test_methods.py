@@ -3,8 +3,6 @@
 import copy
 import functools
 import gc
-import inspect
-import types
 import weakref
 
 import pytest
@@ -169,22 +167,6 @@ def test_an_async_method():
     assert run(Account(2, 20).fetched()) == 20
 
 
-def test_bound_methods_are_equal_like_those_of_functions():
-    account, other = Account(1), Account(1)
-    assert isinstance(account.total, types.MethodType)
-    assert account.total == account.total
-    assert hash(account.total) == hash(account.total)
-    assert account.total != other.total
-    assert account.total.__self__ is account
-    assert account.total.__func__ is Account.total
-    assert account.total.__name__ == "total"
-    assert account.total.__doc__ == "Add to the balance."
-    assert inspect.ismethod(account.total)
-    assert str(inspect.signature(account.total)) == "(extra=0)"
-    assert str(inspect.signature(Account.total)) == "(self, extra=0)"
-    assert inspect.iscoroutinefunction(account.fetched)
-
-
 def test_the_method_of_the_class_is_the_cached_function():
     assert isinstance(Account.total, CachedFunction)
     assert Account.total is Account.__dict__["total"]
@@ -206,13 +188,6 @@ def test_operations_of_a_method():
     account.balance = 30
     assert Account.total.refresh(account) == 30
     assert account.total() == 30
-
-
-def test_operations_reached_through_the_instance():
-    # `types.MethodType` hands on what it does not know, without binding it.
-    account = Account(1, 10)
-    assert account.total.tag == Account.total.tag
-    assert account.total.invalidate(account) is False
 
 
 def test_partial():

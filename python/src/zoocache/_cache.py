@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from zoocache._methods import CachedClassMethod
     from zoocache._options import CacheableOptions, Duration, StaleIfError
     from zoocache._settings import CacheSettings
 
@@ -33,7 +34,7 @@ class _Decorator(Protocol):
     """`cacheable` with its options given."""
 
     @overload
-    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> classmethod[_T, _P, _R_co]: ...
+    def __call__(self, func: classmethod[_T, _P, _R_co], /) -> CachedClassMethod[_T, _P, _R_co]: ...
     @overload
     def __call__(self, func: staticmethod[_P, _R_co], /) -> staticmethod[_P, _R_co]: ...  # type: ignore[overload-overlap]
     @overload
@@ -81,7 +82,7 @@ class Cache:
         self,
         func: classmethod[_T, _P, _R_co],
         **options: Unpack[CacheableOptions],
-    ) -> classmethod[_T, _P, _R_co]: ...
+    ) -> CachedClassMethod[_T, _P, _R_co]: ...
     @overload
     def cacheable(  # type: ignore[overload-overlap]
         self,
@@ -103,6 +104,8 @@ class Cache:
         ttl: Duration | Callable[[Any], Duration | None] | None = None,
         key: Callable[..., Any] | None = None,
         ignore: Iterable[str] = (),
+        typed: bool = True,
+        version: int | str = 1,
         cache_if: Callable[[Any], object] | None = None,
         jitter: float = 0.0,
         early_refresh: float | None = None,
@@ -126,6 +129,8 @@ class Cache:
             key: A function that is given the call's arguments (those that it names) and returns what
                 identifies the call, instead of all its arguments.
             ignore: Parameters that take no part in the key.
+            typed: Whether equal arguments of different types (`1`, `1.0`, `True`) are different calls.
+            version: Part of the key: raise it when the meaning of the results changes.
             cache_if: A function of the result; a result for which it answers falsely is not stored.
             jitter: By which share of itself `ttl` may be shortened, by chance: what was stored together
                 then does not expire together.

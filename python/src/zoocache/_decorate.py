@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
+from zoocache._methods import CachedClassMethod
 from zoocache._options import Keeping, Tolerant, early_refresh, keeping, tolerant
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ _NAMED = (
     inspect.Parameter.KEYWORD_ONLY,
 )
 _POSITIONAL = _NAMED[:2]
+_LONGEST_VERSION = 100
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,14 @@ class _Options:
     tolerant: Tolerant | None
     early_refresh: float | None
     is_async: bool
+    typed: bool
 
 
 def decorate(cache: _native.NativeCache, func: Any, options: dict[str, Any]) -> Any:
     """Make the cached function of `func`; see `Cache.cacheable` for the options."""
     if isinstance(func, (classmethod, staticmethod)):
-        return type(func)(decorate(cache, func.__func__, options))
+        cached = decorate(cache, func.__func__, options)
+        return CachedClassMethod(cached) if type(func) is classmethod else type(func)(cached)
     _refuse(func)
     return _cached(cache, func, options)
 
@@ -56,25 +62,33 @@ def _refuse(func: Any) -> None:
     if isinstance(func, property):
         msg = "a property cannot be cached; put cacheable below it: @property above @cacheable"
         raise TypeError(msg)
+    if isinstance(func, functools.cached_property):
+        msg = (
+            "a cached_property keeps its value in the object, where no invalidation reaches it; "
+            "put @property above @cacheable instead"
+        )
+        raise TypeError(msg)
     if not callable(func):
         msg = f"cacheable needs a function, not {type(func).__name__}; its options are keyword arguments"
         raise TypeError(msg)
     if inspect.isclass(func):
         msg = f"the class {func.__qualname__} cannot be cached; cache a function that makes its objects"
         raise TypeError(msg)
-    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+    if _is_any(func, inspect.isgeneratorfunction) or _is_any(func, inspect.isasyncgenfunction):
+        name = getattr(func, "__qualname__", repr(func))
         msg = (
-            f"{func.__qualname__}() is a generator: its values are gone once they were read, so there is "
-            "nothing to cache; return a list"
+            f"{name}() is a generator: its values are gone once they were read, so "
+            "there is nothing to cache; return a list"
         )
         raise TypeError(msg)
-    if isinstance(func, _native.CachedFunction):
+    if isinstance(func, (_native.CachedFunction, _native.CachedMethod)):
         msg = f"{func!r} is cached already"
         raise TypeError(msg)
 
 
 def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any:
-    namespace = _namespace(given["namespace"])
+    namespace = given["namespace"]
+    _check(namespace, given["typed"], given["version"])
     parameters = _parameters(func)
     ignored = _ignored(func, given["ignore"], parameters)
     deps, key = given["deps"], given["key"]
@@ -83,13 +97,14 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
     adapted_key, key_parameters = _adapted("key", _key(key, ignored), func, parameters)
     stale = tolerant(given["stale_while_revalidate"], given["stale_if_error"], given["timeout"])
     kept = keeping(given, stale)
-    is_async = _is_async(func)
-    same = {name: value for name, value in given.items() if name not in {"namespace", "deps", "ignore"}}
-    identity = identify(
-        func,
-        namespace,
-        (deps if callable(deps) else tuple(static_deps), tuple(ignored), is_async, *same.values()),
-    )
+    is_async = _is_any(func, inspect.iscoroutinefunction)
+    if is_async:
+        # Now, not at the first miss: that may be in a process forked while another thread imports it.
+        importlib.import_module("zoocache._async")
+    apart = {"namespace", "deps", "ignore", "version"}
+    same = [value for name, value in given.items() if name not in apart]
+    shown = (deps if callable(deps) else tuple(static_deps), tuple(ignored), is_async, *same)
+    identity = identify(func, namespace, shown, given["version"])
     options = _Options(
         cache=cache,
         identity=identity,
@@ -106,20 +121,33 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
         tolerant=stale,
         early_refresh=early_refresh(given["early_refresh"]),
         is_async=is_async,
+        typed=given["typed"],
     )
     cached = _native.cached_function(func, options)
     _look_like(cached, func, is_async=is_async)
     return cached
 
 
-def _namespace(namespace: Any) -> str | None:
+def _check(namespace: Any, typed: Any, version: Any) -> None:
+    """Refuse options that make no sense."""
     if namespace is not None and not isinstance(namespace, str):
         msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
         raise ConfigError(msg)
     if namespace is not None and not _is_text(namespace):
         msg = f"namespace must not hold lone surrogates: {namespace!r}"
         raise ConfigError(msg)
-    return namespace
+    if not isinstance(typed, bool):
+        msg = f"typed must be a bool, not {type(typed).__name__}: {typed!r}"
+        raise ConfigError(msg)
+    if isinstance(version, bool) or not isinstance(version, (int, str)):
+        msg = f"version must be an int or a str, not {type(version).__name__}: {version!r}"
+        raise ConfigError(msg)
+    if isinstance(version, str) and not (1 <= len(version) <= _LONGEST_VERSION and _is_text(version)):
+        msg = f"version must be a text of 1 to {_LONGEST_VERSION} characters, not {version!r}"
+        raise ConfigError(msg)
+    if isinstance(version, int) and not 0 <= version < 2**63:
+        msg = f"version must be at least 0 and below 2**63, not {version!r}"
+        raise ConfigError(msg)
 
 
 def _key(key: Any, ignored: list[str]) -> Any:
@@ -243,10 +271,12 @@ def _unknown_parameter(what: str, name: str, func: Any, names: list[str]) -> Typ
     return TypeError(f"{what} wants {name!r}, but {func!r} has no such parameter; it has {names}")
 
 
-def _is_async(func: Any) -> bool:
-    # An object whose class defines `async def __call__` is an async function, too.
-    call = getattr(type(func), "__call__", None)  # noqa: B004 - not asked whether, but what it is
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
+def _is_any(func: Any, question: Callable[[Any], bool]) -> bool:
+    """Whether `question` holds for the function that a call of `func` runs."""
+    while isinstance(func, (functools.partial, types.MethodType, _native.CachedMethod)):
+        func = func.func if isinstance(func, functools.partial) else func.__func__
+    # An object runs what its class defines as `__call__`.
+    return question(func) or question(getattr(type(func), "__call__", None))  # noqa: B004 - not asked whether
 
 
 def _look_like(cached: Any, func: Any, *, is_async: bool) -> None:

@@ -90,7 +90,7 @@ def explain(
             raise TypeError(msg)
         return _record(_native.explain(cache, key_or_function))
     function = key_or_function
-    if isinstance(key_or_function, MethodType):
+    if isinstance(key_or_function, (MethodType, _native.CachedMethod)):
         function, args = key_or_function.__func__, (key_or_function.__self__, *args)
     if not isinstance(function, _native.CachedFunction):
         msg = f"explain() needs a key or a cached function, not {type(key_or_function).__name__}"

@@ -3,7 +3,7 @@
 Two different functions must never share entries, not even if they have the same qualified name, as two
 closures made by one factory, two lambdas of a line, or two definitions in a notebook have. Such functions
 get a number after their name. A `namespace` says the opposite: functions of one name and one namespace
-are the same function, however often they are made.
+are the same function, however often they are made. A `version` other than 1 makes a function another one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ _known: dict[str, list[tuple[Any, str]]] = {}
 _counts: dict[str, int] = {}
 
 
-def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> str:
-    """Name the function: `module.qualname`, with `@namespace` and a number where they are needed.
+def identify(function: Any, namespace: str | None, options: tuple[Any, ...], version: int | str = 1) -> str:
+    """Name the function: `module.qualname`, with `~version` and `@namespace` or `#number` where needed.
 
     Args:
         function: The function to be cached.
         namespace: The user's own distinction, if any.
+        version: Tells what its results mean.
         options: Whatever else must be equal for two decorations to share entries.
 
     Raises:
@@ -43,7 +44,9 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> 
             msg = f'{function!r} has no name of its own to make keys of; give namespace="..."'
             raise TypeError(msg)
         qualname = type(function).__qualname__
-    name = f"{getattr(function, '__module__', None) or '?'}.{qualname}"
+    name = _escaped(f"{getattr(function, '__module__', None) or '?'}.{qualname}")
+    if version != 1:
+        name += f"~{version}" if isinstance(version, int) else f"~'{_escaped(version)}'"
     if namespace is not None:
         return f"{name}@{namespace}"
     fingerprint = _fingerprint(function, options)
@@ -56,6 +59,13 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...]) -> 
         if fingerprint is not None:
             _known.setdefault(name, []).append((fingerprint, identity))
         return identity
+
+
+def _escaped(text: str) -> str:
+    """Keep the characters that end a part of an identity out of it: names made by hand can hold anything."""
+    for char in "%~@#":
+        text = text.replace(char, f"%{ord(char):X}")
+    return text
 
 
 class _Scope:

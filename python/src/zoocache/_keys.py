@@ -109,6 +109,57 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
     raise _no_encoding(cls.__qualname__, cls)
 
 
+#: Decimals beyond have no key as integers or fractions, which would be longer than a key can be.
+_MOST_DIGITS = 1_300_000
+
+#: Builtin types, and what is equal to one of their objects if it derives from them.
+_PLAIN: tuple[type[Any], ...] = (int, float, str, bytes, tuple, list, dict, set, frozenset)
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one case a type
+    """Return the simplest value that is equal to an argument, or the argument itself: for `typed=False`.
+
+    Numbers become integers or fractions, objects of classes that derive from builtin ones the builtin ones.
+    Native code asks again about what it gets.
+    """
+    cls = type(value)
+    if cls is float:
+        return int(value) if value.is_integer() else fractions.Fraction(value)
+    if cls is complex:
+        return value if value.imag else value.real
+    if cls is decimal.Decimal:
+        return _plain_decimal(value)
+    if cls is fractions.Fraction:
+        return value.numerator if value.denominator == 1 else value
+    if cls is bytearray:
+        return bytes(value)
+    base = next((base for base in _PLAIN if issubclass(cls, base)), None)
+    # What derives from a builtin type may compare as it likes, and may hold more than what it compares.
+    if base is None or base is cls or cls.__eq__ is not base.__eq__:
+        return value
+    if issubclass(cls, enum.Enum) or not (
+        _is_native(cls, known=_READ) or set(_attributes(value, known=_READ))
+    ):
+        return _READ[base](value)
+    return value
+
+
+def _plain_decimal(value: decimal.Decimal) -> Any:
+    if value.is_infinite():
+        return float(value)
+    if value.is_nan():
+        return value
+    sign, digits, exponent = value.as_tuple()
+    if not value:
+        return 0
+    if abs(value.adjusted()) < _MOST_DIGITS and abs(int(exponent)) < _MOST_DIGITS:
+        return fractions.Fraction(*value.as_integer_ratio())
+    zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    if not zeros:
+        return value
+    return decimal.Decimal((sign, digits[:-zeros], int(exponent) + zeros))
+
+
 def _no_encoding(what: str, cls: type, instead: str = "something simpler (such as its id)") -> ValueError:
     return ValueError(
         f"a {what} has no stable encoding; pass {instead}, define {cls.__qualname__}.__zoocache_key__() to "

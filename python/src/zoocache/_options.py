@@ -36,6 +36,8 @@ class CacheableOptions(TypedDict, total=False):
     ttl: Duration | Callable[[Any], Duration | None] | None
     key: Callable[..., Any] | None
     ignore: Iterable[str]
+    typed: bool
+    version: int | str
     cache_if: Callable[[Any], object] | None
     jitter: float
     early_refresh: float | None
@@ -171,8 +173,8 @@ def _function(name: str, function: Any) -> Any:
 
 
 def _one_of(name: str, value: Any, values: tuple[str, ...]) -> Any:
-    if value not in values:
-        shown = ", ".join(f'"{known}"' for known in values)
-        msg = f"{name} must be one of {shown}, not {value!r}"
+    if not isinstance(value, str) or value not in values:
+        *others, last = (f'"{known}"' for known in values)
+        msg = f"{name} must be {', '.join(others)} or {last}, not {value!r}"
         raise ConfigError(msg)
     return value

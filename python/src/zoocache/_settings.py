@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -119,7 +121,12 @@ def configure(
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
         RuntimeError: The cache is configured with other settings already.
     """
-    given = {name: value for name, value in locals().items() if value != DEFAULTS[name]}
+    # `1` is equal to the default `True`, but no bool.
+    given = {
+        name: value
+        for name, value in locals().items()
+        if value != DEFAULTS[name] or isinstance(value, bool) != isinstance(DEFAULTS[name], bool)
+    }
     settings = check(given)
     if given.get("storage_url") == "memory://":
         del given["storage_url"]  # the default by its name
@@ -183,7 +190,7 @@ def check(given: dict[str, Any]) -> Settings:
     return Settings(
         max_entries=given.get("max_entries"),
         default_ttl_ms=None if default_ttl is None else milliseconds("default_ttl", default_ttl),
-        read_extend_ttl=bool(given.get("read_extend_ttl", True)),
+        read_extend_ttl=_checked_bool("read_extend_ttl", given.get("read_extend_ttl", True)),
         flight_timeout_ms=milliseconds("flight_timeout", given.get("flight_timeout", 60)),
     )
 
@@ -195,10 +202,20 @@ def _check_storage(url: object) -> None:
         msg = f"storage_url must be a str, not {type(url).__name__}"
         raise ConfigError(msg)
     scheme, separator, _ = url.partition("://")
+    if scheme == "memory" and separator:
+        msg = 'storage_url memory:// takes nothing after it; write storage_url="memory://"'
+        raise ConfigError(msg)
     # Only the scheme is shown: the rest may hold credentials.
     shown = f"{scheme}://" if separator else "a text without a scheme"
     msg = f"storage_url has an unknown scheme ({shown}); this version of zoocache knows memory://"
     raise ConfigError(msg)
+
+
+def _checked_bool(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        msg = f"{name} must be a bool, not {type(value).__name__}: {value!r}"
+        raise ConfigError(msg)
+    return value
 
 
 def _check_count(name: str, value: object) -> None:
@@ -212,9 +229,19 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(msg)
 
 
+def _before_fork() -> None:
+    """Leave nothing to import, or half imported by another thread: the child would wait for ever."""
+    for name in ("zoocache._context", "zoocache._keys"):
+        importlib.import_module(name)
+    for name in ("asyncio", "zoocache._async"):
+        if name in sys.modules:
+            importlib.import_module(name)
+    _native.before_fork()
+
+
 atexit.register(_native.shut_down)
 os.register_at_fork(
-    before=_native.before_fork,
+    before=_before_fork,
     after_in_parent=_native.after_fork_in_parent,
     after_in_child=_native.after_fork,
 )

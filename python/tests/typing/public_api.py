@@ -8,6 +8,7 @@ from typing_extensions import assert_type
 
 import zoocache
 from zoocache import CachedFunction, cacheable
+from zoocache.context import DepsTracker, get_current_deps
 
 
 @cacheable
@@ -20,6 +21,15 @@ def plain(pid: int, lang: str = "en") -> list[str]:
 def options(pid: int, *, session: object = None) -> dict[str, int]:
     """Cached with options."""
     return {"pid": pid, "session": id(session)}
+
+
+@cacheable(typed=False, version="beta")
+def loose(x: float) -> float:
+    """Cached by what is equal."""
+    return x
+
+
+cacheable(version=1.5)(loose.__wrapped__)  # type: ignore[call-overload]
 
 
 @cacheable()
@@ -115,13 +125,23 @@ assert_type(Shop.tax(1.0), float)
 assert_type(Shop.gross(1.0), float)
 shop.product("1")  # type: ignore[arg-type]
 shop.product()  # type: ignore[call-arg]
-shop.product.invalidate(1)  # type: ignore[attr-defined]
+assert_type(shop.product.invalidate(1), bool)
+assert_type(shop.product.key(pid=1), str)
+assert_type(shop.product.refresh(1), str)
+assert_type(shop.product.bypass(1), str)
+assert_type(shop.product.stats(), dict[str, int])
+assert_type(shop.product.tag, str)
+assert_type(shop.product.__wrapped__(1), str)
+shop.product.invalidate("1")  # type: ignore[arg-type]
+shop.product.refresh()  # type: ignore[call-arg]
+assert_type(shop.of.key("x"), str)
 Shop.product.invalidate(1)  # type: ignore[arg-type, call-arg]
 
 
 async def methods() -> None:
     """Use an async method."""
     assert_type(await shop.fetch(1), str)
+    assert_type(await shop.fetch.refresh(1), str)
 
 
 assert_type(zoocache.invalidate("a", "b"), int)
@@ -132,6 +152,10 @@ assert_type(zoocache.prune(5), int)
 assert_type(zoocache.explain("key").state, str)
 zoocache.explain(plain, 1)
 zoocache.explain(shop.product, 1)
+with DepsTracker() as tracker:
+    plain(1)
+assert_type(tracker.deps, frozenset[str])
+assert_type(get_current_deps(), frozenset[str] | None)
 zoocache.set("key", object(), ("a",))
 zoocache.add_deps(["a"])
 zoocache.configure(max_entries=5, default_ttl=1.5)
