@@ -349,3 +349,23 @@ fn an_error_from_before_an_invalidation_is_not_taken() {
     leader.fail(Arc::new(std::io::Error::other("no such row")));
     assert!(matches!(other.try_take(), Some(Waited::Failed(_))));
 }
+
+#[test]
+fn what_a_computation_without_a_result_used_concerns_the_one_around_it() {
+    let (cache, _) = cache();
+    let computed = cache.get_or_compute("k", &on(&["outer"]), |fill| {
+        let tracking = cache.lead_alone(b"", zoocache::current_fill().as_ref(), false);
+        tracking.fill().depend_on_text("inner:1")?;
+        assert_eq!(tracking.fill().tags(), [tag_of("inner:1")]);
+        assert_eq!(fill.tags(), [tag_of("outer")]);
+        tracking.fill().pass_on();
+        tracking.fill().pass_on();
+        assert_eq!(tracking.fill().tags(), []);
+        assert_eq!(fill.tags().len(), 2);
+        Ok::<_, Error>(1)
+    });
+    assert_eq!(computed.unwrap(), 1);
+    assert_eq!(cache.get("k"), Some(1));
+    cache.invalidate(&["inner"]).unwrap();
+    assert_eq!(cache.get("k"), None);
+}

@@ -310,8 +310,9 @@ def test_many_loops_and_threads_with_cancellation_end():
             await asyncio.sleep(0)
             tasks[0].cancel()
             assert await asyncio.gather(*tasks[1:]) == [x] * 4
-            with pytest.raises(asyncio.CancelledError):
-                await tasks[0]
+            # Unless another loop was done before.
+            (first,) = await asyncio.gather(tasks[0], return_exceptions=True)
+            assert first == x or isinstance(first, asyncio.CancelledError)
         return True
 
     threads = [Running(lambda: asyncio.run(main())) for _ in range(4)]
