@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use zoocache_core::{DomainId, Tag, TagError};
 
-use crate::cache::{Cache, Parts};
+use crate::cache::{Cache, Finish, Parts};
 use crate::clock::{SystemClock, WallClock};
 use crate::engine::{Engine, NativeEngine};
-use crate::entry::Lifetime;
+use crate::entry::{Lifetime, Retention};
 use crate::error::Error;
 use crate::event::Observer;
 use crate::sequencer::{MemorySequencer, Sequencer};
@@ -29,6 +29,7 @@ use crate::storage::{Limits, MemoryStorage};
 pub struct Policy {
     tags: Vec<Tag>,
     lifetime: Option<Lifetime>,
+    retention: Retention,
 }
 
 impl Policy {
@@ -67,13 +68,21 @@ impl Policy {
         self
     }
 
+    /// Keeps the entry for a while when it is not fresh any more; without this it is not kept.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// The declared dependencies.
     pub fn tags(&self) -> &[Tag] {
         &self.tags
     }
 
-    pub(crate) fn chosen_lifetime(&self) -> Option<Lifetime> {
-        self.lifetime
+    /// How a computation under this policy ends.
+    pub(crate) fn finish(&self) -> Finish {
+        Finish { lifetime: self.lifetime, retention: self.retention, store: true }
     }
 }
 

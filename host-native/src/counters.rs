@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 const STRIPES: usize = 16;
 
 /// What a lookup or a fill ended with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Count {
     /// A fresh entry was served.
@@ -29,9 +29,13 @@ pub enum Count {
     Waits,
     /// A wait passed its deadline.
     Timeouts,
+    /// An entry that is not fresh was served on purpose.
+    StaleServed,
+    /// A computation was begun for an entry that could still be served.
+    Refreshes,
 }
 
-const KINDS: usize = Count::Timeouts as usize + 1;
+const KINDS: usize = Count::Refreshes as usize + 1;
 
 #[derive(Debug, Default)]
 #[repr(align(64))]

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use zoocache_core::{DependencySet, Tag, TagError, Timestamp};
 
 use crate::engine::Engine;
-use crate::entry::{Entry, NEVER};
+use crate::entry::{Entry, LONG_AGO, NEVER};
 
 /// A running computation. Shared by every thread and task that takes part in it.
 pub struct Fill {
@@ -42,13 +42,14 @@ pub struct Basis {
     pub(crate) dependencies: DependencySet,
     /// The earliest hard expiry of what was used.
     pub(crate) expires_ms: u64,
+    /// The lowest `as_of` of what was used although it was stale; else the highest there is.
+    pub(crate) as_of_bound: Timestamp,
 }
 
 /// What a finished fill used.
 pub(crate) struct Collected {
     pub(crate) token: zoocache_core::Fill,
     pub(crate) basis: Basis,
-    pub(crate) as_of_bound: Timestamp,
 }
 
 /// Where a fill belongs.
@@ -127,12 +128,33 @@ impl Fill {
         self.expire_by(entry.hard_expiry_ms());
     }
 
+    /// Declares that the result was computed from `entry`, which is not fresh: then the result is not
+    /// either. It depends on what `entry` depends on, is as of no later than `entry` is, and has expired
+    /// when `entry` has; so it is born stale or expires at once.
+    pub fn absorb_stale<V>(&self, cache: u64, entry: &Entry<V>) {
+        self.absorb_entry(cache, entry);
+        self.bound_as_of(cache, entry.sealed().as_of());
+        self.expire_by(entry.lapsed_expiry_ms());
+    }
+
+    fn bound_as_of(&self, cache: u64, as_of: Timestamp) {
+        if cache == self.cache {
+            self.use_while_open(|used| used.as_of_bound = used.as_of_bound.min(as_of));
+        } else {
+            // Another domain's position says nothing here, so time has to say it.
+            self.expire_by(LONG_AGO);
+        }
+    }
+
     /// Declares that the result depends on what another computation used.
     pub(crate) fn absorb_basis(&self, cache: u64, basis: &Basis) {
         if cache == self.cache {
             self.use_while_open(|used| used.dependencies.extend(basis.dependencies.iter().cloned()));
         } else {
             basis.dependencies.iter().for_each(|handle| self.depend_on(&handle.tag()));
+        }
+        if basis.as_of_bound != Timestamp::MAX {
+            self.bound_as_of(cache, basis.as_of_bound);
         }
         self.expire_by(basis.expires_ms);
     }
@@ -158,8 +180,8 @@ impl Fill {
             basis: Basis {
                 dependencies: std::mem::take(&mut used.dependencies),
                 expires_ms: used.expires_bound_ms,
+                as_of_bound: used.as_of_bound,
             },
-            as_of_bound: used.as_of_bound,
         })
     }
 

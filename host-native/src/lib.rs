@@ -37,12 +37,13 @@ pub mod sequencer;
 pub mod storage;
 
 pub use cache::{
-    Cache, DependencyState, EntryState, Explanation, Join, Leader, Lookup, StaleCause, Stats, Waited, Waiter,
+    Cache, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, StaleCause, StandIn,
+    Stats, Tolerance, Waited, Waiter,
 };
 pub use clock::{ManualClock, SystemClock, WallClock};
 pub use config::{Builder, Policy, Weigher};
 pub use counters::{Count, Counters};
-pub use entry::{Entry, Lifetime};
+pub use entry::{Entry, Lifetime, Retention};
 pub use error::{Error, Failure};
 pub use event::{Event, Observer};
 pub use fill::{Basis, Fill, current_fill, depend_on};

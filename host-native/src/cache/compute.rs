@@ -177,7 +177,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     {
         match computed {
             Ok(value) => {
-                leader.finish(value.clone(), policy.chosen_lifetime());
+                leader.finish_with(value.clone(), policy.finish());
                 Ok(value)
             }
             Err(error) => {

@@ -29,6 +29,10 @@ pub struct Stats {
     pub waits: u64,
     /// Callers that waited too long and computed for themselves.
     pub timeouts: u64,
+    /// Entries that were not fresh and were served on purpose.
+    pub stale_served: u64,
+    /// Computations begun for entries that could still be served.
+    pub refreshes: u64,
     /// Invalidations, of any number of tags each.
     pub invalidations: u64,
     /// Entries stored now, fresh or not.
@@ -126,6 +130,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
             errors: sum(Count::Errors),
             waits: sum(Count::Waits),
             timeouts: sum(Count::Timeouts),
+            stale_served: sum(Count::StaleServed),
+            refreshes: sum(Count::Refreshes),
             invalidations: shared.invalidations.load(std::sync::atomic::Ordering::Relaxed),
             entries: storage.entries,
             bytes: storage.bytes,
@@ -196,7 +202,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             .visit(&mut |key, entry| visit(key, self.status_untouched(entry) == Status::Fresh));
     }
 
-    fn status_untouched(&self, entry: &Entry<V>) -> Status {
+    pub(super) fn status_untouched(&self, entry: &Entry<V>) -> Status {
         let now_ms = self.shared.parts.clock.monotonic_ms();
         match self.shared.parts.engine.judge(entry.sealed()) {
             Verdict::Fresh if entry.is_expired(now_ms) => Status::Expired,

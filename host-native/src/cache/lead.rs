@@ -15,7 +15,7 @@ use super::{Cache, Status};
 use crate::config::Policy;
 use crate::counters::Count;
 use crate::engine::Sealing;
-use crate::entry::{Entry, Lifetime, Placement};
+use crate::entry::{Entry, Lifetime, Placement, Retention};
 use crate::error::{Error, Failure};
 use crate::event::Event;
 use crate::fill::{Basis, Collected, Fill, Origin, WaitsFor};
@@ -44,7 +44,24 @@ pub struct Leader<V: Send + Sync + 'static> {
     started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
-    why: Count,
+    pub(super) why: Count,
+}
+
+/// How a computation ends that has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finish {
+    /// How long the entry lives; `None` for the cache's default.
+    pub lifetime: Option<Lifetime>,
+    /// How long it is kept when it is not fresh any more.
+    pub retention: Retention,
+    /// Whether it is stored at all. If not, the waiters get it all the same, and what is stored stays.
+    pub store: bool,
+}
+
+impl Default for Finish {
+    fn default() -> Self {
+        Self { lifetime: None, retention: Retention::default(), store: true }
+    }
 }
 
 /// A place in the queue for somebody else's result.
@@ -84,6 +101,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
+        // Before the stripe is locked: reading the log may take its time.
+        let current = self.shared.keep_up();
         let found;
         let (flight, began, why) = {
             let mut stripe = self.shared.flights.stripe(key);
@@ -94,7 +113,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
             found = self.shared.parts.storage.get(key);
-            let why = match self.judge(found.as_deref()) {
+            let why = match self.judge(found.as_deref(), |entry| self.status_as_of(current, entry)) {
                 Ok(()) => {
                     drop(stripe);
                     self.count(Count::Hits);
@@ -121,22 +140,31 @@ impl<V: Send + Sync + 'static> Cache<V> {
         parent: Option<&Arc<Fill>>,
         second_round: bool,
     ) -> Join<V> {
-        static PLACES: AtomicU64 = AtomicU64::new(0);
-        match WaitsFor::note(parent, &flight.fill) {
-            Some(waits_for) => {
-                self.count(Count::Waits);
-                Join::Wait(Waiter {
-                    cache: self.clone(),
-                    flight,
-                    second_round,
-                    parent: parent.cloned(),
-                    place: PLACES.fetch_add(1, Ordering::Relaxed),
-                    _waits_for: waits_for,
-                })
-            }
+        match self.waiter(flight, parent, second_round) {
+            Some(waiter) => Join::Wait(waiter),
             // The flight waits for us: waiting for it would never end.
             None => Join::Lead(self.lead_alone(key, parent, false)),
         }
+    }
+
+    /// A place in the queue of `flight`; `None` if `flight` waits for `parent`.
+    fn waiter(
+        &self,
+        flight: Arc<Flight<V>>,
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+    ) -> Option<Waiter<V>> {
+        static PLACES: AtomicU64 = AtomicU64::new(0);
+        let waits_for = WaitsFor::note(parent, &flight.fill)?;
+        self.count(Count::Waits);
+        Some(Waiter {
+            cache: self.clone(),
+            flight,
+            second_round,
+            parent: parent.cloned(),
+            place: PLACES.fetch_add(1, Ordering::Relaxed),
+            _waits_for: waits_for,
+        })
     }
 
     /// Computes beside whatever flight there may be: for callers that must not, or will not, wait.
@@ -145,6 +173,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// first valid commit among overlapping computations wins. With `supersedes` it yields to nothing:
     /// for values that are known already, not for those that take time to compute.
     pub fn lead_alone(&self, key: &[u8], parent: Option<&Arc<Fill>>, supersedes: bool) -> Leader<V> {
+        self.shared.keep_up();
         let began = self.shared.flights.stripe(key).depart(key, None);
         let fill = self.begin_fill(key, parent);
         let mut leader = self.leader(fill, None, began);
@@ -152,17 +181,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         leader
     }
 
-    fn leader(&self, fill: Arc<Fill>, flight: Option<Arc<Flight<V>>>, began: u64) -> Leader<V> {
+    pub(super) fn leader(&self, fill: Arc<Fill>, flight: Option<Arc<Flight<V>>>, began: u64) -> Leader<V> {
         let started_ms = self.shared.parts.clock.monotonic_ms();
         Leader { cache: self.clone(), fill, flight, began, started_ms, supersedes: false, why: Count::Misses }
     }
 
-    fn begin_fill(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Arc<Fill> {
+    /// The caller has caught up with the log, or tried to: a lower `as_of` than possible costs a miss.
+    pub(super) fn begin_fill(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Arc<Fill> {
         let parts = &self.shared.parts;
-        if self.shared.follows_log {
-            // A lower `as_of` than possible costs a miss, so a failure to catch up needs no answer here.
-            self.shared.catch_up();
-        }
         let origin = Origin { cache: self.shared.id, key, parent: parent.cloned() };
         Fill::begin(&parts.engine, parts.clock.now_us(), origin)
     }
@@ -198,10 +224,15 @@ impl<V: Send + Sync + 'static> Leader<V> {
     /// Ends the computation with a value: seals it, stores it if it is still fresh, and hands it to the
     /// waiters. Without a `lifetime` the cache's default counts. Returns the result, and whether it was
     /// stored.
-    pub fn finish(mut self, value: V, lifetime: Option<Lifetime>) -> (Landing<V>, bool) {
+    pub fn finish(self, value: V, lifetime: Option<Lifetime>) -> (Landing<V>, bool) {
+        self.finish_with(value, Finish { lifetime, ..Finish::default() })
+    }
+
+    /// [`finish`](Self::finish) with a say in what becomes of the entry.
+    pub fn finish_with(mut self, value: V, how: Finish) -> (Landing<V>, bool) {
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
         let weight = self.weigh(&value);
-        let (landing, stored) = self.seal_and_store(value, lifetime, weight);
+        let (landing, stored) = self.seal_and_store(value, how, weight);
         if let Some(flight) = self.flight.take() {
             flight.land(landing.clone());
         }
@@ -220,22 +251,23 @@ impl<V: Send + Sync + 'static> Leader<V> {
         (landing, stored)
     }
 
-    fn seal_and_store(&self, value: V, lifetime: Option<Lifetime>, weight: u32) -> (Landing<V>, bool) {
+    fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> (Landing<V>, bool) {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
-        let Collected { token, mut basis, as_of_bound } =
+        let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {
-            lifetime: lifetime.unwrap_or(parts.default_lifetime),
+            lifetime: how.lifetime.unwrap_or(parts.default_lifetime),
             expires_bound_ms: basis.expires_ms,
+            started_ms: self.started_ms,
             now_ms: parts.clock.monotonic_ms(),
             weight,
+            retention: how.retention,
         };
-        let sealing =
-            Sealing { dependencies: &basis.dependencies, as_of_bound, now_us: parts.clock.now_us() };
+        let sealing = self.sealing(&basis);
         self.cache.count(Count::Computations);
         let Ok(sealed) = parts.engine.seal(token, &sealing) else {
-            if self.supersedes {
+            if self.supersedes && how.store {
                 // What is stored is out of date by the caller's own word.
                 self.cache.delete(self.fill.key());
             }
@@ -248,8 +280,22 @@ impl<V: Send + Sync + 'static> Leader<V> {
         basis.expires_ms = entry.hard_expiry_ms();
         self.pass_on(&basis);
         let entry = Arc::new(entry);
-        let stored = self.commit(&entry);
+        let stored = how.store && self.commit(&entry);
+        if !how.store {
+            self.leave();
+        }
+        if !stored {
+            entry.retire();
+        }
         (Landing::Sealed(entry), stored)
+    }
+
+    fn sealing<'a>(&self, basis: &'a Basis) -> Sealing<'a> {
+        Sealing {
+            dependencies: &basis.dependencies,
+            as_of_bound: basis.as_of_bound,
+            now_us: self.cache.shared.parts.clock.now_us(),
+        }
     }
 
     /// Stores the entry unless another was stored since this fill began (hits on a key are monotonic:
@@ -257,16 +303,19 @@ impl<V: Send + Sync + 'static> Leader<V> {
     fn commit(&self, entry: &Arc<Entry<V>>) -> bool {
         let shared = &*self.cache.shared;
         let key = self.fill.key();
+        // Before the stripe is locked: reading the log may take its time.
+        let up_to_date = shared.keep_up();
+        let is_fresh = |entry: &Arc<Entry<V>>| self.cache.status_as_of(up_to_date, entry) == Status::Fresh;
         let mut stripe = shared.flights.stripe(key);
         let current = shared.parts.storage.peek(key);
         let yields = match stripe.since(key, self.began) {
             _ if self.supersedes => false,
             Since::Deleted => true,
             // One that is gone may have been newer than ours.
-            Since::Stored => {
-                current.as_ref().is_none_or(|current| self.cache.status(current) == Status::Fresh)
-            }
-            Since::Nothing => false,
+            Since::Stored => current.as_ref().is_none_or(is_fresh),
+            // What expired before it was finished, having been computed from something that had, is worth
+            // less than what a refresh found fresh.
+            Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),
         };
         let mut gone = Vec::new();
         if !yields {
@@ -301,7 +350,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
 
     fn land_without_value(&self, failure: Option<Failure>, collected: Collected) -> Landing<V> {
         let parts = &self.cache.shared.parts;
-        let Collected { token, basis, as_of_bound } = collected;
+        let Collected { token, basis } = collected;
         // The caller may catch the error and go on from the fact that there was one.
         self.pass_on(&basis);
         let Some(failure) = failure else {
@@ -309,9 +358,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
             return Landing::Abandoned;
         };
         // An error, too, tells how things were when the computation began.
-        let sealing =
-            Sealing { dependencies: &basis.dependencies, as_of_bound, now_us: parts.clock.now_us() };
-        let proof = parts.engine.seal(token, &sealing).ok().map(Arc::new);
+        let proof = parts.engine.seal(token, &self.sealing(&basis)).ok().map(Arc::new);
         Landing::Failed(failure, Arc::new(basis), proof)
     }
 
@@ -332,6 +379,18 @@ impl<V: Send + Sync + 'static> Leader<V> {
             None => size_of::<V>(),
         };
         u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl<V: Send + Sync + 'static> Leader<V> {
+    /// A place in the queue for this leader's own result, for a caller who began the computation, left it
+    /// to somebody else, and now waits for it after all. The caller asked before the computation began,
+    /// so it takes whatever comes of it.
+    ///
+    /// `None` if nobody can wait for this leader (it computes beside the key's flight), or if it waits
+    /// itself, directly or through others, for `parent`, the computation the caller is part of.
+    pub fn waiter(&self, parent: Option<&Arc<Fill>>) -> Option<Waiter<V>> {
+        self.cache.waiter(Arc::clone(self.flight.as_ref()?), parent, true)
     }
 }
 
@@ -390,8 +449,7 @@ impl<V: Send + Sync + 'static> Waiter<V> {
     /// Is what a failed computation had used still as it was?
     fn holds(&self, proof: Option<&Sealed>) -> bool {
         let shared = &*self.cache.shared;
-        (!shared.follows_log || shared.catch_up())
-            && proof.is_some_and(|proof| shared.parts.engine.judge(proof) == Verdict::Fresh)
+        shared.keep_up() && proof.is_some_and(|proof| shared.parts.engine.judge(proof) == Verdict::Fresh)
     }
 
     fn absorb(&self, basis: &Basis) {

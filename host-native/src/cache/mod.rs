@@ -3,18 +3,26 @@
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
 //! * miss: [`Cache::join`] (this file) → the user's function → [`Leader::finish`] (`lead.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
+//! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
+//!   compute a value that can still be served;
 //! * `compute.rs` composes these for Rust callers, threads and tasks alike.
 //!
 //! Lock order: a flight stripe, then the engine or a storage shard. No lock is held while a user's code
 //! runs, and no value is dropped under a lock.
 
+mod affected;
 mod compute;
 mod inspect;
 mod lead;
+#[cfg(test)]
+mod log_tests;
+mod refresh;
+mod stand_in;
 mod sweep;
 
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
-pub use lead::{Join, Leader, Waited, Waiter};
+pub use lead::{Finish, Join, Leader, Waited, Waiter};
+pub use stand_in::{StandIn, Tolerance};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,7 +134,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
-        match self.judge(found.as_deref()) {
+        match self.judge(found.as_deref(), |entry| self.status(entry)) {
             Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
             Err(why) => Lookup::Miss(why),
         }
@@ -141,8 +149,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// May what was found be served? If not, which counter says why.
     #[inline]
-    fn judge(&self, found: Option<&Entry<V>>) -> Result<(), Count> {
-        match found.map(|entry| self.status(entry)) {
+    #[expect(clippy::unused_self, reason = "reads as a question to the cache, beside `status`")]
+    fn judge(&self, found: Option<&Entry<V>>, status: impl FnOnce(&Entry<V>) -> Status) -> Result<(), Count> {
+        match found.map(status) {
             Some(Status::Fresh) => Ok(()),
             Some(Status::Expired) => Err(Count::Expired),
             Some(Status::Stale) => Err(Count::Stale),
@@ -152,8 +161,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn status(&self, entry: &Entry<V>) -> Status {
+        self.status_as_of(self.shared.keep_up(), entry)
+    }
+
+    /// The status as far as the engine knows, which knows enough if `current`: the caller has just caught
+    /// up with the log, which must not be done under a lock of the cache.
+    #[inline]
+    fn status_as_of(&self, current: bool, entry: &Entry<V>) -> Status {
         let shared = &*self.shared;
-        if shared.follows_log && !shared.catch_up() {
+        if !current {
             return Status::Stale;
         }
         if !entry.sealed().is_proved(&shared.signals)
@@ -184,7 +200,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn put(&self, key: impl AsRef<[u8]>, value: V, policy: &Policy) -> bool {
         let leader = self.lead_alone(key.as_ref(), None, true);
         leader.declare(policy);
-        leader.finish(value, policy.chosen_lifetime()).1
+        leader.finish_with(value, policy.finish()).1
     }
 
     /// Removes one key. Returns whether a fresh entry was there. A computation of this key that is
@@ -236,7 +252,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let _passed = self.shared.sweeper.pass();
             self.invalidate_tags(&[Tag::root()])?
         };
-        self.sweep();
+        self.sweep_all();
         Ok(at)
     }
 
@@ -269,6 +285,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// After pruning it may be higher for a tag nothing depends on, never lower.
     pub fn latest(&self, tag: &Tag) -> Timestamp {
         self.shared.parts.engine.latest(tag)
+    }
+
+    /// The position up to which this process has applied the domain's log: it serves nothing that an
+    /// invalidation up to here made stale.
+    pub fn position(&self) -> Timestamp {
+        self.shared.signals.applied()
+    }
+
+    /// Does this process know of the invalidation at `position`, as [`invalidate`](Self::invalidate)
+    /// returned it here or elsewhere? Reads the log if it must; `false` if that does not help.
+    pub fn has_reached(&self, position: Timestamp) -> bool {
+        self.position() >= position || (self.shared.keep_up() && self.position() >= position)
     }
 
     /// Forgets tags whose latest invalidation is older than `max_age` and that no entry and no running
@@ -311,6 +339,13 @@ enum Status {
 impl<V: Send + Sync + 'static> Shared<V> {
     /// Brings the engine up to the domain's log; `false` if that cannot be done, and then nothing may be
     /// called fresh.
+    ///
+    /// May wait for the log to be read: not to be called under a lock.
+    #[inline]
+    fn keep_up(&self) -> bool {
+        !self.follows_log || self.catch_up()
+    }
+
     fn catch_up(&self) -> bool {
         let parts = &self.parts;
         parts.sequencer.is_current() || parts.sequencer.catch_up(&*parts.engine).is_ok()

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 use zoocache_core::{Timestamp, Verdict};
 
+use super::stand_in::Now;
 use super::{Cache, Shared};
 use crate::entry::Entry;
 use crate::event::Event;
@@ -110,23 +111,35 @@ impl<V> Drop for Shared<V> {
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// Frees expired and stale entries and forgets tags that nothing needs. Returns how many entries
-    /// were freed. The cache does this by itself every `sweep_interval`.
+    /// Frees expired and stale entries, unless their [`Retention`](crate::Retention) keeps them, and
+    /// forgets tags that nothing needs. Returns how many entries were freed. The cache does this by itself
+    /// every `sweep_interval`.
     ///
     /// # Complexity
     /// O(entries + tags), locking one shard of the storage at a time.
     pub fn sweep(&self) -> usize {
+        let now = self.now();
+        self.sweep_if(&|entry| self.is_dead(entry, now) && !self.is_kept(entry, now))
+    }
+
+    /// [`sweep`](Self::sweep) that no retention holds up.
+    pub(super) fn sweep_all(&self) -> usize {
+        let now = self.now();
+        self.sweep_if(&|entry| self.is_dead(entry, now))
+    }
+
+    fn is_dead(&self, entry: &Entry<V>, now: Now) -> bool {
+        entry.is_expired(now.monotonic_ms)
+            || matches!(
+                self.shared.parts.engine.judge(entry.sealed()),
+                Verdict::Stale | Verdict::Foreign | Verdict::Expired
+            )
+    }
+
+    fn sweep_if(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> usize {
         let shared = &*self.shared;
-        let now_ms = shared.parts.clock.monotonic_ms();
-        let is_dead = |entry: &Entry<V>| {
-            entry.is_expired(now_ms)
-                || matches!(
-                    shared.parts.engine.judge(entry.sealed()),
-                    Verdict::Stale | Verdict::Foreign | Verdict::Expired
-                )
-        };
         let passed = shared.sweeper.pass();
-        let dead = shared.parts.storage.sweep(&is_dead);
+        let dead = shared.parts.storage.sweep(is_dead);
         let freed = dead.len();
         // With no lock held: dropping a value may run foreign code. Before the gate: it may take locks of
         // its own that must not be held across a fork.

@@ -15,7 +15,7 @@ use super::{Storage, StorageStats};
 use crate::entry::Entry;
 
 /// Bytes that an entry occupies beside its key and value: allocations, table slot, links.
-const BOOKKEEPING_BYTES: u64 = 192;
+const BOOKKEEPING_BYTES: u64 = 208;
 /// One shard for this many entries: short locks for big caches, exact limits for small ones.
 const ENTRIES_PER_SHARD: u64 = 1_024;
 const MAX_SHARDS: u64 = 64;
