@@ -19,7 +19,8 @@ use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
 use crate::value::{CopyMode, Value};
-use crate::{awaitable, context, miss, process, vectorcall};
+use crate::imported::Imported;
+use crate::{awaitable, context, demand, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
 #[derive(FromPyObject)]
@@ -161,6 +162,9 @@ impl FunctionBase {
             return Ok(None);
         }
         if context::anybody_collects() {
+            if demand::is_unmet(call.py, &self.home, state)? {
+                return Ok(None);
+            }
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
         self.hand_out(call.py, state, &entry).map(Some)
@@ -176,6 +180,9 @@ impl FunctionBase {
         let Some(state) = guard.as_ref() else { return Err(state::gone()) };
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {
+            if demand::is_unmet(call.py, &self.home, state)? {
+                return Ok(None);
+            }
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
         let subject = if self.needs_subject(call) { self.subject_of(call, key)? } else { None };
@@ -345,9 +352,23 @@ impl FunctionBase {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
+        if slf.get().home.site().is_bypassed() {
+            return Self::bypass(slf, args, kwargs).map(Bound::unbind);
+        }
         miss::with_call(args, kwargs, |call| {
             if slf.get().is_async { awaitable::refresh(slf, call) } else { miss::refresh(slf, call) }
         })
+    }
+
+    /// The results of many calls, each given as a tuple or a dictionary of its arguments.
+    #[pyo3(signature = (calls, *, limit=None))]
+    fn many<'py>(
+        slf: &Bound<'py, Self>,
+        calls: &Bound<'py, PyAny>,
+        limit: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static MANY: Imported = Imported::new("zoocache._bulk", "many");
+        MANY.get(slf.py())?.call1((slf, calls, limit))
     }
 
     /// Counters of this function, and how many fresh entries it has.
@@ -405,6 +426,11 @@ impl FunctionBase {
     #[getter]
     fn _cache(&self) -> NativeCache {
         NativeCache { home: self.home.clone() }
+    }
+
+    #[getter]
+    fn _is_async(&self) -> bool {
+        self.is_async
     }
 
     /// For `zoocache._async`: what to do about a missed key.

@@ -6,9 +6,12 @@
 
 mod arguments;
 mod awaitable;
+mod batch;
 mod cache;
+mod change;
 mod clock;
 mod context;
+mod demand;
 mod errors;
 mod explain;
 mod function;
@@ -28,13 +31,21 @@ mod vectorcall;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use super::cache::{NativeCache, PutAside, add_deps};
+    use super::batch::Batch;
+    #[pymodule_export]
+    use super::cache::{NativeCache, PutAside, add_deps, check_tags};
+    #[pymodule_export]
+    use super::change::Mark;
     #[pymodule_export]
     use super::clock::{clock, run_clock, stop_clock};
+    #[pymodule_export]
+    use super::demand::Demand;
     #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
+    #[pymodule_export]
+    use super::listeners::Subscription;
     #[pymodule_export]
     use super::miss::{Lead, Wait};
     #[pymodule_export]

@@ -1,0 +1,147 @@
+"""Many calls, or many keys, at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoocache._errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Iterator
+
+    from zoocache import _native
+
+#: One call: its positional and its keyword arguments.
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+_ABSENT = object()
+
+
+def many(
+    function: _native.CachedFunction[..., Any],
+    calls: Iterable[tuple[Any, ...] | Mapping[str, Any]],
+    limit: int | None,
+    bound: tuple[Any, ...] = (),
+) -> Any:
+    """Return the results of `calls` in their order; for async functions an awaitable of them.
+
+    Args:
+        function: The cached function.
+        calls: A tuple of positional or a mapping of keyword arguments for each call.
+        limit: The most computations of an async function that run at once.
+        bound: Arguments before those of each call: the instance of a method.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        msg = f"limit must be an int of at least 1, or None for no limit, not {limit!r}"
+        raise ConfigError(msg)
+    distinct, order = _distinct(function, [_call(index, call, bound) for index, call in enumerate(calls)])
+    if function._is_async:  # noqa: SLF001 - our own
+        return _many_async(function, distinct, order, limit)
+    results = [function(*args, **kwargs) for args, kwargs in distinct]
+    return [results[place] for place in order]
+
+
+def _call(index: int, call: object, bound: tuple[Any, ...]) -> _Call:
+    if isinstance(call, tuple):
+        return (*bound, *call), {}
+    if isinstance(call, Mapping):
+        for name in call:
+            if not isinstance(name, str):
+                msg = f"many(): call {index} has a keyword that is no str: {name!r}"
+                raise TypeError(msg)
+        return bound, dict(call)
+    msg = (
+        f"many(): call {index} must be a tuple of positional arguments, or a dict of keyword arguments, not "
+        f"{type(call).__name__}: {call!r}"
+    )
+    raise TypeError(msg)
+
+
+def _distinct(function: _native.CachedFunction[..., Any], calls: list[_Call]) -> tuple[list[_Call], list[int]]:
+    """Return the different ones of `calls`, and for each of `calls` its place among them."""
+    if function._cache.is_bypassed():  # noqa: SLF001 - our own
+        return calls, list(range(len(calls)))
+    distinct: list[_Call] = []
+    places: dict[str, int] = {}
+    order = []
+    for args, kwargs in calls:
+        place = places.setdefault(function.key(*args, **kwargs), len(distinct))
+        if place == len(distinct):
+            distinct.append((args, kwargs))
+        order.append(place)
+    return distinct, order
+
+
+async def _many_async(
+    function: _native.CachedFunction[..., Awaitable[Any]],
+    distinct: list[_Call],
+    order: list[int],
+    limit: int | None,
+) -> list[Any]:
+    results: list[Any] = [None] * len(distinct)
+    work = iter(enumerate(distinct))
+
+    async def worker(work: Iterator[tuple[int, _Call]]) -> None:
+        for place, (args, kwargs) in work:
+            results[place] = await function(*args, **kwargs)
+
+    count = len(distinct) if limit is None else min(limit, len(distinct))
+    if count <= 1 or not _runs_asyncio():
+        await worker(work)
+    else:
+        await _all([worker(work if limit is not None else iter([next(work)])) for _ in range(count)])
+    return [results[place] for place in order]
+
+
+def _runs_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another kind of loop: one after the other then
+        return False
+    return True
+
+
+async def _all(workers: list[Any]) -> None:
+    """Run all of them; after the first exception, or when cancelled, cancel the others and wait for them."""
+    tasks = [asyncio.create_task(worker) for worker in workers]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    except BaseException:
+        await _cancel(tasks)
+        raise
+    failed = [task for task in tasks if task in done and (task.cancelled() or task.exception() is not None)]
+    if failed:
+        await _cancel(tasks)
+        failed[0].result()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the fresh values under `keys`."""
+    if isinstance(keys, str):
+        msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write get_many([{keys!r}])"
+        raise TypeError(msg)
+    found = {key: native.get(key, _ABSENT) for key in keys}
+    return {key: value for key, value in found.items() if value is not _ABSENT}
+
+
+def set_many(
+    native: _native.NativeCache, mapping: Mapping[str, Any], deps: Iterable[str], ttl_ms: int | None
+) -> None:
+    """Store the values of `mapping` under its keys."""
+    if not isinstance(mapping, Mapping):
+        msg = f"set_many() needs a mapping of keys to values, not {type(mapping).__name__}"
+        raise TypeError(msg)
+    for key in mapping:
+        if not isinstance(key, str):
+            msg = f"a key must be a str, not {type(key).__name__}: {key!r}"
+            raise TypeError(msg)
+    tags = deps if isinstance(deps, str) else list(deps)
+    for key, value in mapping.items():
+        native.set(key, value, tags, ttl_ms)
