@@ -192,7 +192,11 @@ impl NativeCache {
 
     /// Makes every entry stale and frees them.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |state| host(py, py.detach(|| state.cache.clear())).map(drop))
+        self.with(py, |state| {
+            let at = host(py, py.detach(|| state.cache.clear()))?;
+            state.listeners().tell(&[Tag::root()], at.as_micros());
+            Ok(())
+        })
     }
 
     /// Forgets tags that nothing needs and whose latest invalidation is old enough.
@@ -208,6 +212,10 @@ impl NativeCache {
 
     /// Calls `callback(tags, position)` after each invalidation, until that is cancelled.
     fn listen(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<Subscription> {
+        if !callback.bind(py).is_callable() {
+            let repr = callback.bind(py).repr()?;
+            return Err(PyTypeError::new_err(format!("on_invalidate() needs a callable, not {repr}")));
+        }
         self.with(py, |state| Ok(Subscription::new(state.listeners(), callback)))
     }
 }

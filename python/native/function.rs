@@ -15,11 +15,11 @@ use zoocache::{Count, Entry, Lookup, Tag};
 use crate::arguments::{Call, Signature};
 use crate::cache::NativeCache;
 use crate::errors::invalid_tag;
+use crate::imported::Imported;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
 use crate::value::{CopyMode, Value};
-use crate::imported::Imported;
 use crate::{awaitable, context, demand, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.

@@ -33,11 +33,11 @@ impl Turn {
     /// `None` if the callback is running already.
     fn of(number: u64) -> Option<Self> {
         RUNNING.with_borrow_mut(|running| {
-            let is_first = !running.contains(&number);
-            if is_first {
-                running.push(number);
+            if running.contains(&number) {
+                return None;
             }
-            is_first.then_some(Self)
+            running.push(number);
+            Some(Self)
         })
     }
 }
@@ -77,7 +77,7 @@ impl Listeners {
         let callbacks: Vec<_> =
             self.callbacks.lock().iter().map(|(own, callback)| (*own, Arc::clone(callback))).collect();
         let _ = Python::try_attach(|py| {
-            let texts: Vec<String> = tags.iter().map(ToString::to_string).collect();
+            let texts: Vec<String> = tags.iter().map(text).collect();
             for (number, callback) in callbacks {
                 let Some(_turn) = Turn::of(number) else { continue };
                 if let Err(error) = callback.call1(py, (texts.clone(), position)) {
@@ -87,6 +87,16 @@ impl Listeners {
             }
         });
     }
+}
+
+/// The tag as `invalidate` takes it: the root has no text of its own.
+fn text(tag: &Tag) -> String {
+    if tag.depth() == 0 { "*".to_owned() } else { tag.to_string() }
+}
+
+/// Is this what `Cache::clear` invalidates? `invalidate("*")` names the subtree of the root.
+fn is_clear(tags: &[Tag]) -> bool {
+    matches!(tags, [tag] if *tag == Tag::root())
 }
 
 /// What the host tells of.
@@ -106,7 +116,8 @@ impl Observer for Watcher {
             // What a sweep in the background freed is released: its thread does not hold the
             // interpreter's lock.
             Event::Swept { .. } => process::release_objects_from_outside(),
-            Event::Invalidated { tags, at } => self.listeners.tell(tags, at.as_micros()),
+            // `clear` tells it itself: callbacks must not keep forks waiting.
+            Event::Invalidated { tags, at } if !is_clear(tags) => self.listeners.tell(tags, at.as_micros()),
             _ => {}
         }
     }

@@ -58,7 +58,9 @@ def _call(index: int, call: object, bound: tuple[Any, ...]) -> _Call:
     raise TypeError(msg)
 
 
-def _distinct(function: _native.CachedFunction[..., Any], calls: list[_Call]) -> tuple[list[_Call], list[int]]:
+def _distinct(
+    function: _native.CachedFunction[..., Any], calls: list[_Call]
+) -> tuple[list[_Call], list[int]]:
     """Return the different ones of `calls`, and for each of `calls` its place among them."""
     if function._cache.is_bypassed():  # noqa: SLF001 - our own
         return calls, list(range(len(calls)))
@@ -125,15 +127,13 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]:
     """Return the fresh values under `keys`."""
     if isinstance(keys, str):
-        msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write get_many([{keys!r}])"
+        msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write [{keys!r}]"
         raise TypeError(msg)
     found = {key: native.get(key, _ABSENT) for key in keys}
     return {key: value for key, value in found.items() if value is not _ABSENT}
 
 
-def set_many(
-    native: _native.NativeCache, mapping: Mapping[str, Any], deps: Iterable[str], ttl_ms: int | None
-) -> None:
+def set_many(native: _native.NativeCache, mapping: Any, deps: Iterable[str], ttl_ms: int | None) -> None:
     """Store the values of `mapping` under its keys."""
     if not isinstance(mapping, Mapping):
         msg = f"set_many() needs a mapping of keys to values, not {type(mapping).__name__}"

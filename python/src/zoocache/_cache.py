@@ -239,9 +239,6 @@ class Cache:
             The subscription: `cancel()` ends it, and so does the end of a `with` block. `reset` ends those of
             the default cache.
         """
-        if not callable(callback):
-            msg = f"on_invalidate() needs a callable, not {type(callback).__name__}: {callback!r}"
-            raise TypeError(msg)
         return self._native.listen(callback)
 
     def affected(self, tag: str) -> int:
@@ -269,7 +266,7 @@ class Cache:
         """
         return ConsistentAfter(self._native, position)
 
-    def get(self, key: str, default: Any = None, *, consistent_after: int | None = None) -> Any:
+    def get(self, key: str, default: Any = None, consistent_after: int | None = None) -> Any:
         """Return the fresh value under `key`, or `default` if there is none.
 
         With `consistent_after` also if the cache does not know of the invalidation at that position yet.
@@ -278,7 +275,7 @@ class Cache:
             return default
         return self._native.get(key, default)
 
-    async def get_async(self, key: str, default: Any = None, *, consistent_after: int | None = None) -> Any:
+    async def get_async(self, key: str, default: Any = None, consistent_after: int | None = None) -> Any:
         """Do what `get` does."""
         return self.get(key, default, consistent_after=consistent_after)
 

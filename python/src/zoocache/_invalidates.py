@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoocache import _native
-from zoocache._changes import Changing
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._time import milliseconds
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from zoocache._cache import Cache
+    from zoocache._changes import Changing
 
 _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, ..., Any] | staticmethod[..., Any]")
 _FIELD = re.compile(r"[^\W\d]\w*(\.[^\W\d_]\w*)*")
@@ -32,7 +32,7 @@ class Invalidates(Protocol):
 
 def invalidates(
     cache: Cache,
-    tags: tuple[str | Callable[..., Iterable[str]], ...],
+    tags: tuple[Any, ...],
     timeout: float | timedelta | None,
 ) -> Invalidates:
     """Make the decorator; see `Cache.invalidates`."""
@@ -214,7 +214,7 @@ def _tags_of(sources: list[_Source], values: dict[str, Any]) -> list[str]:
     for source in sources:
         found = source.tags(values)
         if isinstance(found, str):
-            msg = f"a callable must return an iterable of tags, not the single string {found!r}; return [{found!r}]"
+            msg = f"a callable must return an iterable of tags, not the single string {found!r}: [{found!r}]"
             raise TypeError(msg)
         tags += found
     _native.check_tags(tags)

@@ -86,7 +86,7 @@ class FunctionBase(Generic[_P, _R_co]):
     def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
     def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
     @overload
-    def many(
+    def many(  # type: ignore[overload-overlap]
         self: FunctionBase[..., Coroutine[Any, Any, _T]],
         calls: Iterable[tuple[Any, ...] | Mapping[str, Any]],
         *,
