@@ -28,7 +28,7 @@ use crate::owned::Owned;
 use crate::vectorcall::{ARGUMENTS_OFFSET, HAVE_VECTORCALL, enter};
 
 /// The operations of a cached function that concern one call.
-const OPERATIONS: [&str; 4] = ["key", "invalidate", "bypass", "refresh"];
+const OPERATIONS: [&str; 5] = ["key", "invalidate", "bypass", "refresh", "_many_of"];
 
 #[repr(C)]
 struct MethodObject {
@@ -375,7 +375,7 @@ fn attributes() -> [ffi::PyGetSetDef; 4] {
     ]
 }
 
-fn methods() -> [ffi::PyMethodDef; 7] {
+fn methods() -> [ffi::PyMethodDef; 8] {
     let method =
         |name: &'static CStr, doc: &'static CStr, function: ffi::PyCFunctionWithKeywords| ffi::PyMethodDef {
             ml_name: name.as_ptr(),
@@ -406,6 +406,11 @@ fn methods() -> [ffi::PyMethodDef; 7] {
             c"refresh",
             c"refresh($self, /, *args, **kwargs)\n--\n\nComputes now, whatever is stored, and stores the result.",
             operation::<3>,
+        ),
+        method(
+            c"many",
+            c"many($self, calls, /, *, limit=None)\n--\n\nThe results of many calls, each a tuple or a dictionary of its arguments.",
+            operation::<4>,
         ),
         plain(
             c"stats",

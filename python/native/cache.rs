@@ -6,13 +6,15 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use zoocache::{Lookup, MarkId, Policy, Tag, Timestamp};
+use zoocache::{Lookup, Policy, Tag, Timestamp};
 
-use crate::context;
+use crate::change::Mark;
 use crate::errors::from_host;
+use crate::listeners::Subscription;
 use crate::state::{Home, Settings, State};
 use crate::tags::{parse_tag, parse_tags};
 use crate::value::{CopyMode, Value};
+use crate::{batch, context, demand};
 
 /// A cache: the default one, or one of its own.
 #[pyclass(frozen, weakref, module = "zoocache._native")]
@@ -26,9 +28,9 @@ pub(crate) struct PutAside {
     state: Mutex<Option<std::sync::Arc<State>>>,
 }
 
-type SmallTags = smallvec::SmallVec<[Tag; 2]>;
+pub(crate) type SmallTags = smallvec::SmallVec<[Tag; 2]>;
 
-fn host<T>(py: Python<'_>, result: Result<T, zoocache::Error>) -> PyResult<T> {
+pub(crate) fn host<T>(py: Python<'_>, result: Result<T, zoocache::Error>) -> PyResult<T> {
     result.map_err(|error| from_host(py, &error))
 }
 
@@ -88,30 +90,42 @@ impl NativeCache {
         self.home.site().bypass(begins);
     }
 
-    /// Invalidates tags and everything below them; returns the position.
+    /// Invalidates tags and everything below them; returns the position, 0 if a batch will do it.
     #[pyo3(signature = (*tags))]
     fn invalidate(&self, py: Python<'_>, tags: &Bound<'_, PyTuple>) -> PyResult<u64> {
         let parsed = parse_all(tags, "invalidate")?;
+        if batch::collect(py, &self.home, &parsed)? {
+            return Ok(0);
+        }
         self.with(py, |state| host(py, state.cache.invalidate_tags(&parsed)).map(Timestamp::as_micros))
     }
 
-    /// Begins a change; returns the number of its mark.
+    /// Begins a change: nothing that depends on the tags is served until its mark is settled.
     #[pyo3(signature = (timeout_ms, *tags))]
-    fn change(&self, py: Python<'_>, timeout_ms: u64, tags: &Bound<'_, PyTuple>) -> PyResult<u64> {
+    fn change(&self, py: Python<'_>, timeout_ms: u64, tags: &Bound<'_, PyTuple>) -> PyResult<Mark> {
         let parsed = parse_all(tags, "changing")?;
-        let timeout = Duration::from_millis(timeout_ms);
-        self.with(py, |state| host(py, state.cache.change(&parsed, timeout)).map(|mark| mark.0))
+        let state = self.home.owned(py)?;
+        let id = host(py, state.cache.change(&parsed, Duration::from_millis(timeout_ms)))?;
+        Ok(Mark::new(&self.home, state, id, parsed))
     }
 
-    /// Ends a change of `tags`; returns the position of its invalidation.
-    #[pyo3(signature = (mark, *tags))]
-    fn settle(&self, py: Python<'_>, mark: u64, tags: &Bound<'_, PyTuple>) -> PyResult<u64> {
-        let parsed = parse_all(tags, "changing")?;
-        self.with(py, |state| {
-            let position = host(py, state.cache.settle(MarkId(mark)))?.as_micros();
-            state.listeners().tell(&parsed, position);
-            Ok(position)
-        })
+    /// How many entries `invalidate(tag)` would make stale.
+    fn affected(&self, py: Python<'_>, tag: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let tag = parse_tag(tag)?;
+        // What `"*"` means to `invalidate`.
+        let tag = if tag.depth() == 0 { Tag::root() } else { tag };
+        // Without the interpreter lock, as everything whose time grows with the size of the cache.
+        self.with(py, |state| Ok(py.detach(|| state.cache.affected(&tag))))
+    }
+
+    /// Does the cache know of the invalidation at `position`?
+    fn has_reached(&self, py: Python<'_>, position: u64) -> PyResult<bool> {
+        self.with(py, |state| Ok(state.cache.has_reached(Timestamp::from_micros(position))))
+    }
+
+    /// Do cached functions call through now?
+    fn is_bypassed(&self) -> bool {
+        self.home.site().is_bypassed()
     }
 
     /// Position of the latest invalidation that covers `tag`, 0 if there was none.
@@ -132,6 +146,10 @@ impl NativeCache {
             return Ok(default);
         }
         self.with(py, |state| match state.cache.lookup(key.as_bytes()) {
+            Lookup::Hit(_) if demand::is_unmet(py, &self.home, state)? => {
+                state.cache.count(zoocache::Count::Misses);
+                Ok(default)
+            }
             Lookup::Hit(entry) => {
                 state.cache.count(zoocache::Count::Hits);
                 state.cache.absorb(context::current(py)?.as_ref(), &entry);
@@ -171,7 +189,11 @@ impl NativeCache {
 
     /// Makes every entry stale and frees them.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |state| host(py, py.detach(|| state.cache.clear())).map(drop))
+        self.with(py, |state| {
+            let at = host(py, py.detach(|| state.cache.clear()))?;
+            state.listeners().tell(&[Tag::root()], at.as_micros());
+            Ok(())
+        })
     }
 
     /// Forgets tags that nothing needs and whose latest invalidation is old enough.
@@ -185,17 +207,20 @@ impl NativeCache {
         self.with(py, |state| Ok(py.detach(|| state.cache.sweep())))
     }
 
-    /// Calls `callback(tags, position)` after each invalidation; the number ends that.
-    fn listen(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<u64> {
-        self.with(py, |state| Ok(state.listeners().add(callback)))
-    }
-
-    /// Ends what `listen` began.
-    fn unlisten(&self, number: u64) {
-        if let Some(state) = self.home.site().present() {
-            state.listeners().remove(number);
+    /// Calls `callback(tags, position)` after each invalidation, until that is cancelled.
+    fn listen(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<Subscription> {
+        if !callback.bind(py).is_callable() {
+            let repr = callback.bind(py).repr()?;
+            return Err(PyTypeError::new_err(format!("on_invalidate() needs a callable, not {repr}")));
         }
+        self.with(py, |state| Ok(Subscription::new(state.listeners(), callback)))
     }
+}
+
+/// Raises what is wrong with `tags`, if anything is.
+#[pyfunction]
+pub(crate) fn check_tags(tags: &Bound<'_, PyAny>) -> PyResult<()> {
+    parse_tags(tags).map(drop)
 }
 
 /// Adds dependencies to the computation that is running here; outside of one it does nothing.

@@ -15,7 +15,7 @@ use crate::imported::Imported;
 use crate::state::Home;
 use crate::value::Value;
 
-/// Frames alive in this process.
+/// Frames alive in this process, and what else a hit must look for in its context.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// A running computation, as a Python object.
@@ -37,12 +37,21 @@ impl Drop for Frame {
     }
 }
 
+/// Lets hits look at their context, until [`unwatch`] as many times.
+pub(crate) fn watch() {
+    RUNNING.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(crate) fn unwatch() {
+    RUNNING.fetch_sub(1, Ordering::Relaxed);
+}
+
 fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static VARIABLE: Imported = Imported::new("zoocache._context", "CURRENT");
     VARIABLE.get(py)
 }
 
-/// Is any computation running in this process?
+/// Is any computation running in this process, or anything demanded of its hits (`demand.rs`)?
 #[inline]
 pub(crate) fn anybody_collects() -> bool {
     RUNNING.load(Ordering::Relaxed) != 0

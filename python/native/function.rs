@@ -17,13 +17,14 @@ use zoocache::{Count, Entry, Lookup, Tag};
 use crate::arguments::{Call, Signature};
 use crate::cache::NativeCache;
 use crate::errors::invalid_tag;
+use crate::imported::Imported;
 use crate::keeping::Keeping;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
 use crate::tolerant::{self, Occasion, Tolerant};
 use crate::value::Value;
-use crate::{awaitable, bound, context, miss, process, vectorcall};
+use crate::{awaitable, bound, context, demand, miss, process, vectorcall};
 
 /// What the decorator found out about a function; see `zoocache._decorate`.
 #[derive(FromPyObject)]
@@ -190,6 +191,9 @@ impl FunctionBase {
             return Ok(None);
         }
         if context::anybody_collects() {
+            if demand::is_unmet(call.py, &self.home, state)? {
+                return Ok(None);
+            }
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
         self.hand_out(call.py, state, &entry).map(Some)
@@ -210,6 +214,9 @@ impl FunctionBase {
         let Some(state) = guard.as_ref() else { return Err(state::gone()) };
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {
+            if demand::is_unmet(call.py, &this.home, state)? {
+                return Ok(None);
+            }
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
         }
         if this.has_recent {
@@ -302,6 +309,19 @@ impl FunctionBase {
             Err(error) => error,
             Ok(_) => PyTypeError::new_err("the arguments do not fit the function's signature"),
         }
+    }
+}
+
+impl FunctionBase {
+    fn many_calls<'py>(
+        slf: &Bound<'py, Self>,
+        calls: &Bound<'py, PyAny>,
+        limit: Option<&Bound<'py, PyAny>>,
+        instance: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static MANY: Imported = Imported::new("zoocache._bulk", "many");
+        let bound = PyTuple::new(slf.py(), instance)?;
+        MANY.get(slf.py())?.call1((slf, calls, limit, bound))
     }
 }
 
@@ -411,9 +431,33 @@ impl FunctionBase {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
+        if slf.get().home.site().is_bypassed() {
+            return Self::bypass(slf, args, kwargs).map(Bound::unbind);
+        }
         miss::with_call(args, kwargs, |call| {
             if slf.get().is_async { awaitable::refresh(slf, call) } else { miss::refresh(slf, call) }
         })
+    }
+
+    /// The results of many calls, each given as a tuple or a dictionary of its arguments.
+    #[pyo3(signature = (calls, *, limit=None))]
+    fn many<'py>(
+        slf: &Bound<'py, Self>,
+        calls: &Bound<'py, PyAny>,
+        limit: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::many_calls(slf, calls, limit, None)
+    }
+
+    /// The same for a method of `instance`.
+    #[pyo3(signature = (instance, calls, *, limit=None))]
+    fn _many_of<'py>(
+        slf: &Bound<'py, Self>,
+        instance: &Bound<'py, PyAny>,
+        calls: &Bound<'py, PyAny>,
+        limit: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::many_calls(slf, calls, limit, Some(instance))
     }
 
     /// Counters of this function, and how many fresh entries it has.
@@ -473,6 +517,11 @@ impl FunctionBase {
         NativeCache { home: self.home.clone() }
     }
 
+    #[getter]
+    fn _is_async(&self) -> bool {
+        self.is_async
+    }
+
     /// For `zoocache._async`: what to do about a missed key.
     fn _step<'py>(
         slf: &Bound<'py, Self>,
@@ -510,8 +559,12 @@ impl FunctionBase {
         let state = self.home.owned(py)?;
         let parent = context::current(py)?;
         let occasion = Occasion::from_number(occasion);
-        Ok(!state.cache.is_computing(key, parent.as_ref())
-            && self.tolerant.is_some_and(|tolerant| tolerant.has_stand_in(&state, key, occasion)))
+        match &self.tolerant {
+            Some(tolerant) if !state.cache.is_computing(key, parent.as_ref()) => {
+                tolerant.has_stand_in(py, (self, &state), key, occasion)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// For `zoocache._async`: begins to compute in the background, unless somebody does already.

@@ -6,10 +6,13 @@
 
 mod arguments;
 mod awaitable;
+mod batch;
 mod bound;
 mod cache;
+mod change;
 mod clock;
 mod context;
+mod demand;
 mod errors;
 mod explain;
 mod function;
@@ -31,17 +34,25 @@ mod vectorcall;
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
+    use super::batch::Batch;
+    #[pymodule_export]
     use super::bound::bind_to_class;
     #[pymodule_export]
-    use super::cache::{NativeCache, PutAside, add_deps};
+    use super::cache::{NativeCache, PutAside, add_deps, check_tags};
+    #[pymodule_export]
+    use super::change::Mark;
     #[pymodule_export]
     use super::clock::{clock, run_clock, stop_clock};
     #[pymodule_export]
     use super::context::{Tracking, current_deps};
     #[pymodule_export]
+    use super::demand::Demand;
+    #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
+    #[pymodule_export]
+    use super::listeners::Subscription;
     #[pymodule_export]
     use super::miss::{Lead, Wait};
     #[pymodule_export]

@@ -1,10 +1,12 @@
 //! What the host tells of, passed on to those who asked.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
+use pyo3::types::{PyAny, PyTuple};
 use zoocache::{Event, Observer, Tag};
 
 use crate::process;
@@ -14,13 +16,42 @@ use crate::process;
 pub(crate) struct Listeners {
     callbacks: Mutex<Vec<(u64, Arc<Py<PyAny>>)>>,
     count: AtomicUsize,
-    next: AtomicU64,
+}
+
+/// Names the callbacks of all caches.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Callbacks that this thread is running. They are not told of what they invalidate themselves.
+    static RUNNING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A callback that is running.
+struct Turn;
+
+impl Turn {
+    /// `None` if the callback is running already.
+    fn of(number: u64) -> Option<Self> {
+        RUNNING.with_borrow_mut(|running| {
+            if running.contains(&number) {
+                return None;
+            }
+            running.push(number);
+            Some(Self)
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
+    }
 }
 
 impl Listeners {
     /// Adds a callback; the number removes it.
-    pub(crate) fn add(&self, callback: Py<PyAny>) -> u64 {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+    fn add(&self, callback: Py<PyAny>) -> u64 {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut callbacks = self.callbacks.lock();
         callbacks.push((number, Arc::new(callback)));
         self.count.store(callbacks.len(), Ordering::Release);
@@ -28,7 +59,7 @@ impl Listeners {
     }
 
     /// Removes a callback; does nothing if it is gone.
-    pub(crate) fn remove(&self, number: u64) {
+    fn remove(&self, number: u64) {
         let mut callbacks = self.callbacks.lock();
         let found = callbacks.iter().position(|(own, _)| *own == number);
         let removed = found.map(|index| callbacks.remove(index));
@@ -44,10 +75,11 @@ impl Listeners {
             return;
         }
         let callbacks: Vec<_> =
-            self.callbacks.lock().iter().map(|(_, callback)| Arc::clone(callback)).collect();
+            self.callbacks.lock().iter().map(|(own, callback)| (*own, Arc::clone(callback))).collect();
         let _ = Python::try_attach(|py| {
-            let texts: Vec<String> = tags.iter().map(ToString::to_string).collect();
-            for callback in callbacks {
+            let texts: Vec<String> = tags.iter().map(text).collect();
+            for (number, callback) in callbacks {
+                let Some(_turn) = Turn::of(number) else { continue };
                 if let Err(error) = callback.call1(py, (texts.clone(), position)) {
                     // The invalidation has happened; who listens to it cannot undo it.
                     error.write_unraisable(py, Some(callback.bind(py)));
@@ -55,6 +87,16 @@ impl Listeners {
             }
         });
     }
+}
+
+/// The tag as `invalidate` takes it: the root has no text of its own.
+fn text(tag: &Tag) -> String {
+    if tag.depth() == 0 { "*".to_owned() } else { tag.to_string() }
+}
+
+/// Is this what `Cache::clear` invalidates? `invalidate("*")` names the subtree of the root.
+fn is_clear(tags: &[Tag]) -> bool {
+    matches!(tags, [tag] if *tag == Tag::root())
 }
 
 /// What the host tells of.
@@ -74,8 +116,42 @@ impl Observer for Watcher {
             // What a sweep in the background freed is released: its thread does not hold the
             // interpreter's lock.
             Event::Swept { .. } => process::release_objects_from_outside(),
-            Event::Invalidated { tags, at } => self.listeners.tell(tags, at.as_micros()),
+            // `clear` tells it itself: callbacks must not keep forks waiting.
+            Event::Invalidated { tags, at } if !is_clear(tags) => self.listeners.tell(tags, at.as_micros()),
             _ => {}
         }
+    }
+}
+
+/// A callback that is told of invalidations, until it is cancelled.
+#[pyclass(frozen, module = "zoocache")]
+pub(crate) struct Subscription {
+    /// Weak: callbacks may refer to their subscription.
+    listeners: Weak<Listeners>,
+    number: u64,
+}
+
+impl Subscription {
+    pub(crate) fn new(listeners: &Arc<Listeners>, callback: Py<PyAny>) -> Self {
+        Self { number: listeners.add(callback), listeners: Arc::downgrade(listeners) }
+    }
+}
+
+#[pymethods]
+impl Subscription {
+    /// Ends it: the callback is not called again. Does nothing if it has ended.
+    fn cancel(&self) {
+        if let Some(listeners) = self.listeners.upgrade() {
+            listeners.remove(self.number);
+        }
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
+        self.cancel();
     }
 }

@@ -16,6 +16,7 @@ use zoocache::{Count, Join, Leader, Waited, Waiter};
 
 use crate::arguments::{Call, Collected};
 use crate::context::{self, Frame};
+use crate::demand;
 use crate::errors::{PyFailure, from_host, raise};
 use crate::function::FunctionBase;
 use crate::imported::Imported;
@@ -42,6 +43,9 @@ pub(crate) fn compute(
     let parent = context::current(py)?;
     let mut second_round = false;
     let leader = loop {
+        if demand::is_unmet(py, &this.home, state)? {
+            break state.cache.lead_alone(key, parent.as_ref(), false);
+        }
         let joined = state.cache.join(key, parent.as_ref(), second_round);
         match joined.map_err(|error| from_host(py, &error))? {
             Join::Hit(entry) => {
@@ -206,6 +210,9 @@ pub(crate) fn step(
     let py = function.py();
     let this = function.get();
     let state = this.home.owned(py)?;
+    if demand::is_unmet(py, &this.home, &state)? {
+        return Ok((1, lead_alone(function, key, call)?));
+    }
     let joined = state.cache.join(key, context::current(py)?.as_ref(), second_round);
     match joined.map_err(|error| from_host(py, &error))? {
         Join::Hit(entry) => {

@@ -86,7 +86,7 @@ impl State {
         self.hits.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn listeners(&self) -> &Listeners {
+    pub(crate) fn listeners(&self) -> &Arc<Listeners> {
         &self.listeners
     }
 }
@@ -168,6 +168,11 @@ impl Home {
             Self::Default => &DEFAULT,
             Self::Own(site) => site,
         }
+    }
+
+    /// Do both mean the same cache?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.site(), other.site())
     }
 
     /// The cache; the default one is configured with the defaults at its first use.

@@ -13,16 +13,16 @@ use std::time::Duration;
 use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use zoocache::{Count, Fill, Join, Leader, Tolerance, Waited};
+use zoocache::{Count, Fill, Join, Leader, StandIn, Tolerance, Waited};
 
 use crate::arguments::Call;
-use crate::context;
 use crate::errors::from_host;
 use crate::function::FunctionBase;
 use crate::imported::Imported;
 use crate::miss::{self, Lead};
 use crate::state::State;
 use crate::value::Value;
+use crate::{context, demand};
 
 /// The options of a cached function that let stale values stand in; see `zoocache._options`.
 #[derive(FromPyObject, Debug, Clone, Copy)]
@@ -76,10 +76,30 @@ impl Tolerant {
         self.timeout_ms.map(Duration::from_millis)
     }
 
-    /// Is there a value that may stand in?
-    pub(crate) fn has_stand_in(&self, state: &State, key: &[u8], occasion: Occasion) -> bool {
+    /// A value that may stand in.
+    fn stand_in(
+        &self,
+        py: Python<'_>,
+        (function, state): (&FunctionBase, &State),
+        key: &[u8],
+        occasion: Occasion,
+    ) -> PyResult<Option<StandIn<Value>>> {
         let tolerance = self.tolerance(occasion);
-        tolerance != Tolerance::default() && state.cache.stand_in(key, &tolerance).is_some()
+        if tolerance == Tolerance::default() || demand::is_unmet(py, &function.home, state)? {
+            return Ok(None);
+        }
+        Ok(state.cache.stand_in(key, &tolerance))
+    }
+
+    /// Is there a value that may stand in?
+    pub(crate) fn has_stand_in(
+        &self,
+        py: Python<'_>,
+        (function, state): (&FunctionBase, &State),
+        key: &[u8],
+        occasion: Occasion,
+    ) -> PyResult<bool> {
+        Ok(self.stand_in(py, (function, state), key, occasion)?.is_some())
     }
 
     /// Serves a value that may stand in, if there is one.
@@ -90,11 +110,7 @@ impl Tolerant {
         key: &[u8],
         occasion: Occasion,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let tolerance = self.tolerance(occasion);
-        if tolerance == Tolerance::default() {
-            return Ok(None);
-        }
-        let Some(stand_in) = state.cache.stand_in(key, &tolerance) else { return Ok(None) };
+        let Some(stand_in) = self.stand_in(py, (function, state), key, occasion)? else { return Ok(None) };
         state.cache.count(Count::StaleServed);
         function.counters.miss(Count::Stale);
         state.cache.absorb_stand_in(context::current(py)?.as_ref(), &stand_in.entry);
@@ -140,14 +156,14 @@ fn attempt(
     let this = function.get();
     let parent = context::current(py)?;
     if !state.cache.is_computing(key, parent.as_ref()) {
-        if tolerant.has_stand_in(state, key, Occasion::Revalidating) {
+        if tolerant.has_stand_in(py, (this, state), key, Occasion::Revalidating)? {
             begin_refresh(function, state, key, call)?;
             if let Some(object) = tolerant.serve(py, (this, state), key, Occasion::Revalidating)? {
                 return Ok(object);
             }
         }
         if let Some(timeout) = tolerant.timeout()
-            && tolerant.has_stand_in(state, key, Occasion::Late)
+            && tolerant.has_stand_in(py, (this, state), key, Occasion::Late)?
             && let Some(object) = compute_within(function, state, (key, call), (parent.as_ref(), timeout))?
         {
             return Ok(object);

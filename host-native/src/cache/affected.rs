@@ -25,6 +25,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn affected(&self, tag: &Tag) -> u64 {
         // Before the storage is walked: reading the log may take its time.
         self.shared.keep_up();
+        // The caller may have let go of a lock that orders forks.
+        let _passed = self.shared.sweeper.pass();
         let mut count = 0;
         self.shared.parts.storage.visit(&mut |_, entry| {
             if reaches(tag, entry) && self.status_untouched(entry) == Status::Fresh {

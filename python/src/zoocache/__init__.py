@@ -18,22 +18,32 @@ from zoocache._errors import (
     StorageIsFull,
 )
 from zoocache._explain import Cause, Dependency, Explanation
-from zoocache._native import CachedFunction
+from zoocache._native import CachedFunction, Subscription
 from zoocache._native import __version__ as __version__
 from zoocache._settings import configure, reset
 
+affected = DEFAULT.affected
 cacheable = DEFAULT.cacheable
+changing = DEFAULT.changing
 clear = DEFAULT.clear
 clear_async = DEFAULT.clear_async
+consistent_after = DEFAULT.consistent_after
 explain = DEFAULT.explain
 get = DEFAULT.get
 get_async = DEFAULT.get_async
+get_many = DEFAULT.get_many
+get_many_async = DEFAULT.get_many_async
 get_tag_version = DEFAULT.get_tag_version
 invalidate = DEFAULT.invalidate
 invalidate_async = DEFAULT.invalidate_async
+invalidates = DEFAULT.invalidates
+invalidation_batch = DEFAULT.invalidation_batch
+on_invalidate = DEFAULT.on_invalidate
 prune = DEFAULT.prune
 set = DEFAULT.set
 set_async = DEFAULT.set_async
+set_many = DEFAULT.set_many
+set_many_async = DEFAULT.set_many_async
 stats = DEFAULT.stats
 
 
@@ -56,21 +66,32 @@ __all__ = [
     "SerializationError",
     "StorageError",
     "StorageIsFull",
+    "Subscription",
     "add_deps",
+    "affected",
     "cacheable",
+    "changing",
     "clear",
     "clear_async",
     "configure",
+    "consistent_after",
     "explain",
     "get",
     "get_async",
+    "get_many",
+    "get_many_async",
     "get_tag_version",
     "invalidate",
     "invalidate_async",
+    "invalidates",
+    "invalidation_batch",
+    "on_invalidate",
     "prune",
     "reset",
     "set",
     "set_async",
+    "set_many",
+    "set_many_async",
     "stats",
     "version",
 ]

@@ -9,18 +9,21 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from zoocache import _native
+from zoocache import _bulk, _native
+from zoocache._changes import Changing, ConsistentAfter, InvalidationBatch, check_position
 from zoocache._decorate import decorate
 from zoocache._explain import Explanation, explain
+from zoocache._invalidates import invalidates
 from zoocache._settings import DEFAULTS, check
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
+    from zoocache._invalidates import Invalidates
     from zoocache._methods import CachedClassMethod
     from zoocache._options import CacheableOptions, Duration, StaleIfError
     from zoocache._settings import CacheSettings
@@ -172,7 +175,8 @@ class Cache:
         before. `"a:b:*"` is another way to write `"a:b"`.
 
         Returns:
-            The position of the invalidation in the order of all invalidations.
+            The position of the invalidation in the order of all invalidations; 0 inside of an
+            `invalidation_batch()`, which will invalidate the tags when it ends.
 
         Raises:
             InvalidTag: A tag is not valid; then nothing is invalidated.
@@ -183,13 +187,120 @@ class Cache:
         """Do what `invalidate` does."""
         return self.invalidate(*tags)
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the fresh value under `key`, or `default` if there is none."""
+    def changing(self, *tags: str, timeout: Duration = 30) -> Changing:
+        """Make a block around a change, for `with` or `async with`, that an invalidation always follows.
+
+        Until the block ends nothing that depends on a tag, or on anything below it, is served or stored;
+        computations go on uncached. Its end, with or without an exception, invalidates the tags; then
+        `position` says where. A block that takes longer than `timeout` counts as ended meanwhile.
+
+        Args:
+            *tags: What changes.
+            timeout: Seconds, or a `timedelta`, after which the change counts as made.
+
+        Returns:
+            The block, to be used once.
+
+        Raises:
+            InvalidTag: A tag is not valid; raised before the block runs.
+            ConfigError: `timeout` makes no sense.
+        """
+        return Changing(self._native, tags, timeout)
+
+    def invalidation_batch(self) -> InvalidationBatch:
+        """Make a block, for `with` or `async with`, whose invalidations of this cache are made as one.
+
+        `invalidate` then returns 0. At the end of the block its tags are invalidated together, without
+        those that lie below another; then `position` says where. If the block raises, they are forgotten.
+        A batch inside another one leaves its tags to that one. Tasks that were started in the block and
+        outlive it invalidate at once.
+
+        Returns:
+            The block, to be used once.
+        """
+        return InvalidationBatch(self._native)
+
+    def invalidates(
+        self, *tags: str | Callable[..., Iterable[str]], timeout: Duration | None = None
+    ) -> Invalidates:
+        """Decorate a function that changes data: after it has returned, tags are invalidated.
+
+        An exception invalidates nothing, unless there is a `timeout`.
+
+        Args:
+            *tags: Tags; templates as `"product:{pid}"` or `"customer:{order.customer_id}"`, which are filled
+                in with the arguments of the call; and callables that are given the arguments, or the
+                `result`, that they name, and return tags.
+            timeout: Run the function inside `changing(..., timeout=timeout)`, which invalidates however the
+                function ends, and covers a crash. Tags made from the result are invalidated afterwards.
+
+        Returns:
+            The decorator. What it decorates keeps its signature.
+
+        Raises:
+            TypeError: A name is not a parameter of the function, or this kind of callable changes nothing.
+            InvalidTag: A tag is not valid. Tags that do not need the result are checked before the function
+                runs; so is that no value fills more than its place in a template.
+        """
+        return invalidates(self, tags, timeout)
+
+    def on_invalidate(self, callback: Callable[[list[str], int], object]) -> _native.Subscription:
+        """Call `callback(tags, position)` after each invalidation, in the thread that made it.
+
+        `clear` counts as `["*"]`. An exception of the callback goes to `sys.unraisablehook`. A callback is
+        not told of what it invalidates itself.
+
+        Returns:
+            The subscription: `cancel()` ends it, and so does the end of a `with` block. `reset` ends those of
+            the default cache.
+        """
+        return self._native.listen(callback)
+
+    def affected(self, tag: str) -> int:
+        """Return how many entries that are fresh now `invalidate(tag)` would make stale. O(all entries).
+
+        Raises:
+            InvalidTag: The tag is not valid.
+        """
+        return self._native.affected(tag)
+
+    def consistent_after(self, position: int) -> ConsistentAfter:
+        """Make a block, for `with` or `async with`, whose reads of this cache know of an invalidation.
+
+        A cache that does not know of the position yet serves nothing in the block: functions are computed.
+
+        Args:
+            position: What `invalidate` returned, here or elsewhere.
+
+        Returns:
+            The block, to be used once.
+
+        Raises:
+            TypeError: The position is no `int`.
+            ConfigError: It is negative or too large.
+        """
+        return ConsistentAfter(self._native, position)
+
+    def get(self, key: str, default: Any = None, consistent_after: int | None = None) -> Any:
+        """Return the fresh value under `key`, or `default` if there is none.
+
+        With `consistent_after` also if the cache does not know of the invalidation at that position yet.
+        """
+        if consistent_after is not None and not self._native.has_reached(check_position(consistent_after)):
+            return default
         return self._native.get(key, default)
 
-    async def get_async(self, key: str, default: Any = None) -> Any:
+    async def get_async(self, key: str, default: Any = None, consistent_after: int | None = None) -> Any:
         """Do what `get` does."""
-        return self.get(key, default)
+        return self.get(key, default, consistent_after=consistent_after)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of those of `keys` that are fresh."""
+        return _bulk.get_many(self._native, keys)
+
+    async def get_many_async(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Do what `get_many` does."""
+        return self.get_many(keys)
 
     def set(self, key: str, value: Any, deps: Iterable[str] = (), ttl: Duration | None = None) -> None:
         """Store a value under `key`.
@@ -211,6 +322,18 @@ class Cache:
     ) -> None:
         """Do what `set` does."""
         self.set(key, value, deps, ttl)
+
+    def set_many(
+        self, mapping: Mapping[str, Any], deps: Iterable[str] = (), ttl: Duration | None = None
+    ) -> None:
+        """Store the values of `mapping` under its keys, all with the same `deps` and `ttl`; see `set`."""
+        _bulk.set_many(self._native, mapping, deps, None if ttl is None else milliseconds("ttl", ttl))
+
+    async def set_many_async(
+        self, mapping: Mapping[str, Any], deps: Iterable[str] = (), ttl: Duration | None = None
+    ) -> None:
+        """Do what `set_many` does."""
+        self.set_many(mapping, deps, ttl)
 
     def clear(self) -> None:
         """Make every entry stale and free its memory. Positions keep rising."""

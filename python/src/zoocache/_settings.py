@@ -144,6 +144,24 @@ def reset() -> None:
         _default.reset()
 
 
+def put_aside() -> tuple[_native.PutAside, dict[str, Any]]:
+    """Leave the default cache as if nobody had configured it; returns what `put_back` needs."""
+    with _lock:
+        before = _default.put_aside(None), dict(_given)
+        _given.clear()
+        return before
+
+
+def put_back(cache: _native.PutAside, given: dict[str, Any]) -> None:
+    """Undo `put_aside`."""
+    with _lock:
+        _given.clear()
+        _given.update(given)
+        instead = _default.put_aside(cache)
+    # Not in the lock: freeing what was cached may run foreign code.
+    del instead
+
+
 def _refuse_changes(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if _given.get(name, DEFAULTS[name]) != value:

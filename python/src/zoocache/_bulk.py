@@ -1,0 +1,98 @@
+"""Many calls, or many keys, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoocache._errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zoocache import _native
+
+#: One call: its positional and its keyword arguments.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+_ABSENT = object()
+
+
+def many(
+    function: _native.CachedFunction[..., Any],
+    calls: Iterable[tuple[Any, ...] | Mapping[str, Any]],
+    limit: int | None,
+    bound: tuple[Any, ...] = (),
+) -> Any:
+    """Return the results of `calls` in their order; for async functions an awaitable of them.
+
+    Args:
+        function: The cached function.
+        calls: A tuple of positional or a mapping of keyword arguments for each call.
+        limit: The most computations of an async function that run at once.
+        bound: Arguments before those of each call: the instance of a method.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        msg = f"limit must be an int of at least 1, or None for no limit, not {limit!r}"
+        raise ConfigError(msg)
+    distinct, order = _distinct(function, [_call(index, call, bound) for index, call in enumerate(calls)])
+    if function._is_async:  # noqa: SLF001 - our own
+        # asyncio takes its time to import, which is not for programs that never use it.
+        from zoocache._bulk_async import many_async  # noqa: PLC0415
+
+        return many_async(function, distinct, order, limit)
+    results = [function(*args, **kwargs) for args, kwargs in distinct]
+    return [results[place] for place in order]
+
+
+def _call(index: int, call: object, bound: tuple[Any, ...]) -> Call:
+    if isinstance(call, tuple):
+        return (*bound, *call), {}
+    if isinstance(call, Mapping):
+        for name in call:
+            if not isinstance(name, str):
+                msg = f"many(): call {index} has a keyword that is no str: {name!r}"
+                raise TypeError(msg)
+        return bound, dict(call)
+    msg = (
+        f"many(): call {index} must be a tuple of positional arguments, or a dict of keyword arguments, not "
+        f"{type(call).__name__}: {call!r}"
+    )
+    raise TypeError(msg)
+
+
+def _distinct(function: _native.CachedFunction[..., Any], calls: list[Call]) -> tuple[list[Call], list[int]]:
+    """Return the different ones of `calls`, and for each of `calls` its place among them."""
+    if function._cache.is_bypassed():  # noqa: SLF001 - our own
+        return calls, list(range(len(calls)))
+    distinct: list[Call] = []
+    places: dict[str, int] = {}
+    order = []
+    for args, kwargs in calls:
+        place = places.setdefault(function.key(*args, **kwargs), len(distinct))
+        if place == len(distinct):
+            distinct.append((args, kwargs))
+        order.append(place)
+    return distinct, order
+
+
+def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the fresh values under `keys`."""
+    if isinstance(keys, str):
+        msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write [{keys!r}]"
+        raise TypeError(msg)
+    found = {key: native.get(key, _ABSENT) for key in keys}
+    return {key: value for key, value in found.items() if value is not _ABSENT}
+
+
+def set_many(native: _native.NativeCache, mapping: Any, deps: Iterable[str], ttl_ms: int | None) -> None:
+    """Store the values of `mapping` under its keys."""
+    if not isinstance(mapping, Mapping):
+        msg = f"set_many() needs a mapping of keys to values, not {type(mapping).__name__}"
+        raise TypeError(msg)
+    for key in mapping:
+        if not isinstance(key, str):
+            msg = f"a key must be a str, not {type(key).__name__}: {key!r}"
+            raise TypeError(msg)
+    tags = deps if isinstance(deps, str) else list(deps)
+    for key, value in mapping.items():
+        native.set(key, value, tags, ttl_ms)

@@ -1,0 +1,62 @@
+"""Many calls of an async function at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
+    from zoocache import _native
+    from zoocache._bulk import Call
+
+
+async def many_async(
+    function: _native.CachedFunction[..., Awaitable[Any]],
+    distinct: list[Call],
+    order: list[int],
+    limit: int | None,
+) -> list[Any]:
+    """Return the results of the `distinct` calls, in `order`, computing at most `limit` at once."""
+    results: list[Any] = [None] * len(distinct)
+    work = iter(enumerate(distinct))
+
+    async def worker(work: Iterator[tuple[int, Call]]) -> None:
+        for place, (args, kwargs) in work:
+            results[place] = await function(*args, **kwargs)
+
+    count = len(distinct) if limit is None else min(limit, len(distinct))
+    if count <= 1 or not _runs_asyncio():
+        await worker(work)
+    else:
+        await _all([worker(work if limit is not None else iter([next(work)])) for _ in range(count)])
+    return [results[place] for place in order]
+
+
+def _runs_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another kind of loop: one after the other then
+        return False
+    return True
+
+
+async def _all(workers: list[Any]) -> None:
+    """Run all of them; after the first exception, or when cancelled, cancel the others and wait for them."""
+    tasks = [asyncio.create_task(worker) for worker in workers]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    except BaseException:
+        await _cancel(tasks)
+        raise
+    failed = [task for task in tasks if task in done and (task.cancelled() or task.exception() is not None)]
+    if failed:
+        await _cancel(tasks)
+        failed[0].result()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
