@@ -242,8 +242,8 @@ class Cache:
         """
         if inspect.iscoroutinefunction(callback):
             msg = (
-                "on_invalidate() needs a plain function: it is called, not awaited; let it hand on to the event "
-                f"loop with loop.call_soon_threadsafe, unlike {callback!r}"
+                f"on_invalidate() needs a plain function, not {callback!r}: it is called, not awaited; from it, "
+                "reach an event loop with loop.call_soon_threadsafe"
             )
             raise TypeError(msg)
         return self._native.listen(callback)
