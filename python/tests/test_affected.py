@@ -1,5 +1,7 @@
 """`affected`: how far an invalidation would reach."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -75,6 +77,34 @@ def test_while_other_threads_store_and_invalidate():
     threads = [Running(churn, number) for number in range(3)]
     for _ in range(100):
         assert 0 <= affected("n") <= 150
+    stop.set()
+    for thread in threads:
+        thread.result()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_while_other_threads_ask_can_use_the_cache():
+    for number in range(20_000):
+        zoocache.set(str(number), number, deps=[f"n:{number}"])
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            affected("n")
+
+    threads = [Running(ask) for _ in range(2)]
+    for _ in range(30):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            status = 1
+            try:
+                for number in range(0, 20_000, 100):
+                    zoocache.set(str(number), number + 1)
+                status = 0 if zoocache.get("0") == 1 else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     stop.set()
     for thread in threads:
         thread.result()

@@ -194,6 +194,12 @@ def test_what_cannot_be_called():
     with pytest.raises(TypeError, match="callable"):
         on_invalidate("a")
 
+    async def callback(tags, position):
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="not awaited"):
+        on_invalidate(callback)
+
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("invalidates", [clear, lambda: invalidate("a")])

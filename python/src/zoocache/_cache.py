@@ -7,6 +7,7 @@ not change when the storage does.
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from zoocache import _bulk, _native
@@ -254,6 +255,12 @@ class Cache:
             The subscription: `cancel()` ends it, and so does the end of a `with` block. `reset` ends those of
             the default cache.
         """
+        if inspect.iscoroutinefunction(callback):
+            msg = (
+                f"on_invalidate() needs a plain function, not {callback!r}: it is called, not awaited; from it, "
+                "reach an event loop with loop.call_soon_threadsafe"
+            )
+            raise TypeError(msg)
         return self._native.listen(callback)
 
     def affected(self, tag: str) -> int:
