@@ -1,12 +1,13 @@
 //! `zoocache._native`: the Python package's native half.
 //!
 //! Nothing here decides what may be cached or served; that is the host's. This crate turns calls into
-//! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`), and makes the cached function
+//! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`) and bytes (`codec`), and makes the cached function
 //! object (`function.rs`, `awaitable.rs`). The two places that use the C API directly say why.
 
 mod arguments;
 mod awaitable;
 mod cache;
+mod codec;
 mod context;
 mod errors;
 mod explain;
@@ -27,6 +28,8 @@ mod _native {
         add_deps, after_fork, after_fork_in_parent, before_fork, clear, delete, get, get_tag_version,
         install, installed, invalidate, prune, reset, set, shut_down, sweep,
     };
+    #[pymodule_export]
+    use super::codec::{decode_value, encode_value};
     #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]

@@ -34,6 +34,7 @@ from zoocache._operations import (
     stats,
     version,
 )
+from zoocache._registry import register_type
 from zoocache._settings import configure, reset
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "invalidate",
     "invalidate_async",
     "prune",
+    "register_type",
     "reset",
     "set",
     "set_async",

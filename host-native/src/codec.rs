@@ -1,0 +1,358 @@
+//! The envelope in which a value rests outside the process, and its bytes v1.
+//!
+//! ```text
+//! 0xC1 0x5A 0x01     magic (no MessagePack begins with 0xC1), format version 1
+//! flags              bit 0: the payload is an LZ4 block; bit 1: a MAC ends the envelope
+//! u32 n, n bytes     header, opaque here; numbers are little-endian
+//! u32                size of the payload before compression, if bit 0 is set
+//! the payload
+//! 32 bytes           keyed BLAKE3 of all of the above and of a context, if bit 1 is set
+//! ```
+//!
+//! Invariant: [`open`] is total. Whatever the bytes are, it neither panics nor allocates more than 255 times
+//! what it was given, nor more than [`MAX_VALUE_BYTES`]; with a secret it looks at nothing that is not
+//! authentic. What the payload means is its owner's business.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Longest payload, before compression.
+pub const MAX_VALUE_BYTES: usize = 512 << 20;
+/// Payloads up to this long are not compressed: it would cost more time than it saves.
+const COMPRESS_ABOVE: usize = 1024;
+/// One byte of an LZ4 block stands for at most so many.
+const MAX_LZ4_RATIO: usize = 255;
+
+const MAGIC: [u8; 3] = [0xC1, 0x5A, 1];
+const COMPRESSED: u8 = 1;
+const AUTHENTICATED: u8 = 2;
+const MAC_BYTES: usize = blake3::OUT_LEN;
+
+/// The key that authenticates envelopes. It is not shown by `Debug`.
+#[derive(Clone)]
+pub struct Secret([u8; blake3::KEY_LEN]);
+
+impl Secret {
+    /// Derives the key from what a user chose, of any length.
+    pub fn derive(chosen: &[u8]) -> Self {
+        Self(blake3::derive_key("zoocache envelope authentication v1", chosen))
+    }
+
+    /// The MAC of an envelope's bytes in a context.
+    fn mac(&self, context: &[u8], envelope: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        // The length keeps the two apart.
+        hasher.update(&(context.len() as u64).to_le_bytes()).update(context).update(envelope);
+        hasher.finalize()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// What authenticates envelopes: nothing, or a secret and where the envelope belongs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Authentication<'a> {
+    /// The key, if there is one.
+    pub secret: Option<&'a Secret>,
+    /// Where the envelope belongs, such as its entry's key. Elsewhere it is refused.
+    pub context: &'a [u8],
+}
+
+/// An opened envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// The header, as it was given to [`seal`].
+    pub header: &'a [u8],
+    /// The payload, as it was given to [`seal`].
+    pub payload: Cow<'a, [u8]>,
+}
+
+/// Why a payload cannot be put into an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the value takes {bytes} bytes, more than {MAX_VALUE_BYTES}; cache its parts one by one")]
+pub struct TooLong {
+    /// How long it is.
+    pub bytes: usize,
+}
+
+/// Why bytes are not an envelope that may be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// They do not begin like one.
+    #[error("these bytes are not a value stored by zoocache")]
+    NoEnvelope,
+    /// They are of a format, or use a feature of it, that this version does not read.
+    #[error("these bytes are in a format that this version of zoocache does not read")]
+    Version,
+    /// They end early.
+    #[error("the bytes end early")]
+    Truncated,
+    /// The payload is not what it is said to be.
+    #[error("the bytes are damaged")]
+    Damaged,
+    /// The payload would be longer than any that is stored.
+    #[error("the bytes claim a value of {bytes} bytes; that is more than they can hold or than is allowed")]
+    TooLong {
+        /// What they claim.
+        bytes: usize,
+    },
+    /// The MAC is missing or wrong, or there is one and no secret.
+    #[error("authentication failed")]
+    NotAuthentic,
+}
+
+/// Puts a payload into an envelope.
+///
+/// # Errors
+/// [`TooLong`] for a payload of more than [`MAX_VALUE_BYTES`].
+///
+/// # Complexity
+/// Linear in the payload; LZ4 compresses some hundred megabytes a second.
+///
+/// ```
+/// use zoocache::codec::{Authentication, Secret, open, seal};
+///
+/// let secret = Secret::derive(b"a long random text");
+/// let here = Authentication { secret: Some(&secret), context: b"product 42" };
+/// let bytes = seal(b"header", &[7; 10_000], here)?;
+/// assert!(bytes.len() < 200);
+/// assert_eq!(open(&bytes, here).unwrap().payload, &[7; 10_000][..]);
+///
+/// let elsewhere = Authentication { context: b"product 43", ..here };
+/// assert_eq!(open(&bytes, elsewhere).unwrap_err().to_string(), "authentication failed");
+/// # Ok::<(), zoocache::codec::TooLong>(())
+/// ```
+pub fn seal(header: &[u8], payload: &[u8], authentication: Authentication<'_>) -> Result<Vec<u8>, TooLong> {
+    if payload.len().max(header.len()) > MAX_VALUE_BYTES {
+        return Err(TooLong { bytes: payload.len().max(header.len()) });
+    }
+    let compressed = (payload.len() > COMPRESS_ABOVE)
+        .then(|| lz4_flex::block::compress(payload))
+        .filter(|compressed| compressed.len() + 8 < payload.len());
+    let body = compressed.as_deref().unwrap_or(payload);
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 16 + header.len() + body.len() + MAC_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    let mut flags = 0;
+    if compressed.is_some() {
+        flags |= COMPRESSED;
+    }
+    if authentication.secret.is_some() {
+        flags |= AUTHENTICATED;
+    }
+    bytes.push(flags);
+    put_length(&mut bytes, header.len());
+    bytes.extend_from_slice(header);
+    if compressed.is_some() {
+        put_length(&mut bytes, payload.len());
+    }
+    bytes.extend_from_slice(body);
+    if let Some(secret) = authentication.secret {
+        let mac = secret.mac(authentication.context, &bytes);
+        bytes.extend_from_slice(mac.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// Opens an envelope.
+///
+/// # Errors
+/// [`OpenError`]; also for an envelope with a MAC if no secret is given, and for one without if one is.
+///
+/// # Complexity
+/// Linear in the payload, which is not copied unless it was compressed.
+pub fn open<'a>(bytes: &'a [u8], authentication: Authentication<'_>) -> Result<Envelope<'a>, OpenError> {
+    let (magic, rest) = bytes.split_first_chunk::<3>().ok_or(OpenError::NoEnvelope)?;
+    if magic[..2] != MAGIC[..2] {
+        return Err(OpenError::NoEnvelope);
+    }
+    let flags = *rest.first().ok_or(OpenError::Truncated)?;
+    if *magic != MAGIC || flags & !(COMPRESSED | AUTHENTICATED) != 0 {
+        return Err(OpenError::Version);
+    }
+    let end = check_mac(bytes, flags, authentication)?;
+    let (header_bytes, rest) = length(bytes.get(MAGIC.len() + 1..end).unwrap_or_default())?;
+    let (header, body) = rest.split_at_checked(header_bytes).ok_or(OpenError::Truncated)?;
+    if flags & COMPRESSED == 0 {
+        if body.len() > MAX_VALUE_BYTES {
+            return Err(OpenError::TooLong { bytes: body.len() });
+        }
+        return Ok(Envelope { header, payload: Cow::Borrowed(body) });
+    }
+    let (size, body) = length(body)?;
+    Ok(Envelope { header, payload: Cow::Owned(decompress(body, size)?) })
+}
+
+/// Checks the MAC, before anything else is believed; returns where what it covers ends.
+fn check_mac(bytes: &[u8], flags: u8, authentication: Authentication<'_>) -> Result<usize, OpenError> {
+    match (authentication.secret, flags & AUTHENTICATED != 0) {
+        (None, false) => Ok(bytes.len()),
+        (Some(secret), true) => {
+            let end = bytes.len().saturating_sub(MAC_BYTES);
+            if end <= MAGIC.len() {
+                return Err(OpenError::NotAuthentic);
+            }
+            let (covered, mac) = bytes.split_at(end);
+            // Comparing with a `Hash` takes the same time wherever they differ.
+            let is_authentic = secret.mac(authentication.context, covered) == *mac;
+            if is_authentic { Ok(end) } else { Err(OpenError::NotAuthentic) }
+        }
+        _ => Err(OpenError::NotAuthentic),
+    }
+}
+
+fn decompress(body: &[u8], size: usize) -> Result<Vec<u8>, OpenError> {
+    if size > MAX_VALUE_BYTES || size > body.len().saturating_mul(MAX_LZ4_RATIO) {
+        return Err(OpenError::TooLong { bytes: size });
+    }
+    let payload = lz4_flex::block::decompress(body, size).map_err(|_| OpenError::Damaged)?;
+    if payload.len() == size { Ok(payload) } else { Err(OpenError::Damaged) }
+}
+
+fn put_length(bytes: &mut Vec<u8>, length: usize) {
+    let length = u32::try_from(length).expect("invariant: checked against MAX_VALUE_BYTES");
+    bytes.extend_from_slice(&length.to_le_bytes());
+}
+
+/// Reads a length; returns it and what follows.
+fn length(bytes: &[u8]) -> Result<(usize, &[u8]), OpenError> {
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(OpenError::Truncated)?;
+    Ok((u32::from_le_bytes(*length) as usize, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secret() -> Secret {
+        Secret::derive(b"secret")
+    }
+
+    fn samples() -> Vec<Vec<u8>> {
+        let mut noise = vec![0; 2000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        vec![Vec::new(), b"short".to_vec(), vec![7; 1024], vec![7; 1025], b"abc".repeat(700), noise]
+    }
+
+    #[test]
+    fn what_went_in_comes_out() {
+        let secret = secret();
+        for payload in samples() {
+            for secret in [None, Some(&secret)] {
+                let here = Authentication { secret, context: b"key" };
+                let bytes = seal(b"header", &payload, here).unwrap();
+                let opened = open(&bytes, here).unwrap();
+                assert_eq!((opened.header, &*opened.payload), (&b"header"[..], &*payload));
+            }
+        }
+    }
+
+    #[test]
+    fn only_long_payloads_that_shrink_are_compressed() {
+        let sealed = |payload: &[u8]| seal(b"", payload, Authentication::default()).unwrap();
+        assert_eq!(sealed(&[7; 1024]).len(), 1024 + 8);
+        assert!(sealed(&[7; 1025]).len() < 50);
+        let noise = samples().pop().unwrap();
+        assert_eq!(sealed(&noise).len(), noise.len() + 8);
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_bit_is_refused_with_a_secret() {
+        let secret = secret();
+        let here = Authentication { secret: Some(&secret), context: b"key" };
+        for payload in samples() {
+            let mut bytes = seal(b"header", &payload, here).unwrap();
+            for length in 0..bytes.len() {
+                assert!(open(&bytes[..length], here).is_err());
+            }
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(open(&bytes, here).is_err(), "bit {bit}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            bytes.push(0);
+            assert_eq!(open(&bytes, here), Err(OpenError::NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn damage_without_a_secret_does_no_harm() {
+        for payload in samples() {
+            let mut bytes = seal(b"header", &payload, Authentication::default()).unwrap();
+            for length in 0..bytes.len() {
+                drop(open(&bytes[..length], Authentication::default()));
+            }
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                drop(open(&bytes, Authentication::default()));
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn another_secret_another_context_or_none_is_refused() {
+        let (secret, other) = (secret(), Secret::derive(b"other"));
+        let here = Authentication { secret: Some(&secret), context: b"key" };
+        let bytes = seal(b"", b"payload", here).unwrap();
+        for elsewhere in [
+            Authentication { context: b"other key", ..here },
+            Authentication { secret: Some(&other), ..here },
+            Authentication { secret: None, ..here },
+        ] {
+            assert_eq!(open(&bytes, elsewhere), Err(OpenError::NotAuthentic));
+        }
+        let open_to_all = seal(b"", b"payload", Authentication::default()).unwrap();
+        assert_eq!(open(&open_to_all, here), Err(OpenError::NotAuthentic));
+        assert!(!format!("{here:?}").contains("115"), "the key is not shown");
+    }
+
+    #[test]
+    fn a_huge_claim_is_refused_before_memory_is_taken() {
+        for claimed in [256, 1 << 20, MAX_VALUE_BYTES + 1, u32::MAX as usize] {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend_from_slice(&[COMPRESSED, 0, 0, 0, 0]);
+            put_length(&mut bytes, claimed);
+            bytes.push(0);
+            let opened = open(&bytes, Authentication::default());
+            assert_eq!(opened, Err(OpenError::TooLong { bytes: claimed }));
+        }
+        let huge_header = [&MAGIC[..], &[0, 255, 255, 255, 255, 7]].concat();
+        assert_eq!(open(&huge_header, Authentication::default()), Err(OpenError::Truncated));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_told_from_what_we_cannot_read() {
+        let open = |bytes: &[u8]| open(bytes, Authentication::default()).unwrap_err();
+        assert_eq!(open(b""), OpenError::NoEnvelope);
+        assert_eq!(open(b"\x80\x04\x95"), OpenError::NoEnvelope);
+        assert_eq!(open(b"\xC1\x5A\x02\x00\x00"), OpenError::Version);
+        assert_eq!(open(b"\xC1\x5A\x01\x04\x00"), OpenError::Version);
+        assert_eq!(open(b"\xC1\x5A\x01"), OpenError::Truncated);
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_survives(header: Vec<u8>, payload: Vec<u8>, repeat in 1_usize..100, with: bool) {
+            let (secret, payload) = (secret(), payload.repeat(repeat));
+            let here = Authentication { secret: with.then_some(&secret), context: &header };
+            let bytes = seal(&header, &payload, here).unwrap();
+            let opened = open(&bytes, here).unwrap();
+            prop_assert_eq!(opened.header, &header[..]);
+            prop_assert_eq!(&*opened.payload, &payload[..]);
+        }
+
+        #[test]
+        fn any_bytes_do_no_harm(flags in 0_u8..4, tail: Vec<u8>) {
+            let bytes = [&MAGIC[..], &[flags], &tail[..]].concat();
+            if let Ok(opened) = open(&bytes, Authentication::default()) {
+                prop_assert!(opened.payload.len() <= 255 * tail.len());
+            }
+        }
+    }
+}
