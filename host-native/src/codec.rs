@@ -9,8 +9,8 @@
 //! 32 bytes           keyed BLAKE3 of all of the above and of a context, if bit 1 is set
 //! ```
 //!
-//! Invariant: [`open`] is total. Whatever the bytes are, it neither panics nor allocates more than 255 times
-//! what it was given, nor more than [`MAX_VALUE_BYTES`]; with a secret it looks at nothing that is not
+//! Invariant: [`open`] is total. Whatever the bytes are, it neither panics nor allocates more than a mebibyte
+//! or 32 times what it was given, nor more than [`MAX_VALUE_BYTES`]; with a secret it looks at nothing that is not
 //! authentic. What the payload means is its owner's business.
 
 use std::borrow::Cow;
@@ -22,6 +22,10 @@ pub const MAX_VALUE_BYTES: usize = 512 << 20;
 const COMPRESS_ABOVE: usize = 1024;
 /// One byte of an LZ4 block stands for at most so many.
 const MAX_LZ4_RATIO: usize = 255;
+/// Payloads longer than this are compressed only if they shrink to more than one part in
+/// [`MAX_LONG_RATIO`], so that a few kilobytes from outside cannot become gigabytes.
+const LONG: usize = 1 << 20;
+const MAX_LONG_RATIO: usize = 32;
 
 const MAGIC: [u8; 3] = [0xC1, 0x5A, 1];
 const COMPRESSED: u8 = 1;
@@ -133,7 +137,7 @@ pub fn seal(header: &[u8], payload: &[u8], authentication: Authentication<'_>) -
     }
     let compressed = (payload.len() > COMPRESS_ABOVE)
         .then(|| lz4_flex::block::compress(payload))
-        .filter(|compressed| compressed.len() + 8 < payload.len());
+        .filter(|compressed| compressed.len() + 8 < payload.len() && may_become(compressed, payload.len()));
     let body = compressed.as_deref().unwrap_or(payload);
     let mut bytes = Vec::with_capacity(MAGIC.len() + 16 + header.len() + body.len() + MAC_BYTES);
     bytes.extend_from_slice(&MAGIC);
@@ -206,11 +210,17 @@ fn check_mac(bytes: &[u8], flags: u8, authentication: Authentication<'_>) -> Res
 }
 
 fn decompress(body: &[u8], size: usize) -> Result<Vec<u8>, OpenError> {
-    if size > MAX_VALUE_BYTES || size > body.len().saturating_mul(MAX_LZ4_RATIO) {
+    if size > MAX_VALUE_BYTES || !may_become(body, size) {
         return Err(OpenError::TooLong { bytes: size });
     }
     let payload = lz4_flex::block::decompress(body, size).map_err(|_| OpenError::Damaged)?;
     if payload.len() == size { Ok(payload) } else { Err(OpenError::Damaged) }
+}
+
+/// May a block be decompressed to so many bytes?
+fn may_become(block: &[u8], size: usize) -> bool {
+    let ratio = if size > LONG { MAX_LONG_RATIO } else { MAX_LZ4_RATIO };
+    size <= block.len().saturating_mul(ratio)
 }
 
 fn put_length(bytes: &mut Vec<u8>, length: usize) {
@@ -257,6 +267,8 @@ mod tests {
         let sealed = |payload: &[u8]| seal(b"", payload, Authentication::default()).unwrap();
         assert_eq!(sealed(&[7; 1024]).len(), 1024 + 8);
         assert!(sealed(&[7; 1025]).len() < 50);
+        let long = sealed(&vec![7; LONG + 1]);
+        assert_eq!((long.len(), sealed(&vec![7; LONG]).len() < 5000), (LONG + 9, true));
         let noise = samples().pop().unwrap();
         assert_eq!(sealed(&noise).len(), noise.len() + 8);
     }

@@ -114,6 +114,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(PyString::new(self.py, text).into_any())
     }
 
+    #[inline(never)]
     fn list(&mut self, count: usize, depth: u32) -> Result<Bound<'py, PyAny>> {
         let items = self.items(count, depth)?;
         Ok(PyList::new(self.py, items)?.into_any())
@@ -128,6 +129,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(items)
     }
 
+    #[inline(never)]
     fn dict(&mut self, count: usize, depth: u32) -> Result<Bound<'py, PyAny>> {
         let depth = self.enter(count, depth)?;
         let dict = PyDict::new(self.py);
@@ -141,6 +143,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// The key of a dictionary.
+    #[inline(never)]
     fn key(&mut self, depth: u32) -> Result<Bound<'py, PyAny>> {
         let length = match self.bytes.first().map(|byte| Marker::from_u8(*byte)) {
             Some(Marker::FixStr(length)) if !self.keys.is_empty() => usize::from(length),
@@ -175,6 +178,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// Reads an extension type: what is in it, and no more.
+    #[inline(never)]
     fn extension(&mut self, length: usize, depth: u32) -> Result<Bound<'py, PyAny>> {
         let code = self.byte()?.cast_signed();
         let content = self.take(length)?;
@@ -229,6 +233,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(parts)
     }
 
+    #[inline(never)]
     fn collection(&mut self, code: i8, depth: u32) -> Result<Bound<'py, PyAny>> {
         if code == ext::TUPLE {
             let items = self.rest(depth, Segment::Index)?;
@@ -244,6 +249,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// A value of a type that Python code makes.
+    #[inline(never)]
     fn described(&mut self, code: i8, depth: u32) -> Result<Bound<'py, PyAny>> {
         static MAKE: Imported = Imported::new("zoocache._values", "make");
         if code < ext::FIRST_DESCRIBED {
@@ -254,6 +260,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// An object of a class that is named.
+    #[inline(never)]
     fn object(&mut self, code: i8, depth: u32) -> Result<Bound<'py, PyAny>> {
         let number = self.class(code)?;
         let fields = self.classes[number].fields.clone();
@@ -270,6 +277,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// An object that is nothing but its fields. Neither `__init__` nor any other method runs.
+    #[inline(never)]
     fn record(&mut self, number: usize, fields: &Bound<'py, PyTuple>, depth: u32) -> Result<Bound<'py, PyAny>> {
         static NEW: Imported = Imported::new("zoocache._shapes", "new");
         let depth = self.enter(fields.len(), depth)?;
@@ -286,6 +294,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// Reads which class: its name and fields the first time, later its number.
+    #[inline(never)]
     fn class(&mut self, code: i8) -> Result<usize> {
         static RESOLVE: Imported = Imported::new("zoocache._registry", "resolve");
         let named = self.value(MAX_DEPTH)?;

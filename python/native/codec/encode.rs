@@ -172,11 +172,7 @@ impl<'py> Encoder<'py> {
             if !tuple.is_empty() {
                 self.meet(value)?;
             }
-            let start = self.begin_ext(ext::TUPLE);
-            for (index, item) in tuple.iter().enumerate() {
-                self.value(&item, Some(&inner)).map_err(|fail| fail.within(Segment::Index(index)))?;
-            }
-            self.end_ext(start)
+            self.tuple(tuple, &inner)
         } else if self.flat(value)? {
             Ok(())
         } else if value.is_exact_instance_of::<PySet>() || value.is_exact_instance_of::<PyFrozenSet>() {
@@ -187,6 +183,16 @@ impl<'py> Encoder<'py> {
         }
     }
 
+    #[inline(never)]
+    fn tuple(&mut self, tuple: &Bound<'py, PyTuple>, within: &Within<'_>) -> Result<()> {
+        let start = self.begin_ext(ext::TUPLE);
+        for (index, item) in tuple.iter().enumerate() {
+            self.value(&item, Some(within)).map_err(|fail| fail.within(Segment::Index(index)))?;
+        }
+        self.end_ext(start)
+    }
+
+    #[inline(never)]
     fn list(&mut self, list: &Bound<'py, PyList>, within: &Within<'_>) -> Result<()> {
         let count = list.len();
         self.count(count, write_array_len)?;
@@ -198,6 +204,7 @@ impl<'py> Encoder<'py> {
         Ok(())
     }
 
+    #[inline(never)]
     fn dict(&mut self, dict: &Bound<'py, PyDict>, within: &Within<'_>) -> Result<()> {
         // All of them first: encoding one may run foreign code, which may change the dictionary.
         let pairs: Vec<_> = dict.iter().collect();
@@ -256,6 +263,7 @@ impl<'py> Encoder<'py> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn big_int(&mut self, number: &Bound<'py, PyInt>) -> Result<()> {
         if let Ok(number) = number.extract::<u64>() {
             write_uint(&mut self.out, number).expect(WRITE);
@@ -272,6 +280,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// Writes an object of any other class.
+    #[inline(never)]
     fn object(&mut self, value: &Bound<'py, PyAny>, within: &Within<'_>) -> Result<()> {
         let shape = self.shape_of(value)?;
         if let Some(check) = &self.found[shape].check {
@@ -295,6 +304,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// Writes the fields of an object that is nothing but them.
+    #[inline(never)]
     fn fields(
         &mut self,
         value: &Bound<'py, PyAny>,
@@ -316,6 +326,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// Writes which class: its name and fields the first time, then its number.
+    #[inline(never)]
     fn class(&mut self, shape: usize) -> Result<()> {
         let next = u32::try_from(self.named.len()).unwrap_or(u32::MAX);
         if let Some(number) = self.named.get(&shape) {
@@ -336,6 +347,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// How objects of this class are taken apart.
+    #[inline(never)]
     fn shape_of(&mut self, value: &Bound<'py, PyAny>) -> Result<usize> {
         static SHAPE: Imported = Imported::new("zoocache._registry", "shape_of");
         let class = value.get_type();

@@ -22,8 +22,8 @@ use decode::Decoder;
 pub(crate) use encode::encode_for_copies;
 use encode::Encoder;
 
-/// Deepest nesting of a value. Half of the smallest stack a thread usually has is enough for it.
-const MAX_DEPTH: u32 = 200;
+/// Deepest nesting of a value. Encoding and decoding it takes less than 160 KiB of a thread's stack.
+const MAX_DEPTH: u32 = 128;
 
 /// Encodes a value into an envelope.
 #[pyfunction]

@@ -79,9 +79,9 @@ def make_array(name: Any, shape: Any, order: Any, raw: Any) -> Any:
 def _take_scalar(value: Any) -> tuple[Any, ...]:
     cls = type(value)
     if issubclass(cls, bytes):  # an array would drop zeros at the end
-        return "S", bytes(value)
+        return "S", bytes.__getitem__(value, slice(None))
     if issubclass(cls, str):
-        return "U", str(value)
+        return "U", str.__getitem__(value, slice(None))
     return _name(value.dtype), value.tobytes()
 
 

@@ -6,6 +6,7 @@ stored had gone through them. An object that holds more than its class declares 
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import enum
 import sys
@@ -46,12 +47,16 @@ def shape_of(cls: type) -> Shape | None:
 
 
 def _copies_itself(cls: type) -> bool:
-    return any(
-        name in vars(base)
+    return cls in copyreg.dispatch_table or any(
+        name in vars(base) and getattr(vars(base)[name], "__module__", None) not in _GENERATORS
         for base in cls.__mro__
         if base is not object and base.__module__.partition(".")[0] not in ("pydantic", "msgspec")
-        for name in ("__deepcopy__", "__reduce__", "__reduce_ex__")
+        for name in ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
     )
+
+
+#: The modules of functions that classes are given, and that copy the fields as we do.
+_GENERATORS = ("dataclasses", "attr._make")
 
 
 # ---- Enums -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zoocache._errors import SerializationError
 from zoocache._native import decode_value, encode_value
 from zoocache._registry import by_name, register_type
 from zoocache._types import classes_of
@@ -16,7 +17,7 @@ from zoocache._types import classes_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["dumps", "loads", "register_type"]
+__all__ = ["SerializationError", "dumps", "loads", "register_type"]
 
 
 def dumps(value: Any, *, secret: str | bytes | None = None) -> bytes:
