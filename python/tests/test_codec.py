@@ -73,11 +73,28 @@ def test_what_makes_values_reaches_every_type():
             look(cv.hashable(cv.Source(bytes([second, first] * 9)), 2))
     own = {cls for name, cls in vars(cv).items() if isinstance(cls, type) and cls.__module__ == cv.__name__}
     assert own - made <= {cv.Source, cv.Address}
-    assert made >= {int, str, bytes, float, complex, bool, type(None), dt.datetime, dt.time, np.ndarray, np.longlong}
+    assert made >= {
+        int,
+        str,
+        bytes,
+        float,
+        complex,
+        bool,
+        type(None),
+        dt.datetime,
+        dt.time,
+        np.ndarray,
+        np.longlong,
+    }
 
 
 def test_types_are_kept_apart():
-    for values in ([1, True, 1.0, "1", b"1"], [(1, 2), [1, 2]], [{1}, frozenset({1})], [b"a", bytearray(b"a")]):
+    for values in (
+        [1, True, 1.0, "1", b"1"],
+        [(1, 2), [1, 2]],
+        [{1}, frozenset({1})],
+        [b"a", bytearray(b"a")],
+    ):
         for value in values:
             assert type(loads(dumps(value))) is type(value)
     assert [type(key) for key in loads(dumps([{1: 0}, {True: 0}, {1.0: 0}]))] == [dict] * 3
@@ -183,7 +200,7 @@ class Native(np.ndarray):
     pass
 
 
-class Odd(list, metaclass=type):
+class Odd(list):
     pass
 
 
@@ -254,7 +271,9 @@ def test_the_place_of_each_kind_of_container():
     for path, value in cases.items():
         with pytest.raises(SerializationError) as raised:
             dumps(value)
-        assert str(raised.value).startswith(f"cannot encode {path}: a value of class builtins:object; teach it")
+        assert str(raised.value).startswith(
+            f"cannot encode {path}: a value of class builtins:object; teach it"
+        )
 
 
 def test_cycles_are_told_from_depth():
@@ -287,7 +306,14 @@ def nested(levels, wrap):
 def test_the_deepest_value_in_a_thread_with_a_small_stack():
     before = threading.stack_size(192 * 1024)
     try:
-        for wrap in (lambda x: [x], lambda x: {"a": x}, lambda x: (x,), cv.Slots, cv.Box, lambda x: cv.Record(x)):
+        for wrap in (
+            lambda x: [x],
+            lambda x: {"a": x},
+            lambda x: (x,),
+            cv.Slots,
+            cv.Box,
+            cv.Record,
+        ):
             value = nested(128, wrap)
             data = Running(dumps, value).result()
             assert dumps(Running(loads, data).result()) == data
@@ -305,7 +331,9 @@ def test_an_object_that_changes_while_it_is_encoded():
         pass
 
     for container in ([Changes(), 1, 2], {0: Changes(), 1: 1, 2: 2}, collections.deque([Changes(), 1, 2])):
-        zoocache.register_type(Changes, lambda _, c=container: c.clear(), lambda _: Changes(), name="test:Changes")
+        zoocache.register_type(
+            Changes, lambda _, c=container: c.clear(), lambda _: Changes(), name="test:Changes"
+        )
         try:
             dumps(container)
         except SerializationError as error:

@@ -60,15 +60,15 @@ def test_names_of_other_things_are_refused(name):
 
 def test_a_module_that_bytes_name_is_not_imported(tmp_path):
     (tmp_path / "planted.py").write_text("print('imported')\nclass Plain:\n    print('made')\n")
+    data = [forged("planted:Plain"), forged("planted:x"), dumps(cv.Color.RED), dumps(cv.Record(1))]
     source = f"""
         import sys
         sys.path[:0] = [{str(tmp_path)!r}, {str(cv.__file__.rpartition("/")[0])!r}]
         import zoocache.codec as codec
-        import decimal
-        for data in {[forged("planted:Plain"), forged("planted:x"), dumps(cv.Color.RED), dumps(cv.Record(1))]!r}:
+        for data in {data!r}:
             try:
                 print(codec.loads(data))
-            except zoocache.SerializationError as error:
+            except codec.SerializationError:
                 print("refused")
         print([name for name in ("planted", "codec_values", "msgspec") if name in sys.modules])
     """
@@ -200,7 +200,9 @@ def test_a_registered_class(money):
     class Dear(Money):
         pass
 
-    with pytest.raises(SerializationError, match=r"Dear; teach it with zoocache.register_type\(.*Dear, encode="):
+    with pytest.raises(
+        SerializationError, match=r"Dear; teach it with zoocache.register_type\(.*Dear, encode="
+    ):
         dumps(Dear(1))
 
 
@@ -318,7 +320,7 @@ def test_the_classes_that_an_annotation_names():
         return set(classes_of(*annotations))
 
     assert found(None, int, "Unknown", typing.Any, 5, ...) == set()
-    assert found(list[cv.Plain] | None) == {cv.Plain, type(None)} or found(list[cv.Plain] | None) == {cv.Plain}
+    assert found(list[cv.Plain] | None) == {cv.Plain}
     assert found(typing.Optional[cv.Color]) >= {cv.Color}  # noqa: UP045
     assert found(dict[str, tuple[cv.Color, ...]]) >= {cv.Color}
     assert found(typing.Annotated[cv.Color, cv.Size]) == {cv.Color}
@@ -334,7 +336,7 @@ def test_the_classes_that_an_annotation_names():
     assert found(cv.Slots, cv.Record, cv.Point) >= {cv.Slots, cv.Record, cv.Point}
     if sys.version_info >= (3, 12):
         names = {"cv": cv}
-        exec("type Alias = list[cv.Color]", names)
+        exec("type Alias = list[cv.Color]", names)  # noqa: S102 - syntax of 3.12
         assert found(names["Alias"]) >= {cv.Color}
 
 

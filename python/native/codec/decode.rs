@@ -1,4 +1,4 @@
-//! MessagePack as an object.
+//! `MessagePack` as an object.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -25,7 +25,7 @@ const REMEMBER_ABOVE: usize = 512;
 
 /// A class that the bytes name.
 struct Class<'py> {
-    class: Bound<'py, PyType>,
+    made: Bound<'py, PyType>,
     code: i8,
     fields: Bound<'py, PyTuple>,
     /// Python code that makes an object of its parts; `None` when they are its fields.
@@ -135,7 +135,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let dict = PyDict::new(self.py);
         for _ in 0..count {
             let key = self.key(depth)?;
-            let inside = |fail: Box<Fail>| fail.within(Segment::Key(key.clone().unbind()));
+            let inside = |fail: Fail| fail.within(Segment::Key(key.clone().unbind()));
             let value = self.value(depth).map_err(inside)?;
             dict.set_item(&key, value).map_err(|error| inside(error.into()))?;
         }
@@ -271,17 +271,22 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let parts = PyTuple::new(self.py, parts)?;
         let class = &self.classes[number];
         match &class.make {
-            Some(make) => Ok(make.call1((&class.class, parts))?),
+            Some(make) => Ok(make.call1((&class.made, parts))?),
             None => Err(malformed()),
         }
     }
 
     /// An object that is nothing but its fields. Neither `__init__` nor any other method runs.
     #[inline(never)]
-    fn record(&mut self, number: usize, fields: &Bound<'py, PyTuple>, depth: u32) -> Result<Bound<'py, PyAny>> {
+    fn record(
+        &mut self,
+        number: usize,
+        fields: &Bound<'py, PyTuple>,
+        depth: u32,
+    ) -> Result<Bound<'py, PyAny>> {
         static NEW: Imported = Imported::new("zoocache._shapes", "new");
         let depth = self.enter(fields.len(), depth)?;
-        let object = NEW.get(self.py)?.call1((&self.classes[number].class,))?;
+        let object = NEW.get(self.py)?.call1((&self.classes[number].made,))?;
         for (index, name) in fields.iter().enumerate() {
             if self.bytes.starts_with(&[0xC7, 0, ext::ABSENT.cast_unsigned()]) {
                 self.bytes = &self.bytes[3..];
@@ -297,14 +302,14 @@ impl<'a, 'py> Decoder<'a, 'py> {
     #[inline(never)]
     fn class(&mut self, code: i8) -> Result<usize> {
         static RESOLVE: Imported = Imported::new("zoocache._registry", "resolve");
-        let named = self.value(MAX_DEPTH)?;
-        if let Ok(number) = named.extract::<usize>() {
+        let first = self.value(MAX_DEPTH)?;
+        if let Ok(number) = first.extract::<usize>() {
             return match self.classes.get(number) {
                 Some(class) if class.code == code => Ok(number),
                 _ => Err(malformed()),
             };
         }
-        let name = named.cast_into::<PyString>().map_err(|_| malformed())?;
+        let name = first.cast_into::<PyString>().map_err(|_| malformed())?;
         let count = match Marker::from_u8(self.byte()?) {
             Marker::FixArray(count) => usize::from(count),
             marker @ (Marker::Array16 | Marker::Array32) => self.length(marker)?,
@@ -316,7 +321,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let known = self.known;
         let resolved = RESOLVE.get(self.py)?.call1((code, name, fields, known))?;
         let (class, fields, make) = resolved.extract()?;
-        self.classes.push(Class { class, code, fields, make });
+        self.classes.push(Class { made: class, code, fields, make });
         Ok(self.classes.len() - 1)
     }
 
@@ -360,7 +365,11 @@ fn attribute(fields: &Bound<'_, PyTuple>, index: usize) -> Segment {
 }
 
 /// Sets an attribute as `object` does, whatever the class says about it.
-fn set_plain_attribute(object: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set_plain_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     if !name.is_exact_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("the name of a field is no text"));
     }
@@ -371,11 +380,11 @@ fn set_plain_attribute(object: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>, value
 }
 
 #[cold]
-fn truncated() -> Box<Fail> {
+fn truncated() -> Fail {
     Fail::refused("the bytes end early")
 }
 
 #[cold]
-fn malformed() -> Box<Fail> {
+fn malformed() -> Fail {
     Fail::refused("the bytes are damaged, or of another version of zoocache")
 }

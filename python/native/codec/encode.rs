@@ -1,4 +1,4 @@
-//! An object as MessagePack.
+//! An object as `MessagePack`.
 
 use std::collections::HashMap;
 use std::os::raw::c_int;
@@ -210,7 +210,7 @@ impl<'py> Encoder<'py> {
         let pairs: Vec<_> = dict.iter().collect();
         self.count(pairs.len(), write_map_len)?;
         for (key, value) in pairs {
-            let inside = |fail: Box<Fail>| fail.within(Segment::Key(key.clone().unbind()));
+            let inside = |fail: Fail| fail.within(Segment::Key(key.clone().unbind()));
             self.value(&key, Some(within)).map_err(inside)?;
             self.value(&value, Some(within)).map_err(inside)?;
         }
@@ -290,14 +290,14 @@ impl<'py> Encoder<'py> {
         if ext::is_named(self.found[shape].code) {
             self.class(shape)?;
         }
-        let parts = match &self.found[shape].take {
-            None => return self.fields(value, shape, start, within),
-            Some(take) => take.call1((value,))?,
+        let Some(take) = &self.found[shape].take else {
+            return self.fields(value, shape, start, within);
         };
+        let parts = take.call1((value,))?;
         let parts = parts.cast::<PyTuple>().map_err(PyErr::from)?;
         let attributes = self.found[shape].fields.clone();
         for (index, part) in parts.iter().enumerate() {
-            let segment = |fail: Box<Fail>| fail.within(attribute(&attributes, index));
+            let segment = |fail: Fail| fail.within(attribute(&attributes, index));
             self.value(&part, Some(within)).map_err(segment)?;
         }
         self.end_ext(start)
@@ -315,7 +315,7 @@ impl<'py> Encoder<'py> {
         let fields = self.found[shape].fields.clone();
         for (index, name) in fields.iter().enumerate() {
             if let Some(part) = plain_attribute(value, &name)? {
-                let inside = |fail: Box<Fail>| fail.within(attribute(&fields, index));
+                let inside = |fail: Fail| fail.within(attribute(&fields, index));
                 self.value(&part, Some(within)).map_err(inside)?;
             } else {
                 let start = self.begin_ext(ext::ABSENT);
@@ -430,7 +430,10 @@ fn attribute(fields: &Bound<'_, PyTuple>, index: usize) -> Segment {
 }
 
 /// The attribute as `object` finds it, whatever the class says about it.
-fn plain_attribute<'py>(value: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn plain_attribute<'py>(
+    value: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     #[expect(unsafe_code, reason = "PyO3 has no `object.__getattribute__`")]
     // SAFETY: live objects; the result is a new reference, or null with an exception set.
     let found = unsafe {
@@ -445,13 +448,15 @@ fn plain_attribute<'py>(value: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) -> 
 }
 
 #[cold]
-fn too_long(bytes: usize) -> Box<Fail> {
-    Fail::refused(format!("the value takes {bytes} bytes, more than {MAX_VALUE_BYTES}; cache its parts one by one"))
+fn too_long(bytes: usize) -> Fail {
+    Fail::refused(format!(
+        "the value takes {bytes} bytes, more than {MAX_VALUE_BYTES}; cache its parts one by one"
+    ))
 }
 
 /// Too deep, or endless? Only now is it worth looking.
 #[cold]
-fn too_deep(value: &Bound<'_, PyAny>, within: Option<&Within<'_>>) -> Box<Fail> {
+fn too_deep(value: &Bound<'_, PyAny>, within: Option<&Within<'_>>) -> Fail {
     let mut above = vec![value.as_ptr()];
     let mut next = within;
     while let Some(within) = next {

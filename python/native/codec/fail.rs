@@ -11,7 +11,7 @@ use crate::errors::Class;
 /// Longest text of a key in a path.
 const MAX_KEY_CHARS: usize = 40;
 
-pub(super) type Result<T> = std::result::Result<T, Box<Fail>>;
+pub(super) type Result<T> = std::result::Result<T, Fail>;
 
 /// One step from a value to a value inside.
 pub(super) enum Segment {
@@ -28,7 +28,10 @@ enum What {
     Raised(PyErr),
 }
 
-pub(super) struct Fail {
+/// Boxed, since it is returned by everything and made hardly ever.
+pub(super) struct Fail(Box<Fault>);
+
+struct Fault {
     what: What,
     /// Innermost first.
     path: Vec<Segment>,
@@ -37,25 +40,29 @@ pub(super) struct Fail {
 }
 
 impl Fail {
-    pub(super) fn refused(message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { what: What::Refused(message.into()), path: Vec::new(), shown: usize::MAX })
+    fn new(what: What, shown: usize) -> Self {
+        Self(Box::new(Fault { what, path: Vec::new(), shown }))
+    }
+
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::refused_at(message, usize::MAX)
     }
 
     /// A fault of a value that was found some levels below it.
-    pub(super) fn refused_at(message: impl Into<String>, level: usize) -> Box<Self> {
-        Box::new(Self { what: What::Refused(message.into()), path: Vec::new(), shown: level })
+    pub(super) fn refused_at(message: impl Into<String>, level: usize) -> Self {
+        Self::new(What::Refused(message.into()), level)
     }
 
     /// The fault is inside, behind this segment.
-    pub(super) fn within(mut self: Box<Self>, segment: Segment) -> Box<Self> {
-        self.path.push(segment);
+    pub(super) fn within(mut self, segment: Segment) -> Self {
+        self.0.path.push(segment);
         self
     }
 
     /// As an exception: `"cannot {doing} {path}: {what}"`.
-    pub(super) fn into_error(self: Box<Self>, py: Python<'_>, doing: &str) -> PyErr {
+    pub(super) fn into_error(self, py: Python<'_>, doing: &str) -> PyErr {
         let path = self.path_text(py);
-        match self.what {
+        match self.0.what {
             What::Refused(message) => Class::Serialization.err(format!("cannot {doing} {path}: {message}")),
             What::Raised(error) => explain(py, error, doing, &path),
         }
@@ -63,12 +70,12 @@ impl Fail {
 
     fn path_text(&self, py: Python<'_>) -> String {
         let mut text = "$".to_owned();
-        for segment in self.path.iter().rev().take(self.shown) {
+        for segment in self.0.path.iter().rev().take(self.0.shown) {
             match segment {
                 Segment::Through => {}
-                Segment::Index(index) => text += &format!("[{index}]"),
-                Segment::Key(key) => text += &format!("[{}]", key_text(key.bind(py))),
-                Segment::Attribute(name) => text += &format!(".{}", name.bind(py).to_string_lossy()),
+                Segment::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+                Segment::Key(key) => text.extend(["[", &key_text(key.bind(py)), "]"]),
+                Segment::Attribute(name) => text.extend([".", &name.bind(py).to_string_lossy()]),
                 Segment::Member => text += "{}",
             }
         }
@@ -78,7 +85,8 @@ impl Fail {
 
 /// Interrupts and the like pass; other exceptions are the cause of ours.
 fn explain(py: Python<'_>, error: PyErr, doing: &str, path: &str) -> PyErr {
-    if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py) {
+    if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py)
+    {
         return error;
     }
     let text = error.value(py).str().map_or_else(|_| "no message".to_owned(), |text| text.to_string());
@@ -94,7 +102,8 @@ fn explain(py: Python<'_>, error: PyErr, doing: &str, path: &str) -> PyErr {
         }
         return explained;
     }
-    let class = error.get_type(py).qualname().map_or_else(|_| "exception".to_owned(), |name| name.to_string());
+    let class =
+        error.get_type(py).qualname().map_or_else(|_| "exception".to_owned(), |name| name.to_string());
     let explained = Class::Serialization.err(format!("cannot {doing} {path}: {class}: {text}"));
     explained.set_cause(py, Some(error));
     explained
@@ -118,8 +127,8 @@ fn key_text(key: &Bound<'_, PyAny>) -> String {
     text.chars().take(MAX_KEY_CHARS).chain("...".chars()).collect()
 }
 
-impl From<PyErr> for Box<Fail> {
+impl From<PyErr> for Fail {
     fn from(error: PyErr) -> Self {
-        Box::new(Fail { what: What::Raised(error), path: Vec::new(), shown: usize::MAX })
+        Self::new(What::Raised(error), usize::MAX)
     }
 }

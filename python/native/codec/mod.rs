@@ -1,7 +1,7 @@
 //! Objects as bytes, and back.
 //!
-//! `encode.rs` writes what `decode.rs` reads: MessagePack, with the extension types of `ext.rs` for what
-//! MessagePack does not know. The builtin types are handled here; the others are taken apart and put
+//! `encode.rs` writes what `decode.rs` reads: `MessagePack`, with the extension types of `ext.rs` for what
+//! `MessagePack` does not know. The builtin types are handled here; the others are taken apart and put
 //! together by Python code (`zoocache._values`, `zoocache._shapes`), which also decides which classes may
 //! be made (`zoocache._registry`). The envelope around the bytes is the host's.
 //!
@@ -19,8 +19,8 @@ use zoocache::codec::{Authentication, OpenError, Secret, open, seal};
 
 use crate::errors::Class;
 use decode::Decoder;
-pub(crate) use encode::encode_for_copies;
 use encode::Encoder;
+pub(crate) use encode::encode_for_copies;
 
 /// Deepest nesting of a value. Encoding and decoding it takes less than 160 KiB of a thread's stack.
 const MAX_DEPTH: u32 = 128;

@@ -35,5 +35,5 @@ class FlightTimeout(CacheError, TimeoutError):
     """Somebody else's computation took longer than `flight_timeout`."""
 
 
-class Refused(Exception):  # noqa: N818 - internal: native code adds where, and makes a SerializationError
+class Refused(Exception):
     """A value that the codec does not take, or bytes of which it does not make one."""

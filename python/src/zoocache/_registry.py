@@ -225,6 +225,3 @@ def _find(name: str, expected: dict[str, Any] | None) -> type:
 
 def _shown(name: str) -> str:
     return repr(name) if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]!r}..."
-
-
-

@@ -115,7 +115,7 @@ def _record(cls: type, code: int, fields: tuple[str, ...]) -> Shape:
     names, known = set(fields), {*fields, _HASH}
 
     def check(value: Any) -> None:
-        if getattr(value, "__dict__", ()).keys() == names and not has_slots:
+        if getattr(value, "__dict__", {}).keys() == names and not has_slots:
             return
         more = set(_attributes(value, known=())) - known
         if more:
@@ -135,7 +135,9 @@ def _remembers_hash(cls: type) -> bool:
     return _HASH in getattr(getattr(cls.__hash__, "__code__", None), "co_names", ())
 
 
-def _take_fields(fields: tuple[str, ...], check: Callable[[Any], None] | None) -> Callable[[Any], tuple[Any, ...]]:
+def _take_fields(
+    fields: tuple[str, ...], check: Callable[[Any], None] | None
+) -> Callable[[Any], tuple[Any, ...]]:
     def take(value: Any) -> tuple[Any, ...]:
         if check is not None:
             check(value)

@@ -9,7 +9,9 @@ from typing import Any
 
 #: More classes than any result has; a bound on the time that a look at them takes.
 _MOST_CLASSES = 10_000
-_PLAIN = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset, complex, object, type})
+_PLAIN = (
+    type(None), bool, int, float, str, bytes, list, dict, tuple, set, frozenset, complex, object, type, Any
+)  # fmt: skip
 
 
 def classes_of(*annotations: Any) -> list[type]:
@@ -26,7 +28,7 @@ def classes_of(*annotations: Any) -> list[type]:
             continue
         seen[id(annotation)] = annotation  # kept alive, so that no address is used twice
         if isinstance(annotation, type) and typing.get_origin(annotation) is None:
-            if annotation not in _PLAIN:
+            if not any(annotation is plain for plain in _PLAIN):
                 found.append(annotation)
                 waiting.extend(_field_types(annotation))
         else:
@@ -48,9 +50,9 @@ def _parts(annotation: Any) -> list[Any]:
     parts = [*typing.get_args(annotation)]
     if isinstance(origin, type) or hasattr(origin, "__value__"):
         parts.append(origin)
-    for name in ("__supertype__", "__value__"):  # of a NewType, of a `type` statement
-        if (inner := getattr(annotation, name, None)) is not None:
-            parts.append(inner)
+    # Of a NewType, of a `type` statement.
+    inner = (getattr(annotation, name, None) for name in ("__supertype__", "__value__"))
+    parts.extend(part for part in inner if part is not None)
     return parts
 
 

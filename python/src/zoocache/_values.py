@@ -61,9 +61,17 @@ def _take_datetime(value: dt.datetime) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+# The constructors of dates also take a state of pickle's, of fewer parts, and do not check it: so the parts
+# are counted here.
+
+
 def _make_datetime(*parts: Any) -> dt.datetime:
-    *numbers, fold, zone = parts
-    return dt.datetime(*numbers, tzinfo=zone, fold=fold)
+    year, month, day, hour, minute, second, microsecond, fold, zone = parts
+    return dt.datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
+
+
+def _make_date(year: Any, month: Any, day: Any) -> dt.date:
+    return dt.date(year, month, day)
 
 
 def _take_time(value: dt.time) -> tuple[Any, ...]:
@@ -71,8 +79,8 @@ def _take_time(value: dt.time) -> tuple[Any, ...]:
 
 
 def _make_time(*parts: Any) -> dt.time:
-    *numbers, fold, zone = parts
-    return dt.time(*numbers, tzinfo=zone, fold=fold)
+    hour, minute, second, microsecond, fold, zone = parts
+    return dt.time(hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _take_timezone(value: dt.timezone) -> tuple[Any, ...]:
@@ -175,7 +183,7 @@ TAKE: dict[type, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {
 
 _MAKE: dict[int, Callable[..., Any]] = {
     _codes.DATETIME: _make_datetime,
-    _codes.DATE: dt.date,
+    _codes.DATE: _make_date,
     _codes.TIME: _make_time,
     _codes.TIMEDELTA: dt.timedelta,
     _codes.TIMEZONE: dt.timezone,
