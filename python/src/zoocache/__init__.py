@@ -29,12 +29,12 @@ from zoocache._operations import (
     invalidate,
     invalidate_async,
     prune,
+    register_type,
     set,
     set_async,
     stats,
     version,
 )
-from zoocache._registry import register_type
 from zoocache._settings import configure, reset
 
 __all__ = [

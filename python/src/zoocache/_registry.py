@@ -18,7 +18,7 @@ from zoocache._shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_C = TypeVar("_C", bound=type)
+_C = TypeVar("_C", bound=type[Any])
 
 
 class _Registered(NamedTuple):
@@ -48,32 +48,13 @@ def name_of(cls: type) -> str:
     return registered.name if registered else f"{cls.__module__}:{cls.__qualname__}"
 
 
-def register_type(
+def register(
     cls: _C,
-    encode: Callable[[Any], Any] | None = None,
-    decode: Callable[[Any], Any] | None = None,
-    name: str | None = None,
+    encode: Callable[[Any], Any] | None,
+    decode: Callable[[Any], Any] | None,
+    name: str | None,
 ) -> _C:
-    """Let values of a class be stored, and be made again of what is stored.
-
-    Dataclasses, named tuples, enums, pydantic models, msgspec structs and attrs classes need no functions;
-    registering one lets this process read what other processes have stored. It works as a decorator, too.
-
-    Args:
-        cls: The class. Its subclasses are registered on their own.
-        encode: Takes an object and returns something simpler that can be stored.
-        decode: Takes what `encode` returned and returns an object of this class.
-        name: What stands for the class in the stored bytes. By default its module and qualified name; give
-            one if the class may move.
-
-    Returns:
-        The class.
-
-    Raises:
-        TypeError: Not a class.
-        ValueError: The class is stored by itself already, cannot be stored without functions, or the name
-            belongs to another class.
-    """
+    """See `zoocache.register_type`."""
     if not isinstance(cls, type):
         raise TypeError(f"register_type takes a class, not {cls!r}")
     if cls in _BUILTIN or cls in _values.TAKE or _numpy.take_of(cls) is not None:

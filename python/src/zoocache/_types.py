@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import types
 import typing
 from typing import Any
 
@@ -48,7 +49,7 @@ def _parts(annotation: Any) -> list[Any]:
     if origin is typing.Annotated:
         return [annotation.__origin__]
     parts = [*typing.get_args(annotation)]
-    if isinstance(origin, type) or hasattr(origin, "__value__"):
+    if (isinstance(origin, type) and origin is not types.UnionType) or hasattr(origin, "__value__"):
         parts.append(origin)
     # Of a NewType, of a `type` statement.
     inner = (getattr(annotation, name, None) for name in ("__supertype__", "__value__"))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoocache._errors import SerializationError
 from zoocache._native import decode_value, encode_value
-from zoocache._registry import by_name, register_type
+from zoocache._operations import register_type
+from zoocache._registry import by_name
 from zoocache._types import classes_of
 
 if TYPE_CHECKING:
