@@ -104,8 +104,9 @@ test-python-all: wheel
         if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
             rm -rf "$venv"
             "$python" -m venv "$venv"
-            # tools.txt as constraints: the same versions as in .venv, of these two only.
-            "$venv/bin/python" -m pip install --quiet --constraint tools.txt hypothesis pytest
+            # tools.txt as constraints: the same versions as in .venv, of what the tests import.
+            "$venv/bin/python" -m pip install --quiet --constraint tools.txt \
+                attrs hypothesis msgspec numpy pydantic pytest
             echo "$wanted" >"$venv/installed.txt"
         fi
         {{ just }} _install-wheel "$venv/bin/python"

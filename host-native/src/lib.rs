@@ -25,6 +25,7 @@
 
 mod cache;
 mod clock;
+pub mod codec;
 mod config;
 mod counters;
 pub mod engine;

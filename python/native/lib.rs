@@ -1,8 +1,9 @@
 //! `zoocache._native`: the Python package's native half.
 //!
 //! Nothing here decides what may be cached or served; that is the host's. This crate turns calls into
-//! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`), and makes the cached function
-//! object (`function.rs`, `bound.rs`, `awaitable.rs`). The places that use the C API directly say why.
+//! keys (`arguments.rs`, `key.rs`), objects into stored values (`value.rs`) and bytes (`codec`), and makes
+//! the cached function object (`function.rs`, `bound.rs`, `awaitable.rs`). The places that use the C API
+//! directly say why.
 
 mod arguments;
 mod awaitable;
@@ -11,6 +12,7 @@ mod bound;
 mod cache;
 mod change;
 mod clock;
+mod codec;
 mod context;
 mod demand;
 mod errors;
@@ -43,6 +45,8 @@ mod _native {
     use super::change::Mark;
     #[pymodule_export]
     use super::clock::{clock, run_clock, stop_clock};
+    #[pymodule_export]
+    use super::codec::{decode_value, encode_value};
     #[pymodule_export]
     use super::context::{Tracking, current_deps};
     #[pymodule_export]

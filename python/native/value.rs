@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 
+use crate::codec::{Encoded, encode_for_copies};
 use crate::errors::Class;
 use crate::imported::Imported;
 
@@ -43,52 +44,69 @@ impl CopyMode {
 
 /// A stored object.
 #[derive(Debug)]
-pub(crate) struct Value {
-    object: Py<PyAny>,
-    /// How to copy the object for a caller; `None` when it can be shared.
-    copy: Option<CopyMode>,
+pub(crate) enum Value {
+    /// Every caller gets it.
+    Shared(Py<PyAny>),
+    /// Every caller gets a copy, made in this way.
+    Copied(Py<PyAny>, CopyMode),
+    /// Every caller gets what these bytes say: the same as `copy.deepcopy` makes, in less time.
+    Bytes(Encoded),
 }
 
 impl Value {
     /// Takes an object into the cache. The caller keeps its own: a container is copied here.
     pub(crate) fn store(object: &Bound<'_, PyAny>, mode: CopyMode) -> PyResult<Self> {
         refuse_one_shot(object)?;
-        let copy = match mode {
-            CopyMode::Share => None,
-            CopyMode::Deep => Some(mode),
-            CopyMode::Auto => holds_container(object, &mut HashSet::new(), 0)?.then_some(mode),
+        let is_copied = match mode {
+            CopyMode::Share => false,
+            CopyMode::Deep => !is_plain(object),
+            CopyMode::Auto => holds_container(object, &mut HashSet::new(), 0)?,
         };
-        let stored = Self { object: object.clone().unbind(), copy };
-        match copy {
-            None => Ok(stored),
-            Some(_) => Ok(Self { object: stored.copied(object.py())?, copy }),
+        if !is_copied {
+            return Ok(Self::Shared(object.clone().unbind()));
         }
+        if mode == CopyMode::Deep
+            && let Some(encoded) = encode_for_copies(object)?
+        {
+            return Ok(Self::Bytes(encoded));
+        }
+        Ok(Self::Copied(copied(object, mode)?.unbind(), mode))
     }
 
     /// The object itself, if every caller may have it.
     #[inline]
     pub(crate) fn shared(&self) -> Option<&Py<PyAny>> {
-        if self.copy.is_none() { Some(&self.object) } else { None }
+        if let Self::Shared(object) = self { Some(object) } else { None }
     }
 
     /// The object for a caller.
     pub(crate) fn hand_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.copy {
-            None => Ok(self.object.bind(py).clone()),
-            Some(_) => Ok(self.copied(py)?.into_bound(py)),
+        match self {
+            Self::Shared(object) => Ok(object.bind(py).clone()),
+            Self::Copied(object, mode) => copied(object.bind(py), *mode),
+            Self::Bytes(encoded) => encoded.decode(py),
         }
     }
+}
 
-    fn copied(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let object = self.object.bind(py);
-        if self.copy == Some(CopyMode::Deep) {
-            return deepcopy(object).map(Bound::unbind);
-        }
-        if let Some(flat) = copy_flat(object)? {
-            return Ok(flat.unbind());
-        }
-        Copier::default().copy(object, 0).map(Bound::unbind)
+fn copied<'py>(object: &Bound<'py, PyAny>, mode: CopyMode) -> PyResult<Bound<'py, PyAny>> {
+    if mode == CopyMode::Deep {
+        return deepcopy(object);
     }
+    match copy_flat(object)? {
+        Some(flat) => Ok(flat),
+        None => Copier::default().copy(object, 0),
+    }
+}
+
+/// Objects that `copy.deepcopy` returns as they are.
+fn is_plain(object: &Bound<'_, PyAny>) -> bool {
+    object.is_none()
+        || object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyBytes>()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyBool>()
 }
 
 /// A coroutine, a generator, a file: the second caller would find it used up.

@@ -20,6 +20,7 @@ from zoocache._errors import (
 from zoocache._explain import Cause, Dependency, Explanation
 from zoocache._native import CachedFunction, Subscription
 from zoocache._native import __version__ as __version__
+from zoocache._register_type import register_type
 from zoocache._settings import configure, reset
 
 affected = DEFAULT.affected
@@ -87,6 +88,7 @@ __all__ = [
     "invalidation_batch",
     "on_invalidate",
     "prune",
+    "register_type",
     "reset",
     "set",
     "set_async",

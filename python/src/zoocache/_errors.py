@@ -33,3 +33,7 @@ class BusError(CacheError):
 
 class FlightTimeout(CacheError, TimeoutError):
     """Somebody else's computation took longer than `flight_timeout`."""
+
+
+class Refused(Exception):
+    """A value that the codec does not take, or bytes of which it does not make one."""

@@ -47,7 +47,7 @@ assert_type(Shop().close("monday"), int)
 assert_type(Shop.of("x"), Shop)
 Shop().close(1)  # type: ignore[arg-type]
 invalidates(5)  # type: ignore[arg-type]
-invalidates("a", timeout="5")  # type: ignore[arg-type]
+invalidates("a", timeout=b"5")  # type: ignore[arg-type]
 
 with changing("a", "b", timeout=5) as change:
     assert_type(change.position, int | None)
