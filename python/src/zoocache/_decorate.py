@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from zoocache import _native
+from zoocache import _context, _native
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
 from zoocache._time import milliseconds
@@ -22,6 +22,9 @@ _NAMED = (
     inspect.Parameter.KEYWORD_ONLY,
 )
 _POSITIONAL = _NAMED[:2]
+#: Native code reads it at the first miss. It is loaded here, since a child forked while another thread loads
+#: a module could never load it.
+_CURRENT = _context.CURRENT
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
@@ -163,6 +166,9 @@ def _cached(func: Any, namespace: Any, deps: Any, ttl: Any, copy: str, ignore: A
     if namespace is not None and not _is_text(namespace):
         msg = f"namespace must not hold lone surrogates: {namespace!r}"
         raise ConfigError(msg)
+    if copy == "deep":
+        # Native code needs it at the first result; loaded here for the reason given at `_CURRENT`.
+        import zoocache._registry  # noqa: F401, PLC0415
     parameters = _parameters(func)
     ignored = _ignored(func, ignore, parameters)
     static_deps = [] if deps is None or callable(deps) else _static(deps)
