@@ -98,9 +98,11 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
     stale = tolerant(given["stale_while_revalidate"], given["stale_if_error"], given["timeout"])
     kept = keeping(given, stale)
     is_async = _is_any(func, inspect.iscoroutinefunction)
-    if is_async:
-        # Now, not at the first miss: that may be in a process forked while another thread imports it.
-        importlib.import_module("zoocache._async")
+    beta = early_refresh(given["early_refresh"])
+    needed = {"_async": is_async, "_background": stale or beta, "_registry": kept.copy == "deep"}
+    for name in (name for name, is_needed in needed.items() if is_needed):
+        # Now, not at the first call: that may be in a process forked while another thread imports it.
+        importlib.import_module(f"zoocache.{name}")
     apart = {"namespace", "deps", "ignore", "version"}
     same = [value for name, value in given.items() if name not in apart]
     shown = (deps if callable(deps) else tuple(static_deps), tuple(ignored), is_async, *same)
@@ -119,7 +121,7 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
         key_parameters=key_parameters,
         keeping=kept,
         tolerant=stale,
-        early_refresh=early_refresh(given["early_refresh"]),
+        early_refresh=beta,
         is_async=is_async,
         typed=given["typed"],
     )

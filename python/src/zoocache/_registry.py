@@ -8,6 +8,7 @@ here takes a lock, so that none can be held while the process forks; each step i
 from __future__ import annotations
 
 import functools
+import typing
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -55,7 +56,7 @@ def register(
     name: str | None,
 ) -> _C:
     """See `zoocache.register_type`."""
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or typing.get_origin(cls) is not None:  # `list[int]` is a type on 3.10
         raise TypeError(f"register_type takes a class, not {cls!r}")
     if cls in _BUILTIN or cls in _values.TAKE or _numpy.take_of(cls) is not None:
         raise ValueError(f"{cls.__qualname__} needs no register_type: its values are stored as they are")
