@@ -242,8 +242,8 @@ class Cache:
         """
         if inspect.iscoroutinefunction(callback):
             msg = (
-                f"on_invalidate() needs a plain function, not {callback!r}: it is called, not awaited; hand on "
-                "to an event loop with loop.call_soon_threadsafe"
+                f"on_invalidate() needs a plain function, not {callback!r}: it is called, not awaited; "
+                "reach an event loop with loop.call_soon_threadsafe"
             )
             raise TypeError(msg)
         return self._native.listen(callback)
