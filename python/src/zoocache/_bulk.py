@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoocache import _native
 
 #: One call: its positional and its keyword arguments.
-_Call = tuple[tuple[Any, ...], dict[str, Any]]
+_Call = tuple[tuple[Any, ...], "dict[str, Any] | None"]
 _ABSENT = object()
 
 
@@ -35,16 +35,19 @@ def many(
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         msg = f"limit must be an int of at least 1, or None for no limit, not {limit!r}"
         raise ConfigError(msg)
-    distinct, order = _distinct(function, [_call(index, call, bound) for index, call in enumerate(calls)])
+    checked = [_call(index, call, bound) for index, call in enumerate(calls)]
     if function._is_async:  # noqa: SLF001 - our own
-        return _many_async(function, distinct, order, limit)
-    results = [function(*args, **kwargs) for args, kwargs in distinct]
-    return [results[place] for place in order]
+        return _many_async(function, checked, limit)
+    results, missing = _found(function, checked)
+    for places in missing:
+        args, kwargs = checked[places[0]]
+        results[places[0]] = function(*args, **(kwargs or {}))
+    return _completed(function, checked, results, missing)
 
 
 def _call(index: int, call: object, bound: tuple[Any, ...]) -> _Call:
     if isinstance(call, tuple):
-        return (*bound, *call), {}
+        return (*bound, *call), None
     if isinstance(call, Mapping):
         for name in call:
             if not isinstance(name, str):
@@ -58,42 +61,54 @@ def _call(index: int, call: object, bound: tuple[Any, ...]) -> _Call:
     raise TypeError(msg)
 
 
-def _distinct(
+def _found(
     function: _native.CachedFunction[..., Any], calls: list[_Call]
-) -> tuple[list[_Call], list[int]]:
-    """Return the different ones of `calls`, and for each of `calls` its place among them."""
+) -> tuple[list[Any], list[list[int]]]:
+    """Return what is cached, and the places in it that are missing, those of equal calls together."""
+    hit = function._hit  # noqa: SLF001 - our own
+    results = [hit(_ABSENT, args, kwargs) for args, kwargs in calls]
+    missing = [place for place, result in enumerate(results) if result is _ABSENT]
     if function._cache.is_bypassed():  # noqa: SLF001 - our own
-        return calls, list(range(len(calls)))
-    distinct: list[_Call] = []
-    places: dict[str, int] = {}
-    order = []
-    for args, kwargs in calls:
-        place = places.setdefault(function.key(*args, **kwargs), len(distinct))
-        if place == len(distinct):
-            distinct.append((args, kwargs))
-        order.append(place)
-    return distinct, order
+        return results, [[place] for place in missing]
+    places: dict[str, list[int]] = {}
+    for place in missing:
+        args, kwargs = calls[place]
+        places.setdefault(function.key(*args, **(kwargs or {})), []).append(place)
+    return results, list(places.values())
+
+
+def _completed(
+    function: _native.CachedFunction[..., Any],
+    calls: list[_Call],
+    results: list[Any],
+    missing: list[list[int]],
+) -> list[Any]:
+    """Put into `results` what was computed for the first of equal calls also for the others."""
+    for first, *others in missing:
+        for place in others:
+            # Each caller gets its own copy, as ever; what was not stored is shared.
+            copy = function._hit(_ABSENT, *calls[place])  # noqa: SLF001 - our own
+            results[place] = results[first] if copy is _ABSENT else copy
+    return results
 
 
 async def _many_async(
-    function: _native.CachedFunction[..., Awaitable[Any]],
-    distinct: list[_Call],
-    order: list[int],
-    limit: int | None,
+    function: _native.CachedFunction[..., Awaitable[Any]], calls: list[_Call], limit: int | None
 ) -> list[Any]:
-    results: list[Any] = [None] * len(distinct)
-    work = iter(enumerate(distinct))
+    results, missing = _found(function, calls)
 
-    async def worker(work: Iterator[tuple[int, _Call]]) -> None:
-        for place, (args, kwargs) in work:
-            results[place] = await function(*args, **kwargs)
+    async def worker(work: Iterator[list[int]]) -> None:
+        for place, *_ in work:
+            args, kwargs = calls[place]
+            results[place] = await function(*args, **(kwargs or {}))
 
-    count = len(distinct) if limit is None else min(limit, len(distinct))
+    work = iter(missing)
+    count = len(missing) if limit is None else min(limit, len(missing))
     if count <= 1 or not _runs_asyncio():
         await worker(work)
     else:
-        await _all([worker(work if limit is not None else iter([next(work)])) for _ in range(count)])
-    return [results[place] for place in order]
+        await _all([worker(work if limit is not None else iter([places])) for places in missing[:count]])
+    return _completed(function, calls, results, missing)
 
 
 def _runs_asyncio() -> bool:
