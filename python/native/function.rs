@@ -517,6 +517,26 @@ impl FunctionBase {
         NativeCache { home: self.home.clone() }
     }
 
+    /// For `zoocache._bulk`: what a call has stored, or `default`.
+    fn _hit(
+        slf: &Bound<'_, Self>,
+        default: Py<PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        miss::with_call(args, kwargs, |call| {
+            if let Some(object) = this.recent_hit(call)? {
+                return Ok(object);
+            }
+            let mut key = KeyBuffer::new();
+            if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
+                return Ok(default);
+            }
+            Ok(Self::hit(slf.as_borrowed(), call, &key)?.unwrap_or(default))
+        })
+    }
+
     #[getter]
     fn _is_async(&self) -> bool {
         self.is_async

@@ -48,7 +48,21 @@ class TestMany:
     def test_equal_calls_are_computed_once(self, counted):
         assert counted.many([(1,), {"x": 1}, (1, 0), (2,), (1,)]) == [[1, 0, 0]] * 3 + [[2, 0, 0], [1, 0, 0]]
         assert counted.calls == [1, 2]
-        assert counted.stats()["hits"] == 0
+        first, second = counted.many([(9,), (9,)])
+        assert first == second
+        assert first is not second, "each caller gets its own copy"
+
+    def test_equal_calls_that_are_not_stored_are_computed_once(self):
+        calls = []
+
+        @cacheable(deps=["a"])
+        def f(x):
+            calls.append(x)
+            invalidate("a")
+            return [x]
+
+        assert f.many([(1,), (1,), (2,)]) == [[1], [1], [2]]
+        assert calls == [1, 2]
 
     def test_any_iterable(self, counted):
         assert counted.many((x,) for x in range(3)) == [[0, 0, 0], [1, 0, 0], [2, 0, 0]]
@@ -224,6 +238,22 @@ class TestManyAsync:
 
         with pytest.raises(TypeError, match="call 0 "):
             f.many([1])
+
+    def test_what_is_cached_needs_no_loop_and_no_task(self):
+        @cacheable
+        async def f(x):
+            return [x]
+
+        async def main():
+            await f.many([(1,), (2,), (1,)])
+            hits = f.stats()["hits"]
+            again = f.many([(1,), (2,), (1,)])
+            with pytest.raises(StopIteration) as stopped:
+                again.send(None)
+            assert stopped.value.value == [[1], [2], [1]]
+            assert f.stats()["hits"] == hits + 3
+
+        asyncio.run(main())
 
     def test_without_asyncio(self):
         @cacheable

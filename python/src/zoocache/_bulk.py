@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zoocache import _native
 
 #: One call: its positional and its keyword arguments.
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+Call = tuple[tuple[Any, ...], "dict[str, Any] | None"]
 _ABSENT = object()
 
 
@@ -34,19 +34,22 @@ def many(
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         msg = f"limit must be an int of at least 1, or None for no limit, not {limit!r}"
         raise ConfigError(msg)
-    distinct, order = _distinct(function, [_call(index, call, bound) for index, call in enumerate(calls)])
+    checked = [_call(index, call, bound) for index, call in enumerate(calls)]
     if function._is_async:  # noqa: SLF001 - our own
         # asyncio takes its time to import, which is not for programs that never use it.
         from zoocache._bulk_async import many_async  # noqa: PLC0415
 
-        return many_async(function, distinct, order, limit)
-    results = [function(*args, **kwargs) for args, kwargs in distinct]
-    return [results[place] for place in order]
+        return many_async(function, checked, limit)
+    results, missing = found(function, checked)
+    for places in missing:
+        args, kwargs = checked[places[0]]
+        results[places[0]] = function(*args, **(kwargs or {}))
+    return completed(function, checked, results, missing)
 
 
 def _call(index: int, call: object, bound: tuple[Any, ...]) -> Call:
     if isinstance(call, tuple):
-        return (*bound, *call), {}
+        return (*bound, *call), None
     if isinstance(call, Mapping):
         for name in call:
             if not isinstance(name, str):
@@ -60,19 +63,33 @@ def _call(index: int, call: object, bound: tuple[Any, ...]) -> Call:
     raise TypeError(msg)
 
 
-def _distinct(function: _native.CachedFunction[..., Any], calls: list[Call]) -> tuple[list[Call], list[int]]:
-    """Return the different ones of `calls`, and for each of `calls` its place among them."""
+def found(function: _native.CachedFunction[..., Any], calls: list[Call]) -> tuple[list[Any], list[list[int]]]:
+    """Return what is cached, and the places in it that are missing, those of equal calls together."""
+    hit = function._hit  # noqa: SLF001 - our own
+    results = [hit(_ABSENT, args, kwargs) for args, kwargs in calls]
+    missing = [place for place, result in enumerate(results) if result is _ABSENT]
     if function._cache.is_bypassed():  # noqa: SLF001 - our own
-        return calls, list(range(len(calls)))
-    distinct: list[Call] = []
-    places: dict[str, int] = {}
-    order = []
-    for args, kwargs in calls:
-        place = places.setdefault(function.key(*args, **kwargs), len(distinct))
-        if place == len(distinct):
-            distinct.append((args, kwargs))
-        order.append(place)
-    return distinct, order
+        return results, [[place] for place in missing]
+    places: dict[str, list[int]] = {}
+    for place in missing:
+        args, kwargs = calls[place]
+        places.setdefault(function.key(*args, **(kwargs or {})), []).append(place)
+    return results, list(places.values())
+
+
+def completed(
+    function: _native.CachedFunction[..., Any],
+    calls: list[Call],
+    results: list[Any],
+    missing: list[list[int]],
+) -> list[Any]:
+    """Put into `results` what was computed for the first of equal calls also for the others."""
+    for first, *others in missing:
+        for place in others:
+            # Each caller gets its own copy, as ever; what was not stored is shared.
+            copy = function._hit(_ABSENT, *calls[place])  # noqa: SLF001 - our own
+            results[place] = results[first] if copy is _ABSENT else copy
+    return results
 
 
 def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]:

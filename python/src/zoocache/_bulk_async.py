@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from zoocache._bulk import completed, found
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
@@ -13,25 +15,23 @@ if TYPE_CHECKING:
 
 
 async def many_async(
-    function: _native.CachedFunction[..., Awaitable[Any]],
-    distinct: list[Call],
-    order: list[int],
-    limit: int | None,
+    function: _native.CachedFunction[..., Awaitable[Any]], calls: list[Call], limit: int | None
 ) -> list[Any]:
-    """Return the results of the `distinct` calls, in `order`, computing at most `limit` at once."""
-    results: list[Any] = [None] * len(distinct)
-    work = iter(enumerate(distinct))
+    """Return the results of `calls`, computing at most `limit` of them at once."""
+    results, missing = found(function, calls)
 
-    async def worker(work: Iterator[tuple[int, Call]]) -> None:
-        for place, (args, kwargs) in work:
-            results[place] = await function(*args, **kwargs)
+    async def worker(work: Iterator[list[int]]) -> None:
+        for place, *_ in work:
+            args, kwargs = calls[place]
+            results[place] = await function(*args, **(kwargs or {}))
 
-    count = len(distinct) if limit is None else min(limit, len(distinct))
+    work = iter(missing)
+    count = len(missing) if limit is None else min(limit, len(missing))
     if count <= 1 or not _runs_asyncio():
         await worker(work)
     else:
-        await _all([worker(work if limit is not None else iter([next(work)])) for _ in range(count)])
-    return [results[place] for place in order]
+        await _all([worker(work if limit is not None else iter([places])) for places in missing[:count]])
+    return completed(function, calls, results, missing)
 
 
 def _runs_asyncio() -> bool:
