@@ -118,36 +118,45 @@ impl Fill {
     }
 
     /// Declares that the result depends on what `entry` depends on, and may not outlive it.
+    ///
+    /// After the fill has ended this concerns the nearest one around it that has not: a task can outlive
+    /// the computation that started it, and hand its result to one further out.
     pub fn absorb_entry<V>(&self, cache: u64, entry: &Entry<V>) {
-        if cache == self.cache {
-            self.use_while_open(|used| used.dependencies.absorb(entry.sealed()));
-        } else {
-            // Another cache is another domain: its positions mean nothing here, its tags do.
-            entry.sealed().dependencies().for_each(|handle| self.depend_on(&handle.tag()));
-        }
-        self.expire_by(entry.hard_expiry_ms());
+        self.first_open(|fill| fill.takes_entry(cache, entry));
     }
 
     /// Declares that the result was computed from `entry`, which is not fresh: then the result is not
     /// either. It depends on what `entry` depends on, is as of no later than `entry` is, and has expired
     /// when `entry` has; so it is born stale or expires at once.
     pub fn absorb_stale<V>(&self, cache: u64, entry: &Entry<V>) {
-        self.absorb_entry(cache, entry);
-        self.bound_as_of(cache, entry.sealed().as_of());
-        self.expire_by(entry.lapsed_expiry_ms());
-    }
-
-    fn bound_as_of(&self, cache: u64, as_of: Timestamp) {
-        if cache == self.cache {
-            self.use_while_open(|used| used.as_of_bound = used.as_of_bound.min(as_of));
-        } else {
-            // Another domain's position says nothing here, so time has to say it.
-            self.expire_by(LONG_AGO);
-        }
+        self.first_open(|fill| {
+            fill.takes_entry(cache, entry)
+                && fill.bound_as_of(cache, entry.sealed().as_of())
+                && fill.expire_by(entry.lapsed_expiry_ms())
+        });
     }
 
     /// Declares that the result depends on what another computation used.
     pub(crate) fn absorb_basis(&self, cache: u64, basis: &Basis) {
+        self.first_open(|fill| fill.takes_basis(cache, basis));
+    }
+
+    /// Asks this fill and those around it until one takes what is offered; one that has ended does not.
+    fn first_open(&self, takes: impl Fn(&Self) -> bool) {
+        let _taken = self.chain().any(takes);
+    }
+
+    fn takes_entry<V>(&self, cache: u64, entry: &Entry<V>) -> bool {
+        if cache == self.cache {
+            self.use_while_open(|used| used.dependencies.absorb(entry.sealed()));
+        } else {
+            // Another cache is another domain: its positions mean nothing here, its tags do.
+            entry.sealed().dependencies().for_each(|handle| self.depend_on(&handle.tag()));
+        }
+        self.expire_by(entry.hard_expiry_ms())
+    }
+
+    fn takes_basis(&self, cache: u64, basis: &Basis) -> bool {
         if cache == self.cache {
             self.use_while_open(|used| used.dependencies.extend(basis.dependencies.iter().cloned()));
         } else {
@@ -156,19 +165,30 @@ impl Fill {
         if basis.as_of_bound != Timestamp::MAX {
             self.bound_as_of(cache, basis.as_of_bound);
         }
-        self.expire_by(basis.expires_ms);
+        self.expire_by(basis.expires_ms)
     }
 
-    fn expire_by(&self, at_ms: u64) {
-        self.use_while_open(|used| used.expires_bound_ms = used.expires_bound_ms.min(at_ms));
+    fn bound_as_of(&self, cache: u64, as_of: Timestamp) -> bool {
+        if cache == self.cache {
+            self.use_while_open(|used| used.as_of_bound = used.as_of_bound.min(as_of))
+        } else {
+            // Another domain's position says nothing here, so time has to say it.
+            self.expire_by(LONG_AGO)
+        }
     }
 
-    /// What a fill that has ended "uses" would only be kept from being pruned.
-    fn use_while_open(&self, change: impl FnOnce(&mut Used)) {
+    fn expire_by(&self, at_ms: u64) -> bool {
+        self.use_while_open(|used| used.expires_bound_ms = used.expires_bound_ms.min(at_ms))
+    }
+
+    /// What a fill that has ended "uses" would only be kept from being pruned. Returns whether it is open.
+    fn use_while_open(&self, change: impl FnOnce(&mut Used)) -> bool {
         let mut used = self.used.lock();
-        if used.token.is_some() {
+        let is_open = used.token.is_some();
+        if is_open {
             change(&mut used);
         }
+        is_open
     }
 
     /// Ends the fill and hands out what it used; `None` if it has ended already.
@@ -195,7 +215,7 @@ impl Fill {
     pub fn pass_on(&self) {
         let Some(collected) = self.collect() else { return };
         self.engine.abandon(collected.token);
-        if let Some(parent) = self.parent.as_ref().and_then(Fill::nearest_open) {
+        if let Some(parent) = &self.parent {
             parent.absorb_basis(self.cache, &collected.basis);
         }
     }

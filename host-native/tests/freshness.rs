@@ -166,6 +166,24 @@ fn a_nested_async_call_passes_on_its_dependencies() {
 }
 
 #[test]
+fn what_outlives_the_computation_that_began_it_concerns_the_one_around() {
+    let (cache, _) = cache();
+    let lead = |key: &[u8], parent| match cache.join(key, parent, false).unwrap() {
+        Join::Lead(leader) => leader,
+        join => panic!("{join:?}"),
+    };
+    let outer = lead(b"outer", None);
+    let middle = lead(b"middle", Some(outer.fill()));
+    let inner = lead(b"inner", Some(middle.fill()));
+    inner.declare(&on(&["inner"]));
+    middle.finish(2, None);
+    inner.finish(1, None);
+    outer.finish(3, None);
+    cache.invalidate(&["inner"]).unwrap();
+    assert_eq!((cache.get("inner"), cache.get("middle"), cache.get("outer")), (None, Some(2), None));
+}
+
+#[test]
 fn a_caught_failure_is_depended_on() {
     let (cache, _) = cache();
     let outer = cache.get_or_compute("outer", &Policy::default(), |_| {

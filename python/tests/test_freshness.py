@@ -460,6 +460,38 @@ def test_a_task_that_outlives_its_computation_adds_nothing_and_harms_nothing():
     asyncio.run(main())
 
 
+def test_a_task_that_outlives_the_computation_that_began_it_concerns_the_one_around():
+    data, tasks = [1], []
+    go_on = asyncio.Event()
+
+    @cacheable(deps=["data"])
+    async def inner():
+        read = data[0]
+        await go_on.wait()
+        return read
+
+    @cacheable
+    async def middle():
+        tasks.append(asyncio.create_task(inner()))
+        await asyncio.sleep(0)
+
+    @cacheable
+    async def outer():
+        await middle()
+        go_on.set()
+        return await tasks[0]
+
+    async def main():
+        assert await outer() == 1
+        data[0] = 2
+        invalidate("data")
+        tasks.append(asyncio.create_task(inner()))
+        tasks.pop(0)
+        assert await outer() == 2
+
+    asyncio.run(main())
+
+
 def test_get_passes_its_dependencies_on():
     @cacheable
     def f():
