@@ -25,6 +25,7 @@ mod listeners;
 mod miss;
 mod owned;
 mod process;
+mod queued;
 mod recent;
 mod state;
 mod tags;

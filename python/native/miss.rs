@@ -21,6 +21,7 @@ use crate::errors::{PyFailure, from_host, raise};
 use crate::function::FunctionBase;
 use crate::imported::Imported;
 use crate::process;
+use crate::queued::Held;
 use crate::state::State;
 use crate::tags::parse_tags;
 use crate::value::Value;
@@ -53,6 +54,8 @@ pub(crate) fn compute(
                 return entry.value().hand_out(py).map(Bound::unbind);
             }
             Join::Lead(leader) => break leader,
+            // What waits for its turn may have to wait for long.
+            Join::Wait(_) if state.queued.call_off(key) => {}
             // A blocked event loop could never finish the task, or the thread, that it waits for.
             Join::Wait(_) if runs_event_loop(py)? => {
                 break state.cache.lead_alone(key, parent.as_ref(), false);
@@ -220,6 +223,7 @@ pub(crate) fn step(
             Ok((0, entry.value().hand_out(py)?.unbind()))
         }
         Join::Lead(leader) => Ok((1, Lead::hold(function, &state, leader, call)?)),
+        Join::Wait(_) if state.queued.call_off(key) => step(function, key, second_round, call),
         Join::Wait(waiter) => {
             let timeout = state.flight_timeout;
             let wait = Wait { waiter, function: function.clone().unbind(), timeout };
@@ -242,7 +246,9 @@ pub(crate) fn lead_alone(
 /// The duty to compute, held by a coroutine. Garbage collected without a result, it hands over.
 #[pyclass(frozen, module = "zoocache._native")]
 pub(crate) struct Lead {
-    leader: Mutex<Option<Leader<Value>>>,
+    leader: Arc<Held>,
+    /// Until it begins it may be called off.
+    queued_as: Option<Box<[u8]>>,
     function: Py<FunctionBase>,
     state: Arc<State>,
 }
@@ -257,22 +263,43 @@ impl Lead {
         function.get().counters.miss(leader.why());
         // Part of the computation: a cached function that `deps` calls is something it depends on.
         context::within(call.py, leader.fill(), || declare(function.get(), &leader, call))?;
-        Ok(Self::new(function.as_borrowed(), state, leader)?.into_any())
+        Ok(Self::new(function.as_borrowed(), state, leader, None)?.into_any())
     }
 
-    /// A duty that says nothing of the call's dependencies yet.
-    pub(crate) fn new(
+    /// A duty to begin later; it says nothing of the call's dependencies yet.
+    pub(crate) fn queue(
         function: Function<'_, '_>,
         state: &Arc<State>,
         leader: Leader<Value>,
     ) -> PyResult<Py<Self>> {
-        let leader = Mutex::new(Some(leader));
-        let lead = Self { leader, function: function.to_owned().unbind(), state: Arc::clone(state) };
-        Py::new(function.py(), lead)
+        let key = Box::from(leader.fill().key());
+        let lead = Self::new(function, state, leader, Some(key))?;
+        state.queued.add(&lead.get().leader);
+        Ok(lead)
     }
 
-    /// Hands the duty over.
+    fn new(
+        function: Function<'_, '_>,
+        state: &Arc<State>,
+        leader: Leader<Value>,
+        queued_as: Option<Box<[u8]>>,
+    ) -> PyResult<Py<Self>> {
+        let leader = Arc::new(Mutex::new(Some(leader)));
+        let function = function.to_owned();
+        let py = function.py();
+        Py::new(py, Self { leader, queued_as, function: function.unbind(), state: Arc::clone(state) })
+    }
+
+    /// From now on it cannot be called off.
+    fn begin(&self) {
+        if let Some(key) = &self.queued_as {
+            self.state.queued.remove(key, &self.leader);
+        }
+    }
+
+    /// Hands the duty over; `None` if it was called off.
     pub(crate) fn take(&self) -> Option<(Leader<Value>, Arc<State>)> {
+        self.begin();
         let leader = self.leader.lock().take()?;
         Some((leader, Arc::clone(&self.state)))
     }
@@ -285,20 +312,21 @@ impl Lead {
         self.leader.lock().as_ref().map(|leader| Frame::new(leader.fill()))
     }
 
-    /// Declares what is known before the function runs.
+    /// Declares what is known before the function runs; `False` if it need not run, as it was called off.
     fn declare(
         &self,
         py: Python<'_>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
+        self.begin();
         // Out of the lock while Python code runs; nobody else takes part in a computation that begins.
-        let Some(leader) = self.leader.lock().take() else { return Ok(()) };
+        let Some(leader) = self.leader.lock().take() else { return Ok(false) };
         let declared = with_call(args, kwargs, |call| {
             context::within(py, leader.fill(), || declare(self.function.get(), &leader, call))
         });
         *self.leader.lock() = Some(leader);
-        declared
+        declared.map(|()| true)
     }
 
     /// Ends the computation with a value.
@@ -316,6 +344,12 @@ impl Lead {
         if let Some(leader) = leader {
             fail(py, self.function.get(), leader, &PyErr::from_value(exception.clone()));
         }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.begin();
     }
 }
 

@@ -14,6 +14,7 @@ use zoocache::{Cache, Lifetime};
 use crate::clock::StoppableClock;
 use crate::errors::{Class, from_host};
 use crate::listeners::{Listeners, Watcher};
+use crate::queued::Queued;
 use crate::value::Value;
 use crate::{process, recent};
 
@@ -41,6 +42,7 @@ pub(crate) struct State {
     /// Hits that went past the host's own counters.
     hits: AtomicU64,
     listeners: Arc<Listeners>,
+    pub(crate) queued: Queued,
 }
 
 impl State {
@@ -64,6 +66,7 @@ impl State {
             default_ttl_ms: settings.default_ttl_ms,
             hits: AtomicU64::new(0),
             listeners,
+            queued: Queued::default(),
         });
         process::register(&state);
         Ok(state)

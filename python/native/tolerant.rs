@@ -13,7 +13,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use zoocache::{Count, Fill, Join, Leader, StandIn, Tolerance, Waited};
+use zoocache::{Count, EntryState, Fill, Join, Leader, StandIn, Tolerance, Waited};
 
 use crate::arguments::Call;
 use crate::errors::from_host;
@@ -111,8 +111,14 @@ impl Tolerant {
         occasion: Occasion,
     ) -> PyResult<Option<Py<PyAny>>> {
         let Some(stand_in) = self.stand_in(py, (function, state), key, occasion)? else { return Ok(None) };
-        state.cache.count(Count::StaleServed);
-        function.counters.miss(Count::Stale);
+        if stand_in.state == EntryState::Fresh {
+            // It was computed anew in this moment.
+            state.cache.count(Count::Hits);
+            function.counters.hit();
+        } else {
+            state.cache.count(Count::StaleServed);
+            function.counters.miss(Count::Stale);
+        }
         state.cache.absorb_stand_in(context::current(py)?.as_ref(), &stand_in.entry);
         stand_in.entry.value().hand_out(py).map(Bound::unbind).map(Some)
     }
@@ -186,10 +192,12 @@ fn compute_within(
 ) -> PyResult<Option<Py<PyAny>>> {
     let py = function.py();
     let this = function.get();
+    let mut is_own = false;
     let waiter = match state.cache.lead_refresh(key) {
         Some(leader) => {
             let waiter = leader.waiter(parent);
             run_in_background(function, state, leader, call)?;
+            is_own = true;
             waiter
         }
         None => match state.cache.join(key, parent, false).map_err(|error| from_host(py, &error))? {
@@ -208,6 +216,10 @@ fn compute_within(
     let Some(waiter) = waiter else { return Ok(None) };
     match miss::wait(py, &waiter, timeout)? {
         None | Some(Waited::Again) => Ok(None),
+        Some(Waited::Entry(entry)) if is_own => {
+            this.counters.miss(Count::Misses);
+            entry.value().hand_out(py).map(Bound::unbind).map(Some)
+        }
         Some(landed) => miss::taken(py, this, &landed).map(Some),
     }
 }
@@ -235,7 +247,7 @@ fn run_in_background(
     static TASK: Imported = Imported::new("zoocache._async", "in_task");
     let py = function.py();
     let (args, kwargs) = call.to_python()?;
-    let lead = Lead::new(function, state, leader)?;
+    let lead = Lead::queue(function, state, leader)?;
     let start = if function.get().is_async { &TASK } else { &THREAD };
     start.get(py)?.call1((function, lead, args, kwargs)).map(drop)
 }

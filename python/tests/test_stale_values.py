@@ -67,6 +67,7 @@ def cached(request, source):
 
             return loop.run_until_complete(main())
 
+        call.cached = function
         call.spin = lambda: loop.run_until_complete(asyncio.sleep(0.001))
         return call
 
@@ -253,6 +254,16 @@ def test_a_fast_computation_is_waited_for(cached, clock, source):
     assert function() == 1
     clock.advance(11)
     assert function() == 2
+
+
+def test_a_computation_that_was_waited_for_counts_as_a_miss(cached, clock, source):
+    function = cached(ttl=10, timeout=30)
+    function()
+    clock.advance(11)
+    function()
+    function()
+    counted = getattr(function, "cached", function).stats()
+    assert (counted["hits"], counted["misses"], counted["stale"]) == (1, 2, 0)
 
 
 def test_a_slow_first_computation_is_waited_for(cached, clock, source):

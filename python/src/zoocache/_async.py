@@ -21,8 +21,8 @@ _T = TypeVar("_T")
 _VALUE, _LEAD = 0, 1
 _REVALIDATING, _LATE, _FAILED = 0, 1, 2  # occasions for a stale value: `native/tolerant.rs`
 
-#: Tasks in the background; an event loop itself does not keep them alive.
-_tasks: set[asyncio.Task[Any]] = set()
+#: Tasks in the background, by event loop; a loop itself does not keep them alive.
+_tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 
 
 async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -34,6 +34,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
             return payload
         if kind == _LEAD:
             return await _lead(function, payload, args, kwargs)
+        _end_with_their_loops()
         if not await _landed(payload):
             payload.give_up()
             return await _lead(function, function._lead_alone(key, args, kwargs), args, kwargs)  # noqa: SLF001
@@ -104,7 +105,8 @@ async def _compute(
     function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any
 ) -> None:
     try:
-        lead.declare(args, kwargs)
+        if not lead.declare(args, kwargs):
+            return
     except BaseException as error:
         lead.fail(error)
         raise
@@ -112,8 +114,28 @@ async def _compute(
 
 
 def _keep(task: asyncio.Task[Any]) -> None:
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    loop = task.get_loop()
+    if loop not in _tasks:
+        _end_with_their_loops()
+    _tasks.setdefault(loop, set()).add(task)
+    task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    loop = task.get_loop()
+    tasks = _tasks.get(loop, set())
+    tasks.discard(task)
+    if not tasks:
+        _tasks.pop(loop, None)
+
+
+def _end_with_their_loops() -> None:
+    """End tasks whose loop was closed before they were done, or others would wait for them in vain."""
+    for loop in [loop for loop in tuple(_tasks) if loop.is_closed()]:
+        for task in _tasks.pop(loop, ()):
+            # What its clean-up raises concerns nobody: the program left it behind.
+            with contextlib.suppress(Exception):
+                task.get_coro().close()
 
 
 def _ended(function: CachedFunction[..., Any], task: asyncio.Task[Any]) -> None:
