@@ -199,3 +199,32 @@ def test_what_is_no_exception_ends_no_thread(clock, caplog):
     assert "leave" in caplog.text
     error = None
     wait_until(lambda: function(0) == 0 and stats()["computations"] > 2 * THREADS)
+
+
+def test_what_a_cancelled_computation_raises_is_logged_and_not_lost(clock, caplog):
+    is_slow = False
+
+    @cacheable(ttl=10, timeout=30)
+    async def function():
+        try:
+            if is_slow:
+                await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise OSError("interrupted") from None
+
+    async def main():
+        nonlocal is_slow
+        await function()
+        clock.advance(11)
+        is_slow = True
+        caller = asyncio.create_task(function())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    asyncio.run(main())
+    gc.collect()
+    assert "interrupted" in caplog.text
+    assert {record.name for record in caplog.records} == {"zoocache"}

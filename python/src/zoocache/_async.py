@@ -80,8 +80,10 @@ async def _within(
     _keep(computing)
     try:
         done, _ = await asyncio.wait({computing}, timeout=timeout)
-    except asyncio.CancelledError:
-        computing.cancel()
+    except BaseException:
+        computing.add_done_callback(functools.partial(_ended, function))
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
+            computing.cancel()
         raise
     if done:
         return computing.result()
