@@ -134,7 +134,7 @@ def test_a_class_that_is_equal_to_another_is_not_taken_for_it():
     class Day(metaclass=EqualsDate):
         year = month = day = 1
 
-    with pytest.raises(SerializationError, match="class .*Day; teach it"):
+    with pytest.raises(SerializationError, match=r"class .*Day; teach it"):
         dumps(Day())
     zoocache.register_type(Day, lambda _: 5, lambda _: Day())
     assert type(loads(dumps(Day()))) is Day

@@ -58,8 +58,8 @@ def _copies_itself(cls: type) -> bool:
 
 #: What `copy.deepcopy` calls. `object.__new__` makes an object; another may find one.
 _COPYING = (
-    "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__new__", "__getnewargs__",
-    "__getnewargs_ex__",
+    "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__new__",
+    "__getnewargs__", "__getnewargs_ex__",
 )  # fmt: skip
 #: The modules of functions that classes are given, and that copy the fields as we do.
 _GENERATORS = ("dataclasses", "attr._make", "collections")
