@@ -18,6 +18,9 @@ use crate::imported::Imported;
 /// Deepest nesting of containers that is copied.
 const MAX_DEPTH: u32 = 500;
 
+/// How many named tuples, nested in one, are looked at: there may be no end to them.
+const MAX_NAMED_TUPLES: u32 = 200;
+
 /// How a stored object is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyMode {
@@ -138,6 +141,9 @@ fn deepcopy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let copied = DEEPCOPY.get(py)?.call1((object,));
     copied.map_err(|error| {
+        if error.is_instance_of::<PyRecursionError>(py) {
+            return too_deep();
+        }
         if !error.is_instance_of::<PyTypeError>(py) {
             return error;
         }
@@ -165,6 +171,10 @@ enum Kind {
 }
 
 fn kind(object: &Bound<'_, PyAny>) -> Kind {
+    kind_within(object, &mut { MAX_NAMED_TUPLES })
+}
+
+fn kind_within(object: &Bound<'_, PyAny>, left: &mut u32) -> Kind {
     #[expect(unsafe_code, reason = "comparing type pointers")]
     // SAFETY: the types are static and `object` is alive.
     unsafe {
@@ -192,8 +202,12 @@ fn kind(object: &Bound<'_, PyAny>) -> Kind {
         || object.is_instance_of::<PyList>()
         || object.is_instance_of::<PySet>()
         || object.is_instance_of::<PyByteArray>()
-        // A named tuple: to be copied if what it holds has to be.
-        || object.cast::<PyTuple>().is_ok_and(|tuple| tuple.iter().any(|item| kind(&item) != Kind::Other));
+        // A named tuple: to be copied if what it holds has to be, or if there is too much to find out.
+        || object.cast::<PyTuple>().is_ok_and(|tuple| {
+            let Some(others) = left.checked_sub(1) else { return true };
+            *left = others;
+            tuple.iter().any(|item| kind_within(&item, left) != Kind::Other)
+        });
     if derived { Kind::Derived } else { Kind::Other }
 }
 
@@ -219,12 +233,13 @@ fn holds_container(object: &Bound<'_, PyAny>, seen: &mut HashSet<usize>, depth: 
 }
 
 fn check_depth(depth: u32) -> PyResult<()> {
-    if depth < MAX_DEPTH {
-        return Ok(());
-    }
-    Err(PyRecursionError::new_err(format!(
+    if depth < MAX_DEPTH { Ok(()) } else { Err(too_deep()) }
+}
+
+fn too_deep() -> PyErr {
+    PyRecursionError::new_err(format!(
         "the value is nested more than {MAX_DEPTH} levels deep; give copy=\"share\" and do not change it"
-    )))
+    ))
 }
 
 /// Copies a list, dict, set or bytearray that holds no container: no bookkeeping is needed for it.

@@ -7,8 +7,8 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyByteArray, PyBytes, PyComplex, PyComplexMethods, PyDict, PyFrozenSet, PyInt, PyList, PySet, PyString,
-    PyTuple, PyType,
+    PyByteArray, PyBytes, PyComplex, PyComplexMethods, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
+    PyString, PyTuple, PyType,
 };
 use rmp::encode::{
     write_array_len, write_bin, write_bool, write_f64, write_map_len, write_nil, write_sint, write_str,
@@ -61,8 +61,8 @@ pub(super) struct Encoder<'py> {
 }
 
 /// Encodes a value to be copied for each caller. `None` if the copies could differ from what
-/// `copy.deepcopy` makes: for values that the codec refuses, for those in which an object occurs twice, and
-/// for classes with their own way of being copied.
+/// `copy.deepcopy` makes: for values that the codec refuses, for those in which an object occurs twice or is
+/// not a number, and for classes with their own way of being copied.
 pub(crate) fn encode_for_copies(object: &Bound<'_, PyAny>) -> PyResult<Option<Encoded>> {
     let py = object.py();
     let mut encoder = Encoder::new(py);
@@ -75,13 +75,14 @@ pub(crate) fn encode_for_copies(object: &Bound<'_, PyAny>) -> PyResult<Option<En
             return if is_exception { Ok(None) } else { Err(error) };
         }
     }
+    static PIN: Imported = Imported::new("zoocache._registry", "pin");
     let classes = PyDict::new(py);
     for shape in &encoder.found {
         let Some(name) = &shape.name else { continue };
         if classes.contains(name)? {
             return Ok(None);
         }
-        classes.set_item(name, &shape.class)?;
+        classes.set_item(name, PIN.get(py)?.call1((&shape.class,))?)?;
     }
     let copy = Encoded { payload: encoder.out.into_boxed_slice(), classes: classes.unbind() };
     // What cannot be decoded is found out now, not at the first hit.
@@ -141,7 +142,11 @@ impl<'py> Encoder<'py> {
                 }
                 write_sint(&mut self.out, number).expect(WRITE);
             } else if kind == &raw mut ffi::PyFloat_Type {
-                write_f64(&mut self.out, ffi::PyFloat_AsDouble(object)).expect(WRITE);
+                let number = ffi::PyFloat_AsDouble(object);
+                if number.is_nan() && self.copies.is_some() {
+                    return false;
+                }
+                write_f64(&mut self.out, number).expect(WRITE);
             } else if object == ffi::Py_None() {
                 write_nil(&mut self.out).expect(WRITE);
             } else if object == ffi::Py_True() {
@@ -243,12 +248,17 @@ impl<'py> Encoder<'py> {
             self.out.extend_from_slice(&array.to_vec());
             self.end_ext(start)?;
         } else if let Ok(number) = value.cast_exact::<PyComplex>() {
+            if number.real().is_nan() || number.imag().is_nan() {
+                self.meet_nan()?;
+            }
             let start = self.begin_ext(ext::COMPLEX);
             self.out.extend_from_slice(&number.real().to_be_bytes());
             self.out.extend_from_slice(&number.imag().to_be_bytes());
             self.end_ext(start)?;
         } else if let Ok(number) = value.cast_exact::<PyInt>() {
             self.big_int(number)?;
+        } else if value.is_exact_instance_of::<PyFloat>() {
+            self.meet_nan()?;
         } else if let Ok(text) = value.cast_exact::<PyString>() {
             self.check_room(text.len()?)?;
             let bytes = text.call_method1(intern!(self.py, "encode"), ("utf-8", "surrogatepass"))?;
@@ -373,6 +383,12 @@ impl<'py> Encoder<'py> {
 
     fn meet_object(&mut self, value: &Bound<'py, PyAny>, shape: usize) -> Result<()> {
         let code = self.found[shape].code;
+        if code == ext::DECIMAL
+            && self.copies.is_some()
+            && value.call_method0(intern!(self.py, "is_nan"))?.is_truthy()?
+        {
+            self.meet_nan()?;
+        }
         if code >= ext::FIRST_CHANGEABLE && code != ext::ENUM { self.meet(value) } else { Ok(()) }
     }
 
@@ -383,6 +399,11 @@ impl<'py> Encoder<'py> {
             None => Ok(()),
             Some(_) => Err(Fail::refused("it occurs twice in the value")),
         }
+    }
+
+    /// Not a number equals nothing but, in a container, the very same object: copies must hold that one.
+    fn meet_nan(&self) -> Result<()> {
+        if self.copies.is_some() { Err(Fail::refused("it is not a number")) } else { Ok(()) }
     }
 
     fn count(

@@ -14,6 +14,8 @@ pub(super) const BIG_INT: i8 = 6;
 pub(super) const SURROGATES: i8 = 7;
 /// From here on: values that Python code takes apart into other values.
 pub(super) const FIRST_DESCRIBED: i8 = 8;
+/// A number, or not one.
+pub(super) const DECIMAL: i8 = 14;
 /// From here on: those of them that a caller could change.
 pub(super) const FIRST_CHANGEABLE: i8 = 32;
 /// From here on: objects of a class that is named.

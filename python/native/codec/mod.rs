@@ -64,7 +64,7 @@ fn refuse(error: &OpenError) -> PyErr {
 #[derive(Debug)]
 pub(crate) struct Encoded {
     payload: Box<[u8]>,
-    /// The classes of the value, by name.
+    /// The classes of the value, by name, as they were.
     classes: Py<PyDict>,
 }
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 #: Types of plain data: a byte order, one letter, a size; dates have a unit. No objects, no structures.
 _DTYPE = re.compile(r"[<>|=][?bhilqpBHILQPefdgFDGcSUMmu]\d{0,10}(\[\d{0,10}[A-Za-zμ]{1,7}\])?", re.ASCII)
 
+#: More than NumPy allows; without a bound the product of hostile sizes takes long.
+_MOST_DIMENSIONS = 64
+_LONGEST = 2**63
+
 
 def take_of(cls: type) -> tuple[int, Callable[[Any], tuple[Any, ...]]] | None:
     """How to take objects of the class apart, if it is one of NumPy's."""
@@ -37,7 +41,7 @@ def _name(dtype: Any) -> str:
     if dtype.names is None and dtype.subdtype is None and dtype.kind in "?biufcSUMm":
         if numpy.dtype(name).char != dtype.char:  # such as `longlong`, where `long` has the same size
             name = f"{name[0]}{dtype.char}"
-        if _DTYPE.fullmatch(name) and numpy.dtype(name) == dtype:
+        if _DTYPE.fullmatch(name) and numpy.dtype(name) == dtype and dtype.itemsize:
             return name
     raise Refused(f"a NumPy dtype {dtype!r}; only plain numbers, texts, bytes and dates are stored")
 
@@ -49,7 +53,8 @@ def _dtype(name: Any) -> Any:
     if type(name) is not str or not _DTYPE.fullmatch(name):
         raise Refused("not a NumPy dtype")
     dtype = numpy.dtype(name)
-    if dtype.hasobject:
+    # NumPy makes room for texts of no length, as many as a shape says and no byte has to stand for.
+    if dtype.hasobject or not dtype.itemsize:
         raise Refused("not a NumPy dtype of plain data")
     return dtype
 
@@ -67,11 +72,14 @@ def make_array(name: Any, shape: Any, order: Any, raw: Any) -> Any:
         order not in ("C", "F")
         or type(shape) is not list
         or type(raw) is not bytes
-        or any(type(size) is not int or size < 0 for size in shape)
+        or len(shape) > _MOST_DIMENSIONS
+        or any(type(size) is not int or not 0 <= size < _LONGEST for size in shape)
         or math.prod(shape) * dtype.itemsize != len(raw)
     ):
         raise Refused("a NumPy array whose shape does not fit its bytes")
     numpy = sys.modules["numpy"]
+    if dtype.kind == "U" and raw and numpy.frombuffer(raw, f"{name[0]}u4").max() > sys.maxunicode:
+        raise Refused("a NumPy array of texts with characters that there are none")
     # The array over the bytes cannot be written to; the copy can.
     return numpy.ndarray(tuple(shape), dtype, raw, order=order).copy(order)
 

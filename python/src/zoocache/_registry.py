@@ -58,7 +58,7 @@ def register(
     """See `zoocache.register_type`."""
     if not isinstance(cls, type) or typing.get_origin(cls) is not None:  # `list[int]` is a type on 3.10
         raise TypeError(f"register_type takes a class, not {cls!r}")
-    if cls in _BUILTIN or cls in _values.TAKE or _numpy.take_of(cls) is not None:
+    if any(cls is known for known in _BUILTIN) or id(cls) in _values.TAKE or _numpy.take_of(cls) is not None:
         raise ValueError(f"{cls.__qualname__} needs no register_type: its values are stored as they are")
     if (encode is None) != (decode is None):
         raise ValueError("register_type takes encode and decode together, or neither")
@@ -93,7 +93,7 @@ def shape_of(cls: type, is_stored: bool) -> tuple[Any, ...]:
     Raises:
         Refused: They cannot be stored.
     """
-    taken = _values.TAKE.get(cls) or _numpy.take_of(cls)
+    taken = _values.TAKE.get(id(cls)) or _numpy.take_of(cls)
     if taken is not None:
         code, take = taken
         return code, None, (), take, None, False
@@ -139,7 +139,8 @@ def _with_functions(encode: Callable[[Any], Any], decode: Callable[[Any], Any]) 
             raise Refused(f"the decode function of {cls.__qualname__} returned a {type(made).__qualname__}")
         return made
 
-    return Shape(_codes.REGISTERED, take=lambda value: (encode(value),), make=make)
+    # What they keep of an object is theirs to say: a copy in this process has all of it.
+    return Shape(_codes.REGISTERED, take=lambda value: (encode(value),), make=make, own_copy=True)
 
 
 def _remember(name: str, cls: type) -> None:
@@ -167,19 +168,34 @@ def by_name(classes: Iterable[type]) -> dict[str, list[type]]:
     return found
 
 
+class _Pinned(NamedTuple):
+    cls: type
+    shape: Shape
+
+
+def pin(cls: type) -> _Pinned:
+    """A class as it is now, for bytes that stay in this process, whatever is registered later."""
+    return _Pinned(cls, _shape(cls))
+
+
 def resolve(
-    code: int, name: str, fields: tuple[str, ...], expected: dict[str, Any] | None
-) -> tuple[type, tuple[str, ...], Callable[[type, tuple[Any, ...]], Any] | None]:
+    code: int, name: str, fields: tuple[str | None, ...], expected: dict[str, Any] | None
+) -> tuple[type, tuple[str | None, ...], Callable[[type, tuple[Any, ...]], Any] | None]:
     """Find the class that bytes name, if it may be made, and how.
 
     Raises:
         Refused: It is not known, not the only one of that name, or not what it was.
     """
-    cls = _find(name, expected)
-    try:
-        shape = _shape(cls)
-    except Refused:
-        shape = None
+    pinned = expected.get(name) if expected is not None else None
+    shape: Shape | None
+    if isinstance(pinned, _Pinned):
+        cls, shape = pinned
+    else:
+        cls = _find(name, expected)
+        try:
+            shape = _shape(cls)
+        except Refused:
+            shape = None
     if shape is None or shape.code != code:
         raise Refused(f"{_shown(name)} was stored as a {_codes.KINDS.get(code, 'class')}, and is none here")
     if shape.fields != fields:
@@ -190,8 +206,7 @@ def resolve(
 def _find(name: str, expected: dict[str, Any] | None) -> type:
     found: list[type] = []
     if expected is not None and name in expected:
-        of_name = expected[name]
-        found = of_name if type(of_name) is list else [of_name]
+        found = expected[name]
     elif name in _registered_names:
         found = [_registered_names[name]]
     elif name in _stored:

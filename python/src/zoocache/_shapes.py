@@ -27,7 +27,8 @@ class Shape(NamedTuple):
     """How objects of a class are taken apart and made again."""
 
     code: int
-    fields: tuple[str, ...] = ()
+    #: The names of the parts, and whatever else of the class must be the same when an object is made again.
+    fields: tuple[str | None, ...] = ()
     #: Returns the parts; `None` if those are the fields.
     take: Callable[[Any], tuple[Any, ...]] | None = None
     #: Refuses an object that has more than its fields.
@@ -48,15 +49,25 @@ def shape_of(cls: type) -> Shape | None:
 
 def _copies_itself(cls: type) -> bool:
     return cls in copyreg.dispatch_table or any(
-        name in vars(base) and getattr(vars(base)[name], "__module__", None) not in _GENERATORS
+        name in vars(base) and not _is_generated(vars(base)[name])
         for base in cls.__mro__
         if base is not object and base.__module__.partition(".")[0] not in ("pydantic", "msgspec")
-        for name in ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+        for name in _COPYING
     )
 
 
+#: What `copy.deepcopy` calls. `object.__new__` makes an object; another may find one.
+_COPYING = (
+    "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__new__",
+    "__getnewargs__", "__getnewargs_ex__",
+)  # fmt: skip
 #: The modules of functions that classes are given, and that copy the fields as we do.
-_GENERATORS = ("dataclasses", "attr._make")
+_GENERATORS = ("dataclasses", "attr._make", "collections")
+
+
+def _is_generated(function: Any) -> bool:
+    module = getattr(function, "__module__", None)
+    return module in _GENERATORS or str(module).startswith("namedtuple_")
 
 
 # ---- Enums -------------------------------------------------------------------------------------
@@ -66,7 +77,17 @@ def _take_member(value: Any) -> tuple[Any, ...]:
     name = value._name_
     if name is not None and type(value)._member_map_.get(name) is value:
         return (name,)
+    _check_flags(value._value_)
     return (value._value_,)  # a combination of flags
+
+
+#: Python 3.10 makes a member of each bit, for good.
+_MOST_FLAGS = 1000
+
+
+def _check_flags(value: Any) -> None:
+    if type(value) is int and value.bit_length() > _MOST_FLAGS:
+        raise Refused(f"more than {_MOST_FLAGS} flags")
 
 
 def _make_member(cls: Any, parts: tuple[Any, ...]) -> Any:
@@ -77,6 +98,7 @@ def _make_member(cls: Any, parts: tuple[Any, ...]) -> Any:
         return cls._member_map_[part]
     if type(part) is not int or not issubclass(cls, enum.Flag):
         raise Refused(f"not a member of {cls.__qualname__}")
+    _check_flags(part)
     member = cls(part)
     if type(member) is not cls:
         raise Refused(f"{cls.__qualname__} does not have these flags")
@@ -98,7 +120,7 @@ def _attrs(cls: Any) -> Shape | None:
     shape = _record(cls, _codes.ATTRS, tuple(field.name for field in cls.__attrs_attrs__))
     if not _remembers_hash(cls):
         return shape
-    return shape._replace(take=_take_fields(shape.fields, shape.check), make=_make_hashed)
+    return shape._replace(take=_take_fields(cls.__attrs_attrs__, shape.check), make=_make_hashed)
 
 
 #: What attrs keeps beside the fields: a hash, which is another one in another process.
@@ -136,12 +158,12 @@ def _remembers_hash(cls: type) -> bool:
 
 
 def _take_fields(
-    fields: tuple[str, ...], check: Callable[[Any], None] | None
+    fields: tuple[Any, ...], check: Callable[[Any], None] | None
 ) -> Callable[[Any], tuple[Any, ...]]:
     def take(value: Any) -> tuple[Any, ...]:
         if check is not None:
             check(value)
-        return tuple(object.__getattribute__(value, field) for field in fields)
+        return tuple(object.__getattribute__(value, field.name) for field in fields)
 
     return take
 
@@ -194,7 +216,14 @@ def _pydantic(cls: Any) -> Shape | None:
     if not isinstance(base, type) or not issubclass(cls, base):
         return None
     fields = tuple(cls.__pydantic_fields__)
-    return Shape(_codes.PYDANTIC, fields, _take_model(fields), make=_make_model)
+    # What else a model has follows the names of the parts, so that a change of it is noticed, too.
+    more = (*cls.__private_attributes__, *(["extra"] if cls.model_config.get("extra") == "allow" else ()))
+    declared = (*fields, *_UNNAMED, *more) if more else fields
+    return Shape(_codes.PYDANTIC, declared, _take_model(fields), make=_make_model)
+
+
+#: The parts of a model that are no fields.
+_UNNAMED = (None, None, None, None)
 
 
 def _take_model(fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
@@ -229,7 +258,7 @@ _SET, _DICT = (set, type(None)), (dict, type(None))
 
 def _make_model(cls: Any, parts: tuple[Any, ...]) -> Any:
     fields = tuple(cls.__pydantic_fields__)
-    if len(parts) != len(fields) + 4:
+    if len(parts) != len(fields) + len(_UNNAMED):
         raise Refused(f"{len(parts)} parts for the {len(fields)} fields of {cls.__qualname__}")
     absent, given, extra, private = parts[-4:]
     if type(given) is not set or type(absent) not in _SET or type(extra) not in _DICT:

@@ -10,6 +10,7 @@ import datetime as dt
 import decimal
 import fractions
 import pathlib
+import pickle
 import re
 import uuid
 import zoneinfo
@@ -43,6 +44,9 @@ _FACTORIES: dict[str, Callable[[], Any] | None] = {
 _FACTORY_NAMES = {factory: name for name, factory in _FACTORIES.items()}
 #: Without dots, which could lead out of the folder of the zones.
 _ZONE = re.compile(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*", re.ASCII)
+
+#: Reducing a fraction takes time in the square of its length.
+_LONGEST_FRACTION = 100_000
 
 
 def _zone(value: dt.datetime | dt.time) -> Any:
@@ -90,6 +94,10 @@ def _take_timezone(value: dt.timezone) -> tuple[Any, ...]:
 def _take_zone_info(value: zoneinfo.ZoneInfo) -> tuple[Any, ...]:
     if type(value.key) is not str or not _ZONE.fullmatch(value.key):
         raise Refused("a ZoneInfo without a name; make it with ZoneInfo(name)")
+    try:
+        value.__reduce__()  # asks no more than where the zone comes from
+    except pickle.PicklingError:
+        raise Refused("a ZoneInfo read from a file of yours; make it with ZoneInfo(name)") from None
     return (value.key,)
 
 
@@ -105,9 +113,20 @@ def _make_decimal(text: Any) -> decimal.Decimal:
     return decimal.Decimal(text)
 
 
+def _take_fraction(value: fractions.Fraction) -> tuple[Any, ...]:
+    _check_size(value.numerator, value.denominator)
+    return value.numerator, value.denominator
+
+
+def _check_size(numerator: int, denominator: int) -> None:
+    if numerator.bit_length() + denominator.bit_length() > _LONGEST_FRACTION:
+        raise Refused(f"a Fraction of more than {_LONGEST_FRACTION} bits; store its two numbers")
+
+
 def _make_fraction(numerator: Any, denominator: Any) -> fractions.Fraction:
     if type(numerator) is not int or type(denominator) is not int:
         raise Refused("not the numbers of a Fraction")
+    _check_size(numerator, denominator)
     return fractions.Fraction(numerator, denominator)
 
 
@@ -138,6 +157,20 @@ def _make_defaultdict(name: Any, items: Any) -> collections.defaultdict[Any, Any
     return collections.defaultdict(_FACTORIES[name], items)
 
 
+def _take_ordered(value: collections.OrderedDict[Any, Any]) -> tuple[Any, ...]:
+    return (_items_only(value),)
+
+
+def _take_counter(value: collections.Counter[Any]) -> tuple[Any, ...]:
+    return (_items_only(value),)
+
+
+def _items_only(value: Any) -> dict[Any, Any]:
+    if value.__dict__:
+        raise Refused(f"it has attributes beside its items: {', '.join(sorted(value.__dict__))}")
+    return dict(value)
+
+
 def _make_ordered(items: Any) -> collections.OrderedDict[Any, Any]:
     if type(items) is not dict:
         raise Refused("not an OrderedDict")
@@ -158,8 +191,7 @@ def _make_counter(items: Any) -> collections.Counter[Any]:
     return counter
 
 
-#: How a type is taken apart: its number, and a function that returns the parts.
-TAKE: dict[type, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {
+_TYPES: dict[type, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {
     dt.datetime: (_codes.DATETIME, _take_datetime),
     dt.date: (_codes.DATE, lambda value: (value.year, value.month, value.day)),
     dt.time: (_codes.TIME, _take_time),
@@ -167,7 +199,7 @@ TAKE: dict[type, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {
     dt.timezone: (_codes.TIMEZONE, _take_timezone),
     zoneinfo.ZoneInfo: (_codes.ZONE_INFO, _take_zone_info),
     decimal.Decimal: (_codes.DECIMAL, lambda value: (str(value),)),
-    fractions.Fraction: (_codes.FRACTION, lambda value: (value.numerator, value.denominator)),
+    fractions.Fraction: (_codes.FRACTION, _take_fraction),
     uuid.UUID: (_codes.UUID, lambda value: (value.bytes, value.is_safe.value)),
     **{
         cls: (_codes.PATH, lambda value, number=number: (number, str(value)))  # type: ignore[misc]
@@ -175,10 +207,17 @@ TAKE: dict[type, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {
     },
     range: (_codes.RANGE, lambda value: (value.start, value.stop, value.step)),
     type(...): (_codes.ELLIPSIS, lambda _: ()),
-    collections.OrderedDict: (_codes.ORDERED_DICT, lambda value: (dict(value),)),
+    collections.OrderedDict: (_codes.ORDERED_DICT, _take_ordered),
     collections.defaultdict: (_codes.DEFAULT_DICT, _take_defaultdict),
     collections.deque: (_codes.DEQUE, lambda value: (list(value), value.maxlen)),
-    collections.Counter: (_codes.COUNTER, lambda value: (dict(value),)),
+    collections.Counter: (_codes.COUNTER, _take_counter),
+}
+#: How a type is taken apart: its number, and a function that returns the parts. By the identity of the type,
+#: since a metaclass can make a class equal to one of these.
+TAKE = {id(cls): how for cls, how in _TYPES.items()}
+#: The types of parts, by identity. An object of another class would be asked what number it stands for.
+_PARTS = {
+    id(cls) for cls in (int, str, bytes, type(None), list, dict, dt.timedelta, dt.timezone, zoneinfo.ZoneInfo)
 }
 
 _MAKE: dict[int, Callable[..., Any]] = {
@@ -208,4 +247,9 @@ def make(code: int, parts: tuple[Any, ...]) -> Any:
     maker = _MAKE.get(code)
     if maker is None:
         raise Refused(f"type number {code} is of another version of zoocache")
+    for part in parts:
+        if id(type(part)) not in _PARTS:
+            raise Refused(
+                f"a part of type {type(part).__qualname__}, which no value of type number {code} has"
+            )
     return maker(*parts)
