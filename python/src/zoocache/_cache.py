@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoocache._invalidates import Invalidates
     from zoocache._methods import CachedClassMethod
-    from zoocache._options import CacheableOptions, Duration, StaleIfError
+    from zoocache._options import CacheableOptions, Duration, StaleIfError, TagsOfCall
     from zoocache._settings import CacheSettings
 
 _P = ParamSpec("_P")
@@ -221,9 +221,7 @@ class Cache:
         """
         return InvalidationBatch(self._native)
 
-    def invalidates(
-        self, *tags: str | Callable[..., Iterable[str]], timeout: Duration | None = None
-    ) -> Invalidates:
+    def invalidates(self, *tags: str | TagsOfCall, timeout: Duration | None = None) -> Invalidates:
         """Decorate a function that changes data: after it has returned, tags are invalidated.
 
         An exception invalidates nothing, unless there is a `timeout`.

@@ -63,9 +63,8 @@ cacheable(5)  # type: ignore[call-overload]
 
 async def awaits() -> None:
     """Use an async cached function."""
-    call = fetch(1)
-    checked = assert_type(call, Coroutine[Any, Any, bytes])
-    await checked
+    call: Coroutine[Any, Any, bytes] = fetch(1)
+    assert_type(await call, bytes)
     assert_type(await fetch(1), bytes)
     assert_type(await fetch.refresh(1), bytes)
     task = asyncio.create_task(fetch(1))
