@@ -96,8 +96,7 @@ class CachedMethod(Generic[_T_co, _P, _R_co]):
 
 @type_check_only
 class _OfClass(Protocol[_Q, _R_co]):
-    """A function whose first argument is a class: to type checkers, what a class method is before it is bound."""
-
+    # A function whose first argument is a class: to type checkers, what a class method is before it is bound.
     @property
     def __wrapped__(self) -> Callable[Concatenate[type[Any], _Q], _R_co]: ...
 

@@ -15,8 +15,8 @@ cache = Cache()
 @cacheable(
     deps=lambda pid: [f"p:{pid}"],
     key=lambda pid, lang: (pid, lang),
-    ttl=lambda result: len(result),
-    cache_if=lambda result: bool(result),
+    ttl=lambda result: len(result) + 1,
+    cache_if=lambda result: result != "",
 )
 def by_functions(pid: int, lang: str) -> str:
     """Give every option a lambda."""
