@@ -149,7 +149,7 @@ test-python-free-threaded:
 
 # Everything that judges the code without running it
 [group('lint')]
-lint: fmt-check clippy ruff mypy stubtest deny
+lint: fmt-check clippy ruff mypy pyright stubtest deny
 
 # Format Rust and Python
 [group('lint')]
@@ -178,6 +178,11 @@ ruff:
 [group('lint')]
 mypy:
     python -m mypy --config-file python/pyproject.toml python/src {{ if path_exists("python/tests/typing") == "true" { "python/tests/typing" } else { "" } }}
+
+# Types as pyright, and so many an editor, sees them, of the same programs
+[group('lint')]
+pyright:
+    python -m pyright --project python
 
 # The stubs against the installed wheel
 [group('lint')]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 use zoocache::{Lookup, Policy, Tag, Timestamp};
 
 use crate::change::Mark;
@@ -40,6 +40,21 @@ fn parse_all(tags: &Bound<'_, PyTuple>, operation: &str) -> PyResult<SmallTags> 
         return Err(PyTypeError::new_err(format!("{operation}() needs at least one tag")));
     }
     Ok(parsed)
+}
+
+/// The text of a key.
+pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let Ok(text) = key.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!(
+            "a key must be a str, not {}: {}",
+            key.get_type().name()?,
+            key.repr()?
+        )));
+    };
+    text.to_str().map_err(|_| match text.repr() {
+        Ok(shown) => PyValueError::new_err(format!("a key must not hold lone surrogates: {shown}")),
+        Err(error) => error,
+    })
 }
 
 impl NativeCache {
@@ -139,9 +154,10 @@ impl NativeCache {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let key = key_text(key)?;
         if self.home.site().is_bypassed() {
             return Ok(default);
         }
@@ -166,11 +182,12 @@ impl NativeCache {
     fn set(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         deps: &Bound<'_, PyAny>,
         ttl_ms: Option<u64>,
     ) -> PyResult<bool> {
+        let key = key_text(key)?;
         let tags = parse_tags(deps)?;
         let value = Value::store(value, CopyMode::Auto)?;
         if self.home.site().is_bypassed() {
@@ -183,7 +200,8 @@ impl NativeCache {
     }
 
     /// Removes one key; says whether a fresh entry was there.
-    fn delete(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+    fn delete(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let key = key_text(key)?;
         self.with(py, |state| Ok(state.cache.delete(key)))
     }
 

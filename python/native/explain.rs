@@ -3,11 +3,16 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::cache::NativeCache;
+use crate::cache::{NativeCache, key_text};
 
 /// Why the entry under `key` is what it is.
 #[pyfunction]
-pub(crate) fn explain<'py>(py: Python<'py>, cache: &NativeCache, key: &str) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn explain<'py>(
+    py: Python<'py>,
+    cache: &NativeCache,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let key = key_text(key)?;
     let explanation = cache.home.owned(py)?.cache.explain(key);
     let record = PyDict::new(py);
     record.set_item("key", key)?;

@@ -306,9 +306,17 @@ impl FunctionBase {
             .and_then(|inspect| inspect.call_method1("signature", (&self.function,)))
             .and_then(|signature| call.through(&signature.getattr("bind")?));
         match bound {
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+                PyTypeError::new_err(format!("{}(): {}", self.name(py), error.value(py)))
+            }
             Err(error) => error,
             Ok(_) => PyTypeError::new_err("the arguments do not fit the function's signature"),
         }
+    }
+
+    fn name(&self, py: Python<'_>) -> String {
+        let name = self.function.bind(py).getattr("__qualname__");
+        name.map_or_else(|_| "the function".to_owned(), |name| name.to_string())
     }
 }
 

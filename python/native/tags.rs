@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString, PyTuple};
 use zoocache::Tag;
 
 use crate::errors::{Class, invalid_tag};
@@ -15,16 +15,31 @@ pub(crate) fn parse_tags(tags: &Bound<'_, PyAny>) -> PyResult<Vec<Tag>> {
             tags.repr()?
         )));
     }
-    tags.try_iter()?.map(|tag| parse_tag(&tag?)).collect()
+    let found = match tags.try_iter() {
+        Err(error) if error.is_instance_of::<PyTypeError>(tags.py()) => {
+            return Err(PyTypeError::new_err(format!(
+                "deps must be an iterable of tags, not {}: {}; write deps=[...]",
+                tags.get_type().name()?,
+                tags.repr()?
+            )));
+        }
+        found => found?,
+    };
+    found.map(|tag| parse_tag(&tag?)).collect()
 }
 
 /// Parses one tag.
 pub(crate) fn parse_tag(tag: &Bound<'_, PyAny>) -> PyResult<Tag> {
     let Ok(text) = tag.cast::<PyString>() else {
         return Err(PyTypeError::new_err(format!(
-            "a tag must be a str, not {}: {}",
+            "a tag must be a str, not {}: {}{}",
             tag.get_type().name()?,
-            tag.repr()?
+            tag.repr()?,
+            if tag.is_instance_of::<PyList>() || tag.is_instance_of::<PyTuple>() {
+                "; give several tags as several arguments: *tags"
+            } else {
+                ""
+            }
         )));
     };
     match text.to_str() {

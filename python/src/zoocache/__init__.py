@@ -29,6 +29,8 @@ changing = DEFAULT.changing
 clear = DEFAULT.clear
 clear_async = DEFAULT.clear_async
 consistent_after = DEFAULT.consistent_after
+delete = DEFAULT.delete
+delete_async = DEFAULT.delete_async
 explain = DEFAULT.explain
 get = DEFAULT.get
 get_async = DEFAULT.get_async
@@ -76,6 +78,8 @@ __all__ = [
     "clear_async",
     "configure",
     "consistent_after",
+    "delete",
+    "delete_async",
     "explain",
     "get",
     "get_async",

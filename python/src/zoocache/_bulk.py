@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoocache._errors import ConfigError
+from zoocache._iterable import iterable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,7 @@ def many(
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         msg = f"limit must be an int of at least 1, or None for no limit, not {limit!r}"
         raise ConfigError(msg)
+    calls = iterable(calls, "many() needs an iterable of calls, such as [(1,), (2,)]")
     checked = [_call(index, call, bound) for index, call in enumerate(calls)]
     if function._is_async:  # noqa: SLF001 - our own
         # asyncio takes its time to import, which is not for programs that never use it.
@@ -97,6 +99,7 @@ def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]
     if isinstance(keys, str):
         msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write [{keys!r}]"
         raise TypeError(msg)
+    keys = iterable(keys, "get_many() needs an iterable of keys")
     found = {key: native.get(key, _ABSENT) for key in keys}
     return {key: value for key, value in found.items() if value is not _ABSENT}
 
@@ -110,6 +113,6 @@ def set_many(native: _native.NativeCache, mapping: Any, deps: Iterable[str], ttl
         if not isinstance(key, str):
             msg = f"a key must be a str, not {type(key).__name__}: {key!r}"
             raise TypeError(msg)
-    tags = deps if isinstance(deps, str) else list(deps)
+    tags = deps if isinstance(deps, str) else list(iterable(deps, "deps must be an iterable of tags"))
     for key, value in mapping.items():
         native.set(key, value, tags, ttl_ms)

@@ -15,7 +15,7 @@ from zoocache._changes import Changing, ConsistentAfter, InvalidationBatch, chec
 from zoocache._decorate import decorate
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
-from zoocache._settings import DEFAULTS, check
+from zoocache._settings import DEFAULTS, check, given
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoocache._invalidates import Invalidates
     from zoocache._methods import CachedClassMethod
-    from zoocache._options import CacheableOptions, Duration, StaleIfError
+    from zoocache._options import CacheableOptions, Duration, StaleIfError, TagsOfCall
     from zoocache._settings import CacheSettings
 
 _P = ParamSpec("_P")
@@ -65,8 +65,7 @@ class Cache:
             if name not in DEFAULTS:
                 msg = f"Cache() has no setting {name!r}; it has those of configure(): {', '.join(DEFAULTS)}"
                 raise TypeError(msg)
-        given = {name: value for name, value in settings.items() if value != DEFAULTS[name]}
-        self._native = _native.NativeCache(check(given))
+        self._native = _native.NativeCache(check(given(settings)))
 
     @classmethod
     def _default(cls) -> Cache:
@@ -221,9 +220,7 @@ class Cache:
         """
         return InvalidationBatch(self._native)
 
-    def invalidates(
-        self, *tags: str | Callable[..., Iterable[str]], timeout: Duration | None = None
-    ) -> Invalidates:
+    def invalidates(self, *tags: str | TagsOfCall, timeout: Duration | None = None) -> Invalidates:
         """Decorate a function that changes data: after it has returned, tags are invalidated.
 
         An exception invalidates nothing, unless there is a `timeout`.
@@ -341,6 +338,20 @@ class Cache:
     ) -> None:
         """Do what `set_many` does."""
         self.set_many(mapping, deps, ttl)
+
+    def delete(self, key: str) -> bool:
+        """Remove the entry under `key`; a computation of it that is running now is not stored.
+
+        For the entry of a call there is `f.invalidate(...)`; to say what has changed, `invalidate`.
+
+        Returns:
+            Whether a fresh entry was there.
+        """
+        return self._native.delete(key)
+
+    async def delete_async(self, key: str) -> bool:
+        """Do what `delete` does."""
+        return self.delete(key)
 
     def clear(self) -> None:
         """Make every entry stale and free its memory. Positions keep rising."""

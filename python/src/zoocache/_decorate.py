@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
+from zoocache._iterable import iterable
 from zoocache._methods import CachedClassMethod
 from zoocache._options import Keeping, Tolerant, early_refresh, keeping, tolerant
 
@@ -179,7 +180,7 @@ def _static(deps: Any) -> list[str]:
     if isinstance(deps, str):
         msg = f"deps must be an iterable of tags, not the single string {deps!r}; write deps=[{deps!r}]"
         raise TypeError(msg)
-    tags = list(deps)
+    tags = list(iterable(deps, "deps must be an iterable of tags, or a function that returns one"))
     for tag in tags:
         if not isinstance(tag, str):
             msg = f"a tag must be a str, not {type(tag).__name__}: {tag!r}"
@@ -199,7 +200,7 @@ def _ignored(func: Any, ignore: Any, parameters: tuple[inspect.Parameter, ...]) 
     if isinstance(ignore, str):
         msg = f"ignore must be an iterable of parameter names; write ignore=({ignore!r},)"
         raise TypeError(msg)
-    ignored = list(ignore)
+    ignored = list(iterable(ignore, "ignore must be an iterable of parameter names"))
     names = [parameter.name for parameter in parameters if parameter.kind in _NAMED]
     for name in ignored:
         if name not in names:

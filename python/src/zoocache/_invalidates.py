@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
+from zoocache._iterable import iterable
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def invalidates(
         if isinstance(func, (classmethod, staticmethod)):
             return type(func)(decorator(func.__func__))
         _refuse(func)
-        signature = inspect.signature(func)
+        signature = _signature(func)
         sources = [_source(tag, func, signature) for tag in tags]
         early = [source for source in sources if not source.needs_result]
         late = [source for source in sources if source.needs_result]
@@ -61,6 +62,14 @@ def invalidates(
         return _wrap_async(func, plan) if _is_async(func) else _wrap(func, plan)
 
     return decorator
+
+
+def _signature(func: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(func)
+    except ValueError as error:
+        msg = f"{func!r} does not tell its parameters; wrap it in a function that names them"
+        raise TypeError(msg) from error
 
 
 def _is_async(func: Any) -> bool:
@@ -145,7 +154,7 @@ def _filled(text: str, pieces: list[tuple[str, str | None, str | None, str | Non
 def _callable(tags: Callable[..., Iterable[str]], func: Any, signature: inspect.Signature) -> _Source:
     wanted: list[str] = []
     takes_all = False
-    for parameter in inspect.signature(tags).parameters.values():
+    for parameter in _signature(tags).parameters.values():
         if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL}:
             msg = f"{tags!r} takes arguments by position; let it name the arguments that it needs"
             raise TypeError(msg)
@@ -216,7 +225,7 @@ def _tags_of(sources: list[_Source], values: dict[str, Any]) -> list[str]:
         if isinstance(found, str):
             msg = f"a callable must return an iterable of tags, not the single string {found!r}: [{found!r}]"
             raise TypeError(msg)
-        tags += found
+        tags += iterable(found, "a callable must return an iterable of tags")
     _native.check_tags(tags)
     return tags
 

@@ -6,9 +6,11 @@ from typing import (
     Concatenate,
     Generic,
     ParamSpec,
+    Protocol,
     TypeVar,
     final,
     overload,
+    type_check_only,
 )
 
 from typing_extensions import Self, disjoint_base
@@ -92,6 +94,12 @@ class CachedMethod(Generic[_T_co, _P, _R_co]):
     @property
     def tag(self) -> str: ...
 
+@type_check_only
+class _OfClass(Protocol[_Q, _R_co]):
+    # A function whose first argument is a class: to type checkers, what a class method is before it is bound.
+    @property
+    def __wrapped__(self) -> Callable[Concatenate[type[Any], _Q], _R_co]: ...
+
 @disjoint_base
 class FunctionBase(Generic[_P, _R_co]):
     def __new__(cls, function: Callable[_P, _R_co], options: _Options) -> Self: ...
@@ -103,11 +111,18 @@ class FunctionBase(Generic[_P, _R_co]):
     def __qualname__(self) -> str: ...
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
     @overload
+    def __get__(
+        self: _OfClass[_Q, _R_co], instance: object, owner: type[_T], /
+    ) -> CachedMethod[type[_T], _Q, _R_co]: ...
+    @overload
     def __get__(self, instance: None, owner: object = None, /) -> Self: ...
     @overload
     def __get__(
         self: FunctionBase[Concatenate[_T, _Q], _R_co], instance: _T, owner: object = None, /
     ) -> CachedMethod[_T, _Q, _R_co]: ...
+    # A static method's first argument is not the instance.
+    @overload
+    def __get__(self, instance: object, owner: object = None, /) -> Self: ...
     def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str: ...
     def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
     def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...

@@ -9,13 +9,28 @@ import inspect
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, TypeAlias, TypedDict
 
 from zoocache._errors import ConfigError
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    # Functions that are given those arguments of a call that they name. The last part alone says it all; the
+    # others are for pyright, which then knows the parameters of `lambda a, b: ...`.
+    TagsOfCall: TypeAlias = (
+        Callable[Concatenate[Any, Any, Any, ...], Iterable[str]]
+        | Callable[Concatenate[Any, Any, ...], Iterable[str]]
+        | Callable[Concatenate[Any, ...], Iterable[str]]
+        | Callable[..., Iterable[str]]
+    )
+    KeyOfCall: TypeAlias = (
+        Callable[Concatenate[Any, Any, Any, ...], Any]
+        | Callable[Concatenate[Any, Any, ...], Any]
+        | Callable[Concatenate[Any, ...], Any]
+        | Callable[..., Any]
+    )
 
 #: Seconds, a `timedelta`, or a text such as `"10m"`.
 Duration: TypeAlias = float | timedelta | str
@@ -32,9 +47,9 @@ class CacheableOptions(TypedDict, total=False):
     """The options of `cacheable`, which describes them."""
 
     namespace: str | None
-    deps: Iterable[str] | Callable[..., Iterable[str]] | None
+    deps: Iterable[str] | TagsOfCall | None
     ttl: Duration | Callable[[Any], Duration | None] | None
-    key: Callable[..., Any] | None
+    key: KeyOfCall | None
     ignore: Iterable[str]
     typed: bool
     version: int | str

@@ -60,8 +60,7 @@ def register(
         raise TypeError(f"register_type takes a class, not {cls!r}")
     if any(cls is known for known in _BUILTIN) or id(cls) in _values.TAKE or _numpy.take_of(cls) is not None:
         raise ValueError(f"{cls.__qualname__} needs no register_type: its values are stored as they are")
-    if (encode is None) != (decode is None):
-        raise ValueError("register_type takes encode and decode together, or neither")
+    _check_options(encode, decode, name)
     if encode is None:
         try:
             shape = _shapes.shape_of(cls)
@@ -85,6 +84,16 @@ def register(
     _registered_names[name] = cls
     _shapes_known.pop(id(cls), None)
     return cls
+
+
+def _check_options(encode: Any, decode: Any, name: Any) -> None:
+    if (encode is None) != (decode is None):
+        raise ValueError("register_type takes encode and decode together, or neither")
+    for what, function in (("encode", encode), ("decode", decode)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{what} must be a function, not {type(function).__name__}: {function!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r}")
 
 
 def shape_of(cls: type, is_stored: bool) -> tuple[Any, ...]:

@@ -8,11 +8,14 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from zoocache import _native
 from zoocache._errors import ConfigError
 from zoocache._time import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Orders `configure` and `reset`.
 _lock = threading.RLock()
@@ -121,20 +124,15 @@ def configure(
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
         RuntimeError: The cache is configured with other settings already.
     """
-    # `1` is equal to the default `True`, but no bool.
-    given = {
-        name: value
-        for name, value in locals().items()
-        if value != DEFAULTS[name] or isinstance(value, bool) != isinstance(DEFAULTS[name], bool)
-    }
-    settings = check(given)
-    if given.get("storage_url") == "memory://":
-        del given["storage_url"]  # the default by its name
+    changed = given(locals())
+    settings = check(changed)
+    if changed.get("storage_url") == "memory://":
+        del changed["storage_url"]  # the default by its name
     if not _default.install(settings):
-        _refuse_changes(given)
+        _refuse_changes(changed)
         return
     _given.clear()
-    _given.update(given)
+    _given.update(changed)
 
 
 def reset() -> None:
@@ -176,6 +174,16 @@ def _refuse_changes(given: dict[str, Any]) -> None:
 def _shown(name: str, value: object) -> str:
     # URLs may hold credentials.
     return "…" if name.endswith("_url") and value is not None else repr(value)
+
+
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `settings` that are not the defaults."""
+    # `1` is equal to the default `True`, but no bool.
+    return {
+        name: value
+        for name, value in settings.items()
+        if value != DEFAULTS[name] or isinstance(value, bool) != isinstance(DEFAULTS[name], bool)
+    }
 
 
 def check(given: dict[str, Any]) -> Settings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoocache._errors import SerializationError
+from zoocache._iterable import iterable
 from zoocache._native import decode_value, encode_value
 from zoocache._register_type import register_type
 from zoocache._registry import by_name
@@ -51,7 +52,12 @@ def loads(data: bytes, *, types: Iterable[Any] = (), secret: str | bytes | None 
     Raises:
         SerializationError: The bytes are damaged, forged, or hold a class that is not known.
     """
-    expected = by_name(classes_of(*types)) if types else None
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"loads() needs bytes, as dumps() made them, not {type(data).__qualname__}: {data!r:.80}"
+        )
+    known = iterable(types, "types must be an iterable of classes, such as [Order]")
+    expected = by_name(classes_of(*known)) if known else None
     return decode_value(data, expected, _key(secret))
 
 
@@ -60,7 +66,7 @@ def _key(secret: str | bytes | None) -> bytes | None:
         return None
     key = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
     if not isinstance(key, bytes):
-        raise TypeError(f"secret must be a str or bytes, not a {type(secret).__qualname__}")
+        raise TypeError(f"secret must be a str or bytes, not {type(secret).__qualname__}")
     if not key:
         raise ValueError("secret must not be empty")
     return key

@@ -78,7 +78,11 @@ class disabled(_Block):  # noqa: N801 - used like a function
     """
 
     def __init__(self, cache: Cache | None = None) -> None:
-        self._native = (DEFAULT if cache is None else cache)._native  # noqa: SLF001 - our own
+        disabled: Any = DEFAULT if cache is None else cache
+        if not isinstance(disabled, Cache):
+            msg = f"disabled() takes a zoocache.Cache or nothing, not {disabled!r}; to decorate: @disabled()"
+            raise TypeError(msg)
+        self._native = disabled._native  # noqa: SLF001 - our own
 
     def _begin(self) -> None:
         self._native.bypass(begins=True)
@@ -106,11 +110,7 @@ class isolated(_Block):  # noqa: N801 - used like a function
     """
 
     def __init__(self, **settings: Unpack[CacheSettings]) -> None:
-        for name in settings:
-            if name not in _settings.DEFAULTS:
-                msg = f"isolated() has no setting {name!r}; it has those of configure()"
-                raise TypeError(msg)
-        _settings.check({k: v for k, v in settings.items() if v != _settings.DEFAULTS[k]})
+        _check("isolated", settings)
         self._settings = settings
         self._before: list[tuple[_native.PutAside, dict[str, Any]]] = []
 
@@ -148,6 +148,7 @@ class frozen_time(_Block):  # noqa: N801 - used like a function
     """
 
     def __init__(self, at: datetime | float | None = None, **settings: Unpack[CacheSettings]) -> None:
+        _check("frozen_time", settings)
         self._at = None if at is None else _microseconds(at)
         self._isolated = isolated(**settings)
 
@@ -191,6 +192,14 @@ class frozen_time(_Block):  # noqa: N801 - used like a function
     def now(self) -> datetime:
         """Return the time that caches see, in UTC."""
         return _EPOCH + timedelta(microseconds=_native.clock()[0])
+
+
+def _check(who: str, settings: CacheSettings) -> None:
+    for name in settings:
+        if name not in _settings.DEFAULTS:
+            msg = f"{who}() has no setting {name!r}; it has those of configure()"
+            raise TypeError(msg)
+    _settings.check(_settings.given(settings))
 
 
 def _stop(at: tuple[int, int]) -> None:

@@ -1,8 +1,6 @@
 """What type checkers see. Checked by `mypy --strict`, never run."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from typing_extensions import assert_type
 
@@ -64,12 +62,10 @@ cacheable(5)  # type: ignore[call-overload]
 async def awaits() -> None:
     """Use an async cached function."""
     call = fetch(1)
-    checked = assert_type(call, Coroutine[Any, Any, bytes])
-    await checked
+    task = asyncio.create_task(call)
+    assert_type(await task, bytes)
     assert_type(await fetch(1), bytes)
     assert_type(await fetch.refresh(1), bytes)
-    task = asyncio.create_task(fetch(1))
-    assert_type(await task, bytes)
     assert_type(await asyncio.gather(fetch(1), fetch(2)), tuple[bytes, bytes])
     await fetch("1")  # type: ignore[arg-type]
     fetch(1)  # type: ignore[unused-coroutine]
