@@ -13,12 +13,11 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from zoocache._native import CachedFunction, Lead
 
 #: Computations in the background that may run at once; others wait for their turn.
@@ -26,7 +25,7 @@ _MAX_THREADS = 8
 #: Seconds between two logged failures of one function.
 _LOG_INTERVAL = 60.0
 
-_Job: TypeAlias = "Callable[[], None]"
+_Job: TypeAlias = Callable[[], None]
 
 _logger = logging.getLogger("zoocache")
 _logged: dict[str, float] = {}
