@@ -290,6 +290,7 @@ def test_how_old_a_value_may_be_that_stands_in_for_a_late_one(clock, source):
     clock.advance(31)
     source.go_on.clear()
     assert by_default() == 2
+    wait_until(lambda: source.reads == 3)
     late = Running(function)
     wait_until(lambda: source.reads == 4)
     source.go_on.set()
