@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import functools
 import math
 import pathlib
 import random
@@ -15,6 +16,7 @@ import time
 import typing
 import zoneinfo
 
+import attrs
 import codec_values as cv
 import numpy as np
 import pydantic
@@ -140,6 +142,18 @@ def test_a_class_that_is_equal_to_another_is_not_taken_for_it():
     assert type(loads(dumps(Day()))) is Day
 
 
+def test_an_attribute_that_is_computed_when_asked_for_is_not_asked_for():
+    @attrs.define
+    class Lazy:
+        a: int
+
+        @functools.cached_property
+        def b(self):
+            raise AssertionError
+
+    assert loads(dumps(Lazy(1))) == Lazy(1)
+
+
 def model(private=(), extra="ignore"):
     config = pydantic.ConfigDict(extra=extra)
     names = {name: pydantic.PrivateAttr(default=1) for name in private}
@@ -214,6 +228,17 @@ def test_copies_of_a_class_that_finds_its_objects():
     value = Single([1])
     assert copy.deepcopy(value) is value
     assert copies(value)() is value
+
+
+def test_copies_of_a_named_tuple_that_is_called_with_something_else():
+    class Square(Pair):
+        __slots__ = ()
+
+        def __new__(cls, side):
+            return super().__new__(cls, side, side)
+
+    value = (Square(2), [])
+    assert copies(value)() == value
 
 
 def test_copies_do_not_go_through_registered_functions():

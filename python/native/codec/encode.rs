@@ -64,6 +64,7 @@ pub(super) struct Encoder<'py> {
 /// `copy.deepcopy` makes: for values that the codec refuses, for those in which an object occurs twice or is
 /// not a number, and for classes with their own way of being copied.
 pub(crate) fn encode_for_copies(object: &Bound<'_, PyAny>) -> PyResult<Option<Encoded>> {
+    static PIN: Imported = Imported::new("zoocache._registry", "pin");
     let py = object.py();
     let mut encoder = Encoder::new(py);
     encoder.copies = Some(Copies::default());
@@ -75,7 +76,6 @@ pub(crate) fn encode_for_copies(object: &Bound<'_, PyAny>) -> PyResult<Option<En
             return if is_exception { Ok(None) } else { Err(error) };
         }
     }
-    static PIN: Imported = Imported::new("zoocache._registry", "pin");
     let classes = PyDict::new(py);
     for shape in &encoder.found {
         let Some(name) = &shape.name else { continue };

@@ -232,8 +232,16 @@ def _attributes(value: Any, known: Collection[type]) -> Iterator[str]:
     for cls in mro:
         if cls not in known:
             for name, attribute in vars(cls).items():
-                if type(attribute) is types.MemberDescriptorType and hasattr(value, name):
+                if type(attribute) is types.MemberDescriptorType and _is_set(attribute, value):
                     yield name
+
+
+def _is_set(slot: types.MemberDescriptorType, value: Any) -> bool:
+    try:
+        slot.__get__(value)  # unlike `hasattr`, without a `__getattr__` that would compute it
+    except AttributeError:
+        return False
+    return True
 
 
 def _class_attribute(mro: tuple[type, ...], name: str) -> Any:

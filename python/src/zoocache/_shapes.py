@@ -49,25 +49,19 @@ def shape_of(cls: type) -> Shape | None:
 
 def _copies_itself(cls: type) -> bool:
     return cls in copyreg.dispatch_table or any(
-        name in vars(base) and not _is_generated(vars(base)[name])
+        name in vars(base) and getattr(vars(base)[name], "__module__", None) not in _GENERATORS
         for base in cls.__mro__
         if base is not object and base.__module__.partition(".")[0] not in ("pydantic", "msgspec")
-        for name in _COPYING
+        for name in (_COPYING if issubclass(cls, tuple) else (*_COPYING, *_MAKING))
     )
 
 
-#: What `copy.deepcopy` calls. `object.__new__` makes an object; another may find one.
-_COPYING = (
-    "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__new__",
-    "__getnewargs__", "__getnewargs_ex__",
-)  # fmt: skip
+#: What `copy.deepcopy` calls.
+_COPYING = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+#: `object.__new__` makes an object; another may find one. A named tuple's takes what its class likes.
+_MAKING = ("__new__", "__getnewargs__", "__getnewargs_ex__")
 #: The modules of functions that classes are given, and that copy the fields as we do.
-_GENERATORS = ("dataclasses", "attr._make", "collections")
-
-
-def _is_generated(function: Any) -> bool:
-    module = getattr(function, "__module__", None)
-    return module in _GENERATORS or str(module).startswith("namedtuple_")
+_GENERATORS = ("dataclasses", "attr._make")
 
 
 # ---- Enums -------------------------------------------------------------------------------------
