@@ -104,8 +104,8 @@ test-python-all: wheel
         if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
             rm -rf "$venv"
             "$python" -m venv "$venv"
-            # tools.txt as constraints: the same versions as in .venv, of what the tests import.
-            "$venv/bin/python" -m pip install --quiet --constraint tools.txt \
+            # tools.txt as constraints: the same versions as in .venv, of what the tests import. They have no extras.
+            "$venv/bin/python" -m pip install --quiet --constraint <(sed 's/\[.*\]//' tools.txt) \
                 attrs hypothesis msgspec numpy pydantic pytest
             echo "$wanted" >"$venv/installed.txt"
         fi
@@ -137,7 +137,7 @@ test-python-free-threaded:
     venv={{ quote(target) }}/venvs/free-threaded
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --constraint tools.txt hypothesis pytest
+    "$venv/bin/python" -m pip install --quiet --constraint <(sed 's/\[.*\]//' tools.txt) hypothesis pytest
     dist=$(mktemp -d)
     trap 'rm -rf "$dist"' EXIT
     PYO3_PYTHON="$venv/bin/python" maturin build --release --manifest-path python/Cargo.toml --interpreter "$venv/bin/python" \

@@ -13,10 +13,12 @@ from zoocache import (
     InvalidTag,
     cacheable,
     get,
+    get_tag_version,
     invalidate,
     invalidate_async,
     invalidation_batch,
     on_invalidate,
+    stats,
 )
 
 
@@ -255,3 +257,34 @@ def test_what_is_collected_is_read_stale_until_the_end():
         invalidate("a")
         assert read() == 1
     assert read() == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_computation_in_the_background_is_not_part_of_the_callers_batch(clock, is_async):
+    reads = []
+
+    def read():
+        reads.append(1)
+        if len(reads) == 2:
+            invalidate("seen")
+        return len(reads)
+
+    async def read_async():
+        return read()
+
+    function = cacheable(ttl=10, stale_while_revalidate=60)(read_async if is_async else read)
+
+    async def main():
+        async def call():
+            return await function() if is_async else function()
+
+        assert await call() == 1
+        clock.advance(11)
+        with pytest.raises(LookupError), invalidation_batch():
+            assert await call() == 1
+            while stats()["computations"] < 2:
+                await asyncio.sleep(0.001)
+            raise LookupError
+        assert get_tag_version("seen") > 0
+
+    asyncio.run(main())

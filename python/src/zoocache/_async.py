@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoocache._background import report
-from zoocache._context import CURRENT
+from zoocache._context import BATCH, CURRENT
 
 if TYPE_CHECKING:
     from zoocache._native import CachedCall, CachedFunction, Lead, Wait
@@ -106,6 +106,8 @@ def in_task(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...
 async def _compute(
     function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any
 ) -> None:
+    # What it invalidates is not part of what the caller may yet drop.
+    BATCH.set(None)
     try:
         if not lead.declare(args, kwargs):
             return

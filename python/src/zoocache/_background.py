@@ -17,6 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from zoocache._context import BATCH
+
 if TYPE_CHECKING:
     from zoocache._native import CachedFunction, Lead
 
@@ -89,6 +91,8 @@ def in_thread(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, .
 
 
 def _run(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> None:
+    # What it invalidates is not part of what the caller may yet drop.
+    BATCH.set(None)
     try:
         function._run(lead, args, kwargs)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001 - whatever the user's function raises: the thread goes on

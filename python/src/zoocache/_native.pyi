@@ -74,10 +74,14 @@ class CachedMethod(Generic[_T_co, _P, _R_co]):
     def __qualname__(self) -> str: ...
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
     def __hash__(self) -> int: ...
-    def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str: ...
-    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
-    def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
-    def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
+    def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str:
+        """Return the key of this call, for `explain`, `get` and `delete`."""
+    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Drop the entry of this call; returns whether a fresh one was there."""
+    def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+        """Call the function itself: nothing is looked up and nothing is stored."""
+    def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+        """Compute the value now, and store it."""
     @overload
     def many(  # type: ignore[overload-overlap]
         self: CachedMethod[Any, ..., Coroutine[Any, Any, _T]],
@@ -85,14 +89,18 @@ class CachedMethod(Generic[_T_co, _P, _R_co]):
         /,
         *,
         limit: int | None = None,
-    ) -> Coroutine[Any, Any, list[_T]]: ...
+    ) -> Coroutine[Any, Any, list[_T]]:
+        """Return the results of many calls, each a tuple or a dict of its arguments; missing ones at once."""
     @overload
     def many(
         self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]], /, *, limit: int | None = None
-    ) -> list[_R_co]: ...
-    def stats(self) -> dict[str, int]: ...
+    ) -> list[_R_co]:
+        """Return the results of many calls, each a tuple or a dict of its arguments, in their order."""
+    def stats(self) -> dict[str, int]:
+        """Return the counts of hits, misses, stale, errors and entries of this function."""
     @property
-    def tag(self) -> str: ...
+    def tag(self) -> str:
+        """The tag that all its entries depend on: `invalidate(f.tag)` makes them stale."""
 
 @type_check_only
 class _OfClass(Protocol[_Q, _R_co]):
@@ -123,24 +131,32 @@ class FunctionBase(Generic[_P, _R_co]):
     # A static method's first argument is not the instance.
     @overload
     def __get__(self, instance: object, owner: object = None, /) -> Self: ...
-    def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str: ...
-    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
-    def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
-    def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
+    def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str:
+        """Return the key of this call, for `explain`, `get` and `delete`."""
+    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Drop the entry of this call; returns whether a fresh one was there."""
+    def bypass(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+        """Call the function itself: nothing is looked up and nothing is stored."""
+    def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+        """Compute the value now, and store it."""
     @overload
     def many(  # type: ignore[overload-overlap]
         self: FunctionBase[..., Coroutine[Any, Any, _T]],
         calls: Iterable[tuple[Any, ...] | Mapping[str, Any]],
         *,
         limit: int | None = None,
-    ) -> Coroutine[Any, Any, list[_T]]: ...
+    ) -> Coroutine[Any, Any, list[_T]]:
+        """Return the results of many calls, each a tuple or a dict of its arguments; missing ones at once."""
     @overload
     def many(
         self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]], *, limit: int | None = None
-    ) -> list[_R_co]: ...
-    def stats(self) -> dict[str, int]: ...
+    ) -> list[_R_co]:
+        """Return the results of many calls, each a tuple or a dict of its arguments, in their order."""
+    def stats(self) -> dict[str, int]:
+        """Return the counts of hits, misses, stale, errors and entries of this function."""
     @property
-    def tag(self) -> str: ...
+    def tag(self) -> str:
+        """The tag that all its entries depend on: `invalidate(f.tag)` makes them stale."""
     @property
     def _cache(self) -> NativeCache: ...
     def _hit(self, default: object, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any: ...
@@ -228,7 +244,8 @@ class Mark:
 
 @final
 class Subscription:
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Call the callback no more."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *_error: object) -> None: ...
 

@@ -142,6 +142,8 @@ async def methods() -> None:
 
 assert_type(zoocache.invalidate("a", "b"), int)
 assert_type(zoocache.get_tag_version("a"), int)
+assert_type(zoocache.delete("a"), bool)
+zoocache.delete(5)  # type: ignore[arg-type]
 assert_type(zoocache.stats(), dict[str, int])
 assert_type(zoocache.version(), str)
 assert_type(zoocache.prune(5), int)
