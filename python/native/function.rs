@@ -4,7 +4,6 @@
 //! is in `miss.rs`. The object is immutable; what its Python attributes hold lives in its `__dict__`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
@@ -12,17 +11,18 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use zoocache::{Count, Entry, Lookup, Tag};
+use zoocache::{Entry, Lookup, Tag};
 
 use crate::arguments::{Call, Signature};
 use crate::cache::NativeCache;
+use crate::counters::FunctionCounters;
 use crate::errors::invalid_tag;
 use crate::imported::Imported;
 use crate::keeping::Keeping;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
-use crate::tolerant::{self, Occasion, Tolerant};
+use crate::tolerant::{self, Tolerant};
 use crate::value::Value;
 use crate::{awaitable, bound, context, demand, miss, process, vectorcall};
 
@@ -62,36 +62,6 @@ struct Options<'py> {
     is_async: bool,
     #[pyo3(attribute)]
     typed: bool,
-}
-
-/// Counters of one function. Adds are loads and stores: the interpreter lock orders them, and a count
-/// lost without it would be no harm.
-#[derive(Debug, Default)]
-pub(crate) struct FunctionCounters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    stale: AtomicU64,
-    errors: AtomicU64,
-}
-
-impl FunctionCounters {
-    #[inline]
-    fn bump(counter: &AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn hit(&self) {
-        Self::bump(&self.hits);
-    }
-
-    pub(crate) fn miss(&self, why: Count) {
-        Self::bump(if matches!(why, Count::Stale) { &self.stale } else { &self.misses });
-    }
-
-    pub(crate) fn error(&self) {
-        Self::bump(&self.errors);
-    }
 }
 
 /// How the dependencies of a call are found.
@@ -477,10 +447,7 @@ impl FunctionBase {
             entries += u64::from(fresh && key.starts_with(&self.prefix));
         });
         let stats = PyDict::new(py);
-        stats.set_item("hits", self.counters.hits.load(Ordering::Relaxed))?;
-        stats.set_item("misses", self.counters.misses.load(Ordering::Relaxed))?;
-        stats.set_item("stale", self.counters.stale.load(Ordering::Relaxed))?;
-        stats.set_item("errors", self.counters.errors.load(Ordering::Relaxed))?;
+        self.counters.write_to(&stats)?;
         stats.set_item("entries", entries)?;
         Ok(stats)
     }
@@ -548,78 +515,6 @@ impl FunctionBase {
     #[getter]
     fn _is_async(&self) -> bool {
         self.is_async
-    }
-
-    /// For `zoocache._async`: what to do about a missed key.
-    fn _step<'py>(
-        slf: &Bound<'py, Self>,
-        key: &[u8],
-        second_round: bool,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<(u8, Py<PyAny>)> {
-        miss::with_call(args, kwargs, |call| miss::step(slf, key, second_round, call))
-    }
-
-    /// For `zoocache._async`: computes beside any flight.
-    fn _lead_alone<'py>(
-        slf: &Bound<'py, Self>,
-        key: &[u8],
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Py<PyAny>> {
-        miss::with_call(args, kwargs, |call| miss::lead_alone(slf, key, call))
-    }
-
-    /// For `zoocache._async`: serves a value that may stand in, if there is one.
-    fn _stand_in(&self, py: Python<'_>, key: &[u8], occasion: u8) -> PyResult<(bool, Py<PyAny>)> {
-        let state = self.home.owned(py)?;
-        let occasion = Occasion::from_number(occasion);
-        let served = match &self.tolerant {
-            Some(tolerant) => tolerant.serve(py, (self, &state), key, occasion)?,
-            None => None,
-        };
-        Ok(served.map_or_else(|| (false, py.None()), |object| (true, object)))
-    }
-
-    /// For `zoocache._async`: is there a value that may stand in?
-    fn _has_stand_in(&self, py: Python<'_>, key: &[u8], occasion: u8) -> PyResult<bool> {
-        let state = self.home.owned(py)?;
-        let parent = context::current(py)?;
-        let occasion = Occasion::from_number(occasion);
-        match &self.tolerant {
-            Some(tolerant) if !state.cache.is_computing(key, parent.as_ref()) => {
-                tolerant.has_stand_in(py, (self, &state), key, occasion)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// For `zoocache._async`: begins to compute in the background, unless somebody does already.
-    fn _begin_refresh<'py>(
-        slf: &Bound<'py, Self>,
-        key: &[u8],
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<()> {
-        let state = slf.get().home.owned(slf.py())?;
-        miss::with_call(args, kwargs, |call| tolerant::begin_refresh(slf.as_borrowed(), &state, key, call))
-    }
-
-    /// For `zoocache._async`: seconds after which a stale value is served.
-    #[getter]
-    fn _timeout(&self) -> Option<f64> {
-        self.tolerant.and_then(|tolerant| tolerant.timeout()).map(|timeout| timeout.as_secs_f64())
-    }
-
-    /// For `zoocache._background`: computes in this thread what was begun for another.
-    fn _run(
-        slf: &Bound<'_, Self>,
-        lead: &Bound<'_, miss::Lead>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        tolerant::run(slf, lead.get(), args, kwargs)
     }
 
     fn __repr__(&self) -> String {

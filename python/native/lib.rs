@@ -14,6 +14,7 @@ mod change;
 mod clock;
 mod codec;
 mod context;
+mod counters;
 mod demand;
 mod errors;
 mod explain;
@@ -28,6 +29,7 @@ mod process;
 mod queued;
 mod recent;
 mod state;
+mod steps;
 mod tags;
 mod tolerant;
 mod value;
@@ -62,6 +64,8 @@ mod _native {
     use super::miss::{Lead, Wait};
     #[pymodule_export]
     use super::process::{after_fork, after_fork_in_parent, before_fork, shut_down};
+    #[pymodule_export]
+    use super::steps::{begin_refresh, has_stand_in, lead_alone, run, soft_timeout, stand_in, step};
 
     use pyo3::prelude::*;
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zoocache import _native
 from zoocache._background import report
 from zoocache._context import BATCH, CURRENT
 
@@ -29,7 +30,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
     """Compute the value of a call that missed, or wait for somebody who does."""
     second_round = False
     while True:
-        kind, payload = function._step(key, second_round, args, kwargs)  # noqa: SLF001
+        kind, payload = _native.step(function, key, second_round, args, kwargs)
         if kind == _VALUE:
             return payload
         if kind == _LEAD:
@@ -37,7 +38,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
         _end_with_their_loops()
         if not await _landed(payload):
             payload.give_up()
-            return await _lead(function, function._lead_alone(key, args, kwargs), args, kwargs)  # noqa: SLF001
+            return await _lead(function, _native.lead_alone(function, key, args, kwargs), args, kwargs)
         taken, value = payload.take()
         if taken:
             return value
@@ -49,19 +50,20 @@ async def fill_tolerant(
 ) -> Any:
     """Do what `fill` does, unless a stale value stands in."""
     try:
-        if function._has_stand_in(key, _REVALIDATING):  # noqa: SLF001
-            function._begin_refresh(key, args, kwargs)  # noqa: SLF001
-            found, value = function._stand_in(key, _REVALIDATING)  # noqa: SLF001
+        if _native.has_stand_in(function, key, _REVALIDATING):
+            _native.begin_refresh(function, key, args, kwargs)
+            found, value = _native.stand_in(function, key, _REVALIDATING)
             if found:
                 return value
-        if function._timeout is not None and function._has_stand_in(key, _LATE):  # noqa: SLF001
-            return await _within(function._timeout, function, key, args, kwargs)  # noqa: SLF001
+        timeout = _native.soft_timeout(function)
+        if timeout is not None and _native.has_stand_in(function, key, _LATE):
+            return await _within(timeout, function, key, args, kwargs)
         return await fill(function, key, args, kwargs)
     except RecursionError:
         # A key that depends on itself is a mistake in the program, which a stale value would only hide.
         raise
     except Exception:
-        found, value = function._stand_in(key, _FAILED)  # noqa: SLF001
+        found, value = _native.stand_in(function, key, _FAILED)
         if found:
             return value
         raise
@@ -87,7 +89,7 @@ async def _within(
         raise
     if done:
         return computing.result()
-    found, value = function._stand_in(key, _LATE)  # noqa: SLF001
+    found, value = _native.stand_in(function, key, _LATE)
     if found:
         computing.add_done_callback(functools.partial(_ended, function))
         return value
@@ -149,7 +151,7 @@ def _ended(function: CachedFunction[..., Any], task: asyncio.Task[Any]) -> None:
 
 async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call in any case and store it."""
-    return await _lead(function, function._lead_alone(key, args, kwargs), args, kwargs)  # noqa: SLF001
+    return await _lead(function, _native.lead_alone(function, key, args, kwargs), args, kwargs)
 
 
 async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from zoocache import _native
 from zoocache._context import BATCH
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _run(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], 
     # What it invalidates is not part of what the caller may yet drop.
     BATCH.set(None)
     try:
-        function._run(lead, args, kwargs)  # noqa: SLF001
+        _native.run(function, lead, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - whatever the user's function raises: the thread goes on
         report(function, error)
 
