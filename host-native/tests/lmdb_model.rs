@@ -115,7 +115,8 @@ struct Found {
 }
 
 impl World {
-    fn new() -> Self {
+    /// Power is lost, or else processes die: both at once would only take longer.
+    fn new(may_lose_power: bool) -> Self {
         Self {
             history: vec![Snapshot::default()],
             readable: 0,
@@ -133,9 +134,9 @@ impl World {
             fills: 0,
             rows_deleted: false,
             floor_due: None,
-            may_crash: true,
-            may_restart: true,
-            may_lose_power: true,
+            may_crash: !may_lose_power,
+            may_restart: !may_lose_power,
+            may_lose_power,
         }
     }
 
@@ -364,8 +365,8 @@ fn step_disasters(world: &World, protocol: Protocol, next: &mut Vec<World>) {
 fn explore(protocol: Protocol) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
-    let mut open = vec![World::new()];
-    seen.insert(open[0].clone());
+    let mut open = vec![World::new(false), World::new(true)];
+    seen.extend(open.iter().cloned());
     while let Some(world) = open.pop() {
         found.states += 1;
         for then in steps(&world, protocol, &mut found) {
