@@ -273,7 +273,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
         codec: impl crate::codec::ValueCodec<V>,
     ) -> Self {
         let (path, codec) = (path.as_ref().to_owned(), Arc::new(codec));
-        self.shared = Some(SharedFolder { path, codec, max_age: Duration::from_hours(30 * 24), max_readers: 1024 });
+        self.shared =
+            Some(SharedFolder { path, codec, max_age: Duration::from_hours(30 * 24), max_readers: 1024 });
         self
     }
 

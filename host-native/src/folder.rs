@@ -1,9 +1,10 @@
 //! An LMDB folder: two environments, `tags` and `entries`, opened once per process.
 //!
-//! Owns what concerns both: opening and its errors, the check after a fork, growing maps, stale reader
-//! slots, and starting over when the files are damaged. What the tables mean is the business of
-//! `sequencer/lmdb.rs` and `storage/lmdb.rs`. Invariant: no transaction of this process runs while a map
-//! changes its size, and an environment that a parent process opened is never used for one.
+//! Owns what concerns both: opening and its errors, the check after a fork, stale reader slots, and starting
+//! over when the files are damaged. What the tables mean is the business of `sequencer/lmdb.rs` and
+//! `storage/lmdb.rs`. Invariant: a map never moves while it is open, since every hit reads the number of the
+//! latest commit from it without a lock; and an environment that a parent process opened is used for no
+//! transaction.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
 /// A table of bytes.
@@ -24,10 +25,9 @@ pub(crate) type Table = Database<Bytes, Bytes>;
 /// A read transaction.
 pub(crate) type Reading<'a> = RoTxn<'a, WithoutTls>;
 
-/// The map a new environment begins with. Address space, not disk; it doubles when it is full.
-const FIRST_MAP_BYTES: usize = 16 << 20;
-/// Beyond this no map grows: more than a machine's cache ever takes.
-const MAX_MAP_BYTES: usize = 1 << 40;
+/// Sizes of a map, the first that the system grants counts. It is address space, not memory and not disk: large,
+/// because a map cannot grow while hits read from it.
+const MAP_BYTES: [usize; 5] = [1 << 40, 1 << 36, 1 << 32, 1 << 30, 1 << 27];
 /// Tables per environment.
 const MAX_TABLES: u32 = 8;
 /// Of what cannot be read: no commit has it, and nobody remembers it.
@@ -40,7 +40,9 @@ const CLOSING: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum FolderError {
     /// It, and what it would be made in, does not exist.
-    #[error("the folder {path} does not exist and cannot be made, as {parent} does not exist either; make it")]
+    #[error(
+        "the folder {path} does not exist and cannot be made, as {parent} does not exist either; make it"
+    )]
     Missing {
         /// The folder.
         path: String,
@@ -56,7 +58,9 @@ pub enum FolderError {
         cause: String,
     },
     /// It lies on a file system that is shared with other machines.
-    #[error("{path} is on a network file system ({kind}), where processes cannot share memory; choose a local folder")]
+    #[error(
+        "{path} is on a network file system ({kind}), where processes cannot share memory; choose a local folder"
+    )]
     Network {
         /// The folder.
         path: String,
@@ -64,7 +68,9 @@ pub enum FolderError {
         kind: &'static str,
     },
     /// A later version of zoocache made it.
-    #[error("{path} has format {found}, and this version of zoocache reads {readable}; choose another folder, or remove it")]
+    #[error(
+        "{path} has format {found}, and this version of zoocache reads {readable}; choose another folder, or remove it"
+    )]
     Newer {
         /// The folder.
         path: String,
@@ -74,7 +80,9 @@ pub enum FolderError {
         readable: u64,
     },
     /// It is damaged, and other processes use it.
-    #[error("{path} is damaged ({cause}) and in use: stop the processes that use it, and the next one starts over")]
+    #[error(
+        "{path} is damaged ({cause}) and in use: stop the processes that use it, and the next one starts over"
+    )]
     Damaged {
         /// The folder.
         path: String,
@@ -126,27 +134,44 @@ pub(crate) struct Room {
     env: Env<WithoutTls>,
     tables: Vec<Table>,
     path: PathBuf,
-    /// Held shared by every transaction, exclusively while the map changes its size.
-    map: RwLock<()>,
 }
 
 impl Room {
     fn open(path: &Path, tables: &[&str], max_readers: u32) -> heed::Result<Self> {
         fs::create_dir_all(path)?;
-        let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(FIRST_MAP_BYTES).max_dbs(MAX_TABLES).max_readers(max_readers);
-        #[expect(unsafe_code, reason = "LMDB maps a file that others could change, and is told not to sync")]
-        // SAFETY: the files are changed by LMDB alone, under its locks; that others leave them alone is said in
-        // the documentation of the folder. Without syncs an OS crash may lose commits, not integrity, as the
-        // map is not writable; a changed boot id is noticed at open.
-        let env = unsafe { options.flags(EnvFlags::NO_SYNC).open(path)? };
-        let map = RwLock::new(());
-        let mut room = Self { env, tables: Vec::new(), path: path.to_owned(), map };
+        let env = Self::map(path, max_readers)?;
+        let mut room = Self { env, tables: Vec::new(), path: path.to_owned() };
         room.check_length()?;
-        room.tables = room.write_raw(|env, txn| {
-            tables.iter().map(|name| env.create_database(txn, Some(name))).collect::<heed::Result<_>>()
-        })?;
+        room.env.clear_stale_readers()?;
+        let mut txn = room.env.write_txn()?;
+        for name in tables {
+            room.tables.push(room.env.create_database(&mut txn, Some(name))?);
+        }
+        txn.commit()?;
         Ok(room)
+    }
+
+    fn map(path: &Path, max_readers: u32) -> heed::Result<Env<WithoutTls>> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.max_dbs(MAX_TABLES).max_readers(max_readers);
+        let mut sizes = MAP_BYTES.into_iter();
+        loop {
+            let bytes = sizes.next();
+            options.map_size(bytes.unwrap_or(1 << 24));
+            #[expect(
+                unsafe_code,
+                reason = "LMDB maps a file that others could change, and is told not to sync"
+            )]
+            // SAFETY: the files are changed by LMDB alone, under its locks; that others leave them alone is said
+            // in the documentation of the folder. Without syncs an OS crash may lose commits, not integrity, as
+            // the map is not writable; a changed boot id is noticed at open.
+            let opened = unsafe { options.flags(EnvFlags::NO_SYNC).open(path) };
+            match opened {
+                Err(heed::Error::Io(error))
+                    if error.kind() == io::ErrorKind::OutOfMemory && bytes.is_some() => {}
+                result => return result,
+            }
+        }
     }
 
     /// Reading beyond the end of a file that was cut off would kill the process.
@@ -175,76 +200,38 @@ impl Room {
         &self,
         mut read: impl FnMut(&Reading<'_>) -> heed::Result<R>,
     ) -> Result<R, FolderError> {
-        for _ in 0..3 {
-            let guard = self.map.read_recursive();
-            match self.env.read_txn().and_then(|txn| read(&txn)) {
-                Err(heed::Error::Mdb(MdbError::MapResized)) => {
-                    drop(guard);
-                    self.resize(0)?;
-                }
-                Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
-                    self.env.clear_stale_readers().map_err(|error| FolderError::of(&self.path, &error))?;
-                }
-                result => return result.map_err(|error| FolderError::of(&self.path, &error)),
-            }
+        let mut result = self.env.read_txn().and_then(|txn| read(&txn));
+        if matches!(result, Err(heed::Error::Mdb(MdbError::ReadersFull))) {
+            self.forget_the_dead();
+            result = self.env.read_txn().and_then(|txn| read(&txn));
         }
-        let cause = "all reader slots are taken, or the map does not stay as it is".to_owned();
-        Err(FolderError::Failed { path: self.path.display().to_string(), cause })
+        result.map_err(|error| FolderError::of(&self.path, &error))
     }
 
-    /// Runs `write` in the one write transaction and commits it; again in a larger map, if it did not fit.
+    /// Runs `write` in the one write transaction and commits it.
     pub(crate) fn write<R>(
         &self,
-        mut write: impl FnMut(&mut RwTxn<'_>) -> heed::Result<R>,
+        write: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<R>,
     ) -> Result<R, FolderError> {
-        self.write_raw(|_, txn| write(txn)).map_err(|error| FolderError::of(&self.path, &error))
+        let result = self.env.write_txn().and_then(|mut txn| {
+            let result = write(&mut txn)?;
+            txn.commit()?;
+            Ok(result)
+        });
+        result.map_err(|error| FolderError::of(&self.path, &error))
     }
 
-    fn write_raw<R>(
-        &self,
-        mut write: impl FnMut(&Env<WithoutTls>, &mut RwTxn<'_>) -> heed::Result<R>,
-    ) -> heed::Result<R> {
-        loop {
-            let guard = self.map.read_recursive();
-            let result = self.env.write_txn().and_then(|mut txn| {
-                let result = write(&self.env, &mut txn)?;
-                txn.commit()?;
-                Ok(result)
-            });
-            drop(guard);
-            match result {
-                Err(heed::Error::Mdb(MdbError::MapResized)) => self.resize_raw(0)?,
-                Err(heed::Error::Mdb(MdbError::MapFull)) => {
-                    let doubled = self.env.info().map_size * 2;
-                    if doubled > MAX_MAP_BYTES {
-                        return result;
-                    }
-                    self.resize_raw(doubled)?;
-                }
-                result => return result,
-            }
-        }
+    /// Frees the reader slots of processes that were killed: what they were reading keeps pages from being used
+    /// again, and the file grows.
+    pub(crate) fn forget_the_dead(&self) {
+        // What cannot be freed now can be freed later.
+        let _ = self.env.clear_stale_readers();
     }
 
     /// Lets the next snapshot be the latest commit, whose writer died before it could say so.
     pub(crate) fn heal(&self) -> Result<(), FolderError> {
-        let _guard = self.map.read_recursive();
         let begun = self.env.write_txn().map(RwTxn::abort);
         begun.map_err(|error| FolderError::of(&self.path, &error))
-    }
-
-    fn resize(&self, bytes: usize) -> Result<(), FolderError> {
-        self.resize_raw(bytes).map_err(|error| FolderError::of(&self.path, &error))
-    }
-
-    /// 0 takes over the size that another process gave the map.
-    fn resize_raw(&self, bytes: usize) -> heed::Result<()> {
-        let _guard = self.map.write();
-        #[expect(unsafe_code, reason = "LMDB wants no transaction of this process to run meanwhile")]
-        // SAFETY: every transaction of this environment holds `map` shared, and we hold it exclusively.
-        unsafe {
-            self.env.resize(bytes)
-        }
     }
 }
 
@@ -390,9 +377,8 @@ fn open_rooms(path: &Path, max_readers: u32) -> Result<(Rooms, Option<String>), 
     flock(FlockOperation::LockShared).map_err(io)?;
     let mut damage = None;
     loop {
-        let opened = open_room(&path.join("tags"), &TAGS_TABLES, max_readers).and_then(|tags| {
-            Ok((tags, open_room(&path.join("entries"), &ENTRIES_TABLES, max_readers)?))
-        });
+        let opened = open_room(&path.join("tags"), &TAGS_TABLES, max_readers)
+            .and_then(|tags| Ok((tags, open_room(&path.join("entries"), &ENTRIES_TABLES, max_readers)?)));
         match opened {
             Ok((tags, entries)) => {
                 flock(FlockOperation::LockShared).map_err(io)?;
@@ -406,9 +392,11 @@ fn open_rooms(path: &Path, max_readers: u32) -> Result<(Rooms, Option<String>), 
                 }
                 for room in ["tags", "entries"] {
                     fs::remove_dir_all(path.join(room))
-                        .or_else(|error| {
-                            if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-                        })
+                        .or_else(
+                            |error| {
+                                if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+                            },
+                        )
                         .map_err(io)?;
                 }
                 damage = Some(cause);

@@ -147,7 +147,7 @@ fn what_was_fresh_is_fresh_after_a_restart_and_what_was_stale_stale() {
 #[test]
 fn rows_too_old_to_be_kept_leave_a_floor() {
     let (scratch, clock) = (Scratch::new(), Arc::new(ManualClock::at(NOON_US)));
-    let open = || builder(scratch.path(), &clock).max_age(Duration::from_secs(60)).build().expect("opens");
+    let open = || builder(scratch.path(), &clock).max_age(Duration::from_mins(1)).build().expect("opens");
     let one = open();
     compute(&one, "stale", &on(&["a"]), 1);
     one.invalidate(&["a"]).expect("valid tag");
@@ -232,11 +232,15 @@ fn limits_hold_for_all_together() {
         two.put(format!("{key}'"), key, &on(&["a"]));
     }
     assert_eq!(one.stats().entries, 10);
-    assert_eq!(builder(scratch.path(), &clock).build().expect("opens").get("19"), Some(19), "the oldest went");
+    assert_eq!(
+        builder(scratch.path(), &clock).build().expect("opens").get("19"),
+        Some(19),
+        "the oldest went"
+    );
 }
 
 #[test]
-fn many_large_entries_make_the_map_grow() {
+fn many_large_entries_find_room() {
     struct Text;
     impl ValueCodec<Vec<u8>> for Text {
         fn encode(&self, value: &Vec<u8>) -> Result<Vec<u8>, CodecError> {
@@ -248,7 +252,9 @@ fn many_large_entries_make_the_map_grow() {
     }
     let scratch = Scratch::new();
     let told = Arc::new(Told::default());
-    let open = || Cache::<Vec<u8>>::builder().observer(told.clone()).lmdb(scratch.path(), Text).build().expect("opens");
+    let open = || {
+        Cache::<Vec<u8>>::builder().observer(told.clone()).lmdb(scratch.path(), Text).build().expect("opens")
+    };
     let (one, two) = (open(), open());
     let mut noise = fastrand::Rng::with_seed(7);
     let large: Vec<u8> = std::iter::repeat_with(|| noise.u8(..)).take(1 << 20).collect();

@@ -58,15 +58,29 @@ enum Writer {
 enum Reader {
     Idle,
     Look,
-    CatchUp { saw: u8 },
+    CatchUp {
+        saw: u8,
+    },
     JudgeNear,
     /// With the entry in hand: is there news?
-    LookAgain { entry: Entry },
-    CatchUpAgain { entry: Entry, saw: u8 },
-    Judge { entry: Entry },
+    LookAgain {
+        entry: Entry,
+    },
+    CatchUpAgain {
+        entry: Entry,
+        saw: u8,
+    },
+    Judge {
+        entry: Entry,
+    },
     Fill,
-    ReadSource { as_of: u8, domain: u8 },
-    Store { entry: Entry },
+    ReadSource {
+        as_of: u8,
+        domain: u8,
+    },
+    Store {
+        entry: Entry,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +90,7 @@ enum Filler {
     Read { entry: Entry },
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "what may still happen, each once")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     /// By transaction number. The last is what a writer sees.

@@ -130,7 +130,14 @@ impl Record {
             u64::from_le_bytes(bytes[place * 8..place * 8 + 8].try_into().expect("eight bytes"))
         };
         let value = Bytes.decode(&bytes[48..]).expect("a value");
-        Self { kind: number(0), from_ns: number(1), to_ns: number(2), about: number(3), version: number(4), value }
+        Self {
+            kind: number(0),
+            from_ns: number(1),
+            to_ns: number(2),
+            about: number(3),
+            version: number(4),
+            value,
+        }
     }
 }
 
@@ -323,7 +330,8 @@ impl Run {
                 child.kill().expect("it is ours");
                 child.wait().expect("it is ours");
                 killed += 1;
-                let done = records(history).iter().filter(|record| record.kind <= Kind::Computed as u64).count();
+                let done =
+                    records(history).iter().filter(|record| record.kind <= Kind::Computed as u64).count();
                 *quota = quota.saturating_sub(done as u64).max(1);
                 (*child, *history) = self.start(*quota);
             }
@@ -385,7 +393,9 @@ fn check(history: &[Record]) -> Verdict {
             verdict.hits += 1;
             hits.entry(record.about).or_default().push(record);
         }
-        for (tag, version) in record.value.versions.iter().enumerate().filter(|(_, version)| **version != ABSENT) {
+        for (tag, version) in
+            record.value.versions.iter().enumerate().filter(|(_, version)| **version != ABSENT)
+        {
             let before = promises[tag].partition_point(|(at, _)| *at < record.from_ns);
             let need = before.checked_sub(1).map_or(0, |last| promises[tag][last].1);
             if *version < need {
@@ -417,11 +427,15 @@ fn check_order(hits: &mut [&Record], verdict: &mut Verdict) {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
 }
 
 fn main() {
-    assert_eq!(Record { kind: 0, from_ns: 0, to_ns: 0, about: 0, version: 0, value: NO_VALUE }.bytes().len(), 96);
+    assert_eq!(
+        Record { kind: 0, from_ns: 0, to_ns: 0, about: 0, version: 0, value: NO_VALUE }.bytes().len(),
+        96
+    );
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == "worker") {
         return worker(&arguments[1..]);
@@ -444,7 +458,12 @@ fn main() {
     let seconds = (now_ns() - from_ns) / 1_000_000_000;
     println!(
         "{} reads, {} hits, {} promises, {killed} kills, {seconds} s; stale reads: {}, backwards: {}, other: {}",
-        verdict.reads, verdict.hits, verdict.promises, verdict.stale.len(), verdict.backwards.len(), verdict.others.len(),
+        verdict.reads,
+        verdict.hits,
+        verdict.promises,
+        verdict.stale.len(),
+        verdict.backwards.len(),
+        verdict.others.len(),
     );
     for line in verdict.stale.iter().chain(&verdict.backwards).chain(&verdict.others).take(20) {
         println!("{line}");
@@ -452,7 +471,10 @@ fn main() {
     let failed = verdict.stale.len() + verdict.backwards.len() + verdict.others.len() > 0;
     let vacuous = verdict.hits * 10 < verdict.reads * 3 || killed < kills;
     if failed || std::env::var_os("ZOOCACHE_KEEP").is_some() {
-        println!("the histories are kept in {}; ZOOCACHE_SEED={seed} drives the same run", run.folder.display());
+        println!(
+            "the histories are kept in {}; ZOOCACHE_SEED={seed} drives the same run",
+            run.folder.display()
+        );
     } else {
         fs::remove_dir_all(&run.folder).expect("can be removed");
     }

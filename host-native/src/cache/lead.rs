@@ -286,7 +286,8 @@ impl<V: Send + Sync + 'static> Leader<V> {
             rows_began: self.rows_began,
             supersedes: self.supersedes,
         };
-        let committed = self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
+        let committed =
+            self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
         if committed.is_none() {
             self.leave();
         }
@@ -364,7 +365,6 @@ impl<V: Send + Sync + 'static> Leader<V> {
             parent.absorb_basis(self.cache.shared.id, basis);
         }
     }
-
 }
 
 impl<V: Send + Sync + 'static> Drop for Leader<V> {

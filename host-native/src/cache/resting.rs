@@ -14,6 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use zoocache_core::{Header, Verdict};
 
+use super::stand_in::Now;
 use super::{Cache, Lookup, Status};
 use crate::codec::ValueCodec;
 use crate::counters::Count;
@@ -121,19 +122,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if !self.shared.keep_up() {
             return Err(Count::Stale);
         }
-        let now_us = parts.clock.now_us();
-        if row.header.expires_us != 0 && row.header.expires_us <= now_us {
+        let now = self.now();
+        if row.header.expires_us != 0 && row.header.expires_us <= now.wall_us {
             return Err(Count::Expired);
         }
-        let sealed = parts.engine.admit(&row.header, now_us).map_err(|_| Count::Stale)?;
+        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
         let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Misses)?;
         let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Misses)?;
         let value = resting.codec.decode(bytes).map_err(|_| Count::Misses)?;
-        let now_ms = parts.clock.monotonic_ms();
-        let created_ms = now_ms.saturating_sub(now_us.saturating_sub(row.header.created_us) / 1_000);
+        let age_us = now.wall_us.saturating_sub(row.header.created_us);
+        let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
         let placement = Placement {
             lifetime: Lifetime::FOREVER,
-            expires_bound_ms: expiry_ms(&row.header, now_us, now_ms),
+            expires_bound_ms: expiry_ms(&row.header, now),
             started_ms: created_ms.saturating_sub(u64::from(computed_ms)),
             now_ms: created_ms,
             weight: self.weigh(&value),
@@ -277,10 +278,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// `None` for what has no bytes, or has expired.
     fn bytes_of(&self, resting: &Resting<V>, entry: &Entry<V>) -> Option<(Header, Vec<u8>)> {
         let parts = &self.shared.parts;
-        let (now_us, now_ms) = (parts.clock.now_us(), parts.clock.monotonic_ms());
+        let now = self.now();
         let expires_us = match entry.hard_expiry_ms() {
             NEVER => 0,
-            at => now_us.saturating_add(at.checked_sub(now_ms).filter(|left| *left > 0)?.saturating_mul(1_000)),
+            at => {
+                let left_ms = at.checked_sub(now.monotonic_ms).filter(|left_ms| *left_ms > 0)?;
+                now.wall_us.saturating_add(left_ms.saturating_mul(1_000))
+            }
         };
         let encoded = match resting.codec.encode(entry.value()) {
             Ok(encoded) => encoded,
@@ -290,7 +294,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return None;
             }
         };
-        let header = entry.sealed().header(parts.engine.domain(), now_us, expires_us);
+        let header = entry.sealed().header(parts.engine.domain(), now.wall_us, expires_us);
         let mut payload = write_prefix(entry).to_vec();
         payload.extend_from_slice(&encoded);
         Some((header, payload))
@@ -299,12 +303,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
 /// The wall clock says when it expires in every process; from now on the clock that never jumps does in this
 /// one. A wall clock that was put back prolongs no life.
-fn expiry_ms(header: &Header, now_us: u64, now_ms: u64) -> u64 {
+fn expiry_ms(header: &Header, now: Now) -> u64 {
     if header.expires_us == 0 {
         return NEVER;
     }
     let whole_us = header.expires_us.saturating_sub(header.created_us);
-    now_ms.saturating_add(header.expires_us.saturating_sub(now_us).min(whole_us) / 1_000)
+    now.monotonic_ms.saturating_add(header.expires_us.saturating_sub(now.wall_us).min(whole_us) / 1_000)
 }
 
 fn write_prefix<V>(entry: &Entry<V>) -> [u8; PREFIX_BYTES] {

@@ -112,7 +112,8 @@ impl LmdbSequencer {
             if format.is_some_and(|format| format != FORMAT) {
                 return Ok(Err(format.unwrap_or_default()));
             }
-            let same = meta.get(txn, b"boot")? == Some(&boot) && meta.get(txn, b"identity")? == Some(&identity);
+            let same =
+                meta.get(txn, b"boot")? == Some(&boot) && meta.get(txn, b"identity")? == Some(&identity);
             if let (true, Some(domain)) = (same, domain_in(meta, txn)?) {
                 return Ok(Ok(domain));
             }
@@ -129,8 +130,7 @@ impl LmdbSequencer {
             Ok(Ok(new_domain))
         })?;
         let path = || folder.path().display().to_string();
-        let domain =
-            found.map_err(|found| FolderError::Newer { path: path(), found, readable: FORMAT })?;
+        let domain = found.map_err(|found| FolderError::Newer { path: path(), found, readable: FORMAT })?;
         let sequencer = Self {
             folder,
             clock,
@@ -186,34 +186,6 @@ impl LmdbSequencer {
             Ok(())
         })?;
         Ok(())
-    }
-
-    fn read_news(&self, rooms: &Rooms, engine: &dyn Engine, state: &State) -> Result<News, Error> {
-        let (meta, log, marks) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(MARKS));
-        let own = engine.domain();
-        let news = rooms.tags.read(|txn| {
-            let domain = domain_in(meta, txn)?.unwrap_or(own);
-            let after = if domain == own { state.applied_us } else { 0 };
-            let marks_changes = number_in(meta, txn, b"marks")?.unwrap_or(0);
-            let mut news = News {
-                number: txn.id() as u64,
-                domain,
-                clock_us: number_in(meta, txn, b"clock")?.unwrap_or(0),
-                floor_us: number_in(meta, txn, b"floor")?.unwrap_or(0),
-                marks_changes,
-                rows: Vec::new(),
-                keys: Vec::new(),
-                marks: None,
-            };
-            if news.clock_us > after {
-                read_rows(log, txn, after + 1, &mut news)?;
-            }
-            if marks_changes != state.marks_changes {
-                news.marks = Some(marks_in(marks, txn)?);
-            }
-            Ok(news)
-        })?;
-        Ok(news)
     }
 
     /// Applies what was read, marks before rows and the floor before both, and remembers its number last.
@@ -331,7 +303,7 @@ impl Sequencer for LmdbSequencer {
             self.settle_due(now_us)?;
         }
         let rooms = self.folder.rooms()?;
-        let news = self.read_news(&rooms, engine, &state)?;
+        let news = read_news(&rooms, engine, &state)?;
         let number = news.number;
         state.behind = if number < rooms.tags.number() { state.behind + 1 } else { 0 };
         if state.behind > PATIENCE {
@@ -370,16 +342,21 @@ impl Sequencer for LmdbSequencer {
     fn tidy(&self, engine: &dyn Engine, now_us: u64) -> Result<(), Error> {
         let horizon_us = now_us.saturating_sub(self.max_age_us);
         let rooms = self.folder.rooms()?;
+        rooms.tags.forget_the_dead();
         let (meta, log, tags) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(TAGS));
         loop {
             let old = rooms.tags.read(|txn| {
                 let rows = log.iter(txn)?.take(TIDY_STEP);
                 let old = rows.map(|row| row.map(|(place, _)| position_of(place)));
-                old.filter(|at| at.as_ref().map_or(true, |at| *at < horizon_us)).collect::<heed::Result<Vec<_>>>()
+                old.filter(|at| at.as_ref().map_or(true, |at| *at < horizon_us))
+                    .collect::<heed::Result<Vec<_>>>()
             })?;
             let Some(last) = old.last().copied() else { break };
             rooms.tags.write(|txn| {
-                let rows = log.iter(txn)?.take(TIDY_STEP).map(|row| row.map(|(place, row)| (place.to_vec(), hash(row))));
+                let rows = log
+                    .iter(txn)?
+                    .take(TIDY_STEP)
+                    .map(|row| row.map(|(place, row)| (place.to_vec(), hash(row))));
                 let rows = rows.collect::<heed::Result<Vec<_>>>()?;
                 for (place, hash) in rows.into_iter().filter(|(place, _)| position_of(place) <= last) {
                     log.delete(txn, &place)?;
@@ -421,12 +398,10 @@ fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: &[Tag]) -> 
         rooms.tags.table(LOG).clear(txn)?;
         rooms.tags.table(TAGS).clear(txn)?;
     }
-    let mut place = 0;
-    for tag in tags {
-        put_row(rooms, txn, (at, place), (OF_TAG, tag.as_str().as_bytes()))?;
-        place += 1;
-    }
-    Ok(())
+    let mut places = 0..;
+    tags.iter()
+        .zip(&mut places)
+        .try_for_each(|(tag, place)| put_row(rooms, txn, (at, place), (OF_TAG, tag.as_str().as_bytes())))
 }
 
 /// Puts a row at the end of the log, in the place of an earlier one of the same.
@@ -460,20 +435,47 @@ fn position_of(place: &[u8]) -> u64 {
     place.first_chunk::<8>().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
 }
 
+fn read_news(rooms: &Rooms, engine: &dyn Engine, state: &State) -> Result<News, Error> {
+    let (meta, log, marks) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(MARKS));
+    let own = engine.domain();
+    let news = rooms.tags.read(|txn| {
+        let domain = domain_in(meta, txn)?.unwrap_or(own);
+        let after = if domain == own { state.applied_us } else { 0 };
+        let marks_changes = number_in(meta, txn, b"marks")?.unwrap_or(0);
+        let mut news = News {
+            number: txn.id() as u64,
+            domain,
+            clock_us: number_in(meta, txn, b"clock")?.unwrap_or(0),
+            floor_us: number_in(meta, txn, b"floor")?.unwrap_or(0),
+            marks_changes,
+            rows: Vec::new(),
+            keys: Vec::new(),
+            marks: None,
+        };
+        if news.clock_us > after {
+            read_rows(log, txn, after + 1, &mut news)?;
+        }
+        if marks_changes != state.marks_changes {
+            news.marks = Some(marks_in(marks, txn)?);
+        }
+        Ok(news)
+    })?;
+    Ok(news)
+}
+
 fn read_rows(log: Table, txn: &Reading<'_>, from_us: u64, news: &mut News) -> heed::Result<()> {
     let from = from_us.to_be_bytes();
     for row in log.range(txn, &(Bound::Included(&from[..]), Bound::Unbounded))? {
         let (place, row) = row?;
         let at = position_of(place);
-        match row.split_first() {
-            Some((&OF_KEY, key)) => news.keys.push((at, key.to_vec())),
-            Some((&OF_TAG, text)) => {
-                // What cannot be read may have been anything.
-                let tag = read_tag(text).unwrap_or_else(Tag::root);
-                news.rows.push(LogRow { tag, below_only: false, at: Timestamp::from_micros(at) });
-            }
-            _ => news.rows.push(LogRow { tag: Tag::root(), below_only: false, at: Timestamp::from_micros(at) }),
+        if let Some((&OF_KEY, key)) = row.split_first() {
+            news.keys.push((at, key.to_vec()));
+            continue;
         }
+        let tag = row.split_first().filter(|(kind, _)| **kind == OF_TAG).and_then(|(_, text)| read_tag(text));
+        // What cannot be read may have been anything.
+        let tag = tag.unwrap_or_else(Tag::root);
+        news.rows.push(LogRow { tag, below_only: false, at: Timestamp::from_micros(at) });
     }
     Ok(())
 }

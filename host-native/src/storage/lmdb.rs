@@ -124,74 +124,6 @@ impl LmdbStorage {
             Ok(Some(evicted))
         })
     }
-
-    fn expire(&self, rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
-        let by_expiry = rooms.entries.table(BY_EXPIRY);
-        let mut removed = 0;
-        loop {
-            let end = now_us.saturating_add(1).to_be_bytes();
-            let due = |txn: &Reading<'_>| {
-                let due = by_expiry.range(txn, &(Bound::Unbounded, Bound::Excluded(&end[..])))?;
-                due.take(SWEEP_STEP).map(|row| row.map(|(key, _)| key.to_vec())).collect::<heed::Result<Vec<_>>>()
-            };
-            // Most calls find nothing, and need not wait for the writer's place then.
-            if rooms.entries.read(|txn| Ok(due(txn)?.is_empty()))? {
-                return Ok(removed);
-            }
-            removed += rooms.entries.write(|txn| {
-                let due = due(txn)?;
-                for key in &due {
-                    remove(rooms, txn, &hash_of(key))?;
-                    by_expiry.delete(txn, key)?;
-                }
-                Ok(due.len())
-            })?;
-        }
-    }
-
-    /// Looks at some rows; says where it stopped, and removes those that are dead.
-    fn sweep_some(
-        &self,
-        rooms: &Rooms,
-        from: &[u8],
-        is_dead: &dyn Fn(&Header) -> bool,
-    ) -> Result<(usize, Vec<u8>), FolderError> {
-        let rows = rooms.entries.table(ROWS);
-        let mut end = Vec::new();
-        let dead = rooms.entries.read(|txn| {
-            let mut dead = Vec::new();
-            end.clear();
-            // LMDB knows no empty key.
-            let start = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(from) };
-            let range = rows.range(txn, &(start, Bound::Unbounded))?;
-            for (count, row) in range.take(SWEEP_STEP).enumerate() {
-                let (hash, bytes) = row?;
-                if count + 1 == SWEEP_STEP {
-                    end = hash.to_vec();
-                }
-                let header = read(bytes, None).map(|row| row.header);
-                if header.is_none_or(|header| is_dead(&header)) {
-                    dead.push((hash_of(hash), number_of(bytes)));
-                }
-            }
-            Ok(dead)
-        })?;
-        if dead.is_empty() {
-            return Ok((0, end));
-        }
-        let removed = rooms.entries.write(|txn| {
-            let mut removed = 0;
-            for (hash, number) in &dead {
-                // Another may have been stored there meanwhile.
-                if rows.get(txn, hash)?.is_some_and(|bytes| number_of(bytes) == *number) {
-                    remove(rooms, txn, hash)?;
-                    removed += 1;
-                }
-            }
-            Ok(removed)
-        })?;
-        Ok((removed, end))
-    }
 }
 
 impl Rows for LmdbStorage {
@@ -223,7 +155,9 @@ impl Rows for LmdbStorage {
         let stored = match self.try_put(&rooms, key, parts, admits) {
             Err(FolderError::Full { .. }) => {
                 // The pages of what goes are there to be used again, if there is room to say so.
-                let evict = |txn: &mut RwTxn<'_>| (0..EVICT_STEP).try_for_each(|_| evict_oldest(&rooms, txn).map(drop));
+                let evict = |txn: &mut RwTxn<'_>| {
+                    (0..EVICT_STEP).try_for_each(|_| evict_oldest(&rooms, txn).map(drop))
+                };
                 rooms.entries.write(evict)?;
                 self.evicted.fetch_add(EVICT_STEP, Ordering::Relaxed);
                 self.try_put(&rooms, key, parts, admits)?
@@ -261,10 +195,11 @@ impl Rows for LmdbStorage {
 
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {
         let rooms = self.folder.rooms()?;
-        let mut removed = self.expire(&rooms, now_us)?;
+        rooms.entries.forget_the_dead();
+        let mut removed = expire(&rooms, now_us)?;
         let mut from = std::mem::take(&mut *self.swept_to.lock());
         for _ in 0..SWEEP_ROWS / SWEEP_STEP {
-            let (some, end) = self.sweep_some(&rooms, &from, is_dead)?;
+            let (some, end) = sweep_some(&rooms, &from, is_dead)?;
             removed += some;
             from = end;
             if from.is_empty() {
@@ -283,6 +218,73 @@ impl Rows for LmdbStorage {
         let (entries, bytes) = sizes.unwrap_or_default();
         StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) }
     }
+}
+
+fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
+    let by_expiry = rooms.entries.table(BY_EXPIRY);
+    let mut removed = 0;
+    loop {
+        let end = now_us.saturating_add(1).to_be_bytes();
+        let due = |txn: &Reading<'_>| {
+            let due = by_expiry.range(txn, &(Bound::Unbounded, Bound::Excluded(&end[..])))?;
+            due.take(SWEEP_STEP).map(|row| row.map(|(key, _)| key.to_vec())).collect::<heed::Result<Vec<_>>>()
+        };
+        // Most calls find nothing, and need not wait for the writer's place then.
+        if rooms.entries.read(|txn| Ok(due(txn)?.is_empty()))? {
+            return Ok(removed);
+        }
+        removed += rooms.entries.write(|txn| {
+            let due = due(txn)?;
+            for key in &due {
+                remove(rooms, txn, &hash_of(key))?;
+                by_expiry.delete(txn, key)?;
+            }
+            Ok(due.len())
+        })?;
+    }
+}
+
+/// Looks at some rows; says where it stopped, and removes those that are dead.
+fn sweep_some(
+    rooms: &Rooms,
+    from: &[u8],
+    is_dead: &dyn Fn(&Header) -> bool,
+) -> Result<(usize, Vec<u8>), FolderError> {
+    let rows = rooms.entries.table(ROWS);
+    let mut end = Vec::new();
+    let dead = rooms.entries.read(|txn| {
+        let mut dead = Vec::new();
+        end.clear();
+        // LMDB knows no empty key.
+        let start = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(from) };
+        let range = rows.range(txn, &(start, Bound::Unbounded))?;
+        for (count, row) in range.take(SWEEP_STEP).enumerate() {
+            let (hash, bytes) = row?;
+            if count + 1 == SWEEP_STEP {
+                end = hash.to_vec();
+            }
+            let header = read(bytes, None).map(|row| row.header);
+            if header.is_none_or(|header| is_dead(&header)) {
+                dead.push((hash_of(hash), number_of(bytes)));
+            }
+        }
+        Ok(dead)
+    })?;
+    if dead.is_empty() {
+        return Ok((0, end));
+    }
+    let removed = rooms.entries.write(|txn| {
+        let mut removed = 0;
+        for (hash, number) in &dead {
+            // Another may have been stored there meanwhile.
+            if rows.get(txn, hash)?.is_some_and(|bytes| number_of(bytes) == *number) {
+                remove(rooms, txn, hash)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    })?;
+    Ok((removed, end))
 }
 
 fn number_in(table: Table, txn: &Reading<'_>, name: &[u8]) -> heed::Result<Option<u64>> {
