@@ -134,6 +134,7 @@ struct SharedFolder<V> {
     codec: Arc<dyn crate::codec::ValueCodec<V>>,
     max_age: Duration,
     max_readers: u32,
+    near_entries: Option<u64>,
 }
 
 impl<V> Default for Builder<V> {
@@ -273,8 +274,13 @@ impl<V: Send + Sync + 'static> Builder<V> {
         codec: impl crate::codec::ValueCodec<V>,
     ) -> Self {
         let (path, codec) = (path.as_ref().to_owned(), Arc::new(codec));
-        self.shared =
-            Some(SharedFolder { path, codec, max_age: Duration::from_hours(30 * 24), max_readers: 1024 });
+        self.shared = Some(SharedFolder {
+            path,
+            codec,
+            max_age: Duration::from_hours(30 * 24),
+            max_readers: 1024,
+            near_entries: None,
+        });
         self
     }
 
@@ -285,6 +291,17 @@ impl<V: Send + Sync + 'static> Builder<V> {
     pub fn max_age(mut self, max_age: Duration) -> Self {
         if let Some(shared) = &mut self.shared {
             shared.max_age = max_age;
+        }
+        self
+    }
+
+    /// At most this many entries of the folder are also held in the memory of this process, ready to be served;
+    /// as many as [`max_entries`](Self::max_entries) by default. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn near_entries(mut self, entries: u64) -> Self {
+        if let Some(shared) = &mut self.shared {
+            shared.near_entries = Some(entries);
         }
         self
     }
@@ -323,9 +340,10 @@ impl<V: Send + Sync + 'static> Builder<V> {
             });
         }
         let place = self.place()?;
+        let near = Limits { max_entries: place.near_entries.or(self.limits.max_entries), ..self.limits };
         let follows_log = place.resting.is_some();
         let cache = Cache::assemble(Parts {
-            storage: MemoryStorage::new(self.limits),
+            storage: MemoryStorage::new(near),
             resting: place.resting,
             engine: place.engine,
             sequencer: place.sequencer,
@@ -346,6 +364,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     fn place(&self) -> Result<Place<V>, Error> {
         let Some(shared) = &self.shared else { return Ok(Place::here()) };
+        at_least_one("near_entries", shared.near_entries)?;
         let folder = Folder::open(&shared.path, shared.max_readers)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
             observer.on_event(&Event::StartedOver { cause });
@@ -359,6 +378,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),
             resting: Some(Resting::new(rows, Arc::clone(&shared.codec))),
+            near_entries: shared.near_entries,
         })
     }
 
@@ -374,6 +394,8 @@ struct Place<V> {
     engine: Arc<dyn Engine>,
     sequencer: Arc<dyn Sequencer>,
     resting: Option<Resting<V>>,
+    /// How many of them are held in memory too, if that is said.
+    near_entries: Option<u64>,
 }
 
 impl<V> Place<V> {
@@ -383,6 +405,7 @@ impl<V> Place<V> {
             engine: Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64())),
             sequencer: Arc::new(MemorySequencer),
             resting: None,
+            near_entries: None,
         }
     }
 }

@@ -163,7 +163,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let order = resting.order.lock();
             let mut judged = Judged::default();
             let put = resting.rows.put(departure.key, &row, &mut |current| {
-                judged = self.judge_current(departure, current);
+                judged = self.judge_current(entry, departure, current);
                 judged.admits
             });
             let told = match &put {
@@ -184,10 +184,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// May a computation be stored in the place of `current`? Asked inside the rows' write transaction, where
     /// the log is not read: that would drop values.
-    fn judge_current(&self, departure: &Departure<'_>, current: Option<&Row>) -> Judged {
+    fn judge_current(&self, entry: &Entry<V>, departure: &Departure<'_>, current: Option<&Row>) -> Judged {
         let shared = &*self.shared;
         if !shared.parts.sequencer.is_current() {
             return Judged { behind: true, ..Judged::default() };
+        }
+        if self.status_as_of(true, entry) != Status::Fresh {
+            return Judged::default();
         }
         if departure.supersedes {
             return Judged { admits: true, replaces: true, behind: false };

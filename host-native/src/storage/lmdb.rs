@@ -128,7 +128,10 @@ impl LmdbStorage {
 
 impl Rows for LmdbStorage {
     fn number(&self) -> u64 {
-        self.folder.rooms().map_or(0, |rooms| rooms.entries.number())
+        // Not the number that is seen, whose commit may not be readable yet: who took that for the beginning of a
+        // computation would miss the row, and then take it for older than the computation.
+        let number = self.folder.rooms().and_then(|rooms| rooms.entries.read(|txn| Ok(txn.id() as u64)));
+        number.unwrap_or(0)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, Error> {

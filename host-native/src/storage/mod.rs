@@ -58,7 +58,8 @@ pub struct StorageStats {
 /// Rows are numbered by the transaction that stored them, and numbers only rise. An error costs a
 /// computation, never a wrong value; what cannot be read as a row is none.
 pub trait Rows: Send + Sync + 'static {
-    /// The number of the latest change: what is stored from now on has a higher one.
+    /// The number of the latest change that a reader sees: what it does not see has a higher one. 0 if that
+    /// cannot be said.
     fn number(&self) -> u64;
     /// The row under `key`.
     ///
