@@ -30,6 +30,10 @@ pub(crate) type Reading<'a> = RoTxn<'a, WithoutTls>;
 const MAP_BYTES: [usize; 5] = [1 << 40, 1 << 36, 1 << 32, 1 << 30, 1 << 27];
 /// Tables per environment.
 const MAX_TABLES: u32 = 8;
+/// The system's number of an I/O error.
+const EIO: i32 = 5;
+/// A disk with fewer free blocks is full.
+const FULL_BLOCKS: u64 = 16;
 /// Of what cannot be read: no commit has it, and nobody remembers it.
 const NO_NUMBER: u64 = u64::MAX - 1;
 /// How long another thread may take to close what is to be opened again.
@@ -118,8 +122,12 @@ impl FolderError {
     }
 
     fn of_io(path: &Path, error: &io::Error) -> Self {
+        // LMDB calls it an I/O error when a part of a page could be written and the rest could not.
+        let is_full = error.raw_os_error() == Some(EIO)
+            && rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail < FULL_BLOCKS);
         let (path, cause) = (path.display().to_string(), error.to_string());
         match error.kind() {
+            _ if is_full => Self::Full { path, cause },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Self::Permission { path, cause }
             }

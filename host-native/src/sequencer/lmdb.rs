@@ -34,6 +34,8 @@ use crate::folder::{self, Folder, FolderError, Reading, Rooms, Table};
 const FORMAT: u64 = 1;
 /// Rows that one transaction deletes: a writer waits no longer than that takes.
 const TIDY_STEP: usize = 1_000;
+/// Tags remembered while they cannot be written; of more, everything is invalidated.
+const MAX_OWED: usize = 256;
 /// Catch-ups that may find less than the latest commit before somebody looks after its writer.
 const PATIENCE: u32 = 16;
 /// Remembered of no transaction: the log has to be read.
@@ -162,6 +164,19 @@ impl LmdbSequencer {
         at.ok_or(Error::Clock(ClockError::Exhausted))
     }
 
+    /// Notes what is to be written as soon as that is possible.
+    fn owe(&self, tags: &[Tag]) {
+        let mut owed = self.owed.lock();
+        for tag in tags {
+            if !owed.contains(tag) {
+                owed.push(tag.clone());
+            }
+        }
+        if owed.len() > MAX_OWED {
+            *owed = vec![Tag::root()];
+        }
+    }
+
     /// Writes what could not be written before.
     fn pay(&self, now_us: u64) -> Result<(), Error> {
         let mut owed = self.owed.lock();
@@ -237,7 +252,7 @@ impl Sequencer for LmdbSequencer {
                 Ok(at)
             }
             Err(error) => {
-                self.owed.lock().extend_from_slice(tags);
+                self.owe(tags);
                 self.remembered.store(NOTHING, Ordering::Release);
                 engine.invalidate(tags, now_us)?;
                 Err(error)
