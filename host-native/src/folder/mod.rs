@@ -6,6 +6,8 @@
 //! latest commit from it without a lock; and an environment that a parent process opened is used for no
 //! transaction.
 
+mod number;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -19,6 +21,8 @@ use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
+
+use number::Number;
 
 /// A table of bytes.
 pub(crate) type Table = Database<Bytes, Bytes>;
@@ -34,8 +38,6 @@ const MAX_TABLES: u32 = 8;
 const EIO: i32 = 5;
 /// A disk with fewer free blocks is full.
 const FULL_BLOCKS: u64 = 16;
-/// Of what cannot be read: no commit has it, and nobody remembers it.
-const NO_NUMBER: u64 = u64::MAX - 1;
 /// How long another thread may take to close what is to be opened again.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -145,11 +147,13 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    fn open(path: &Path, tables: &[&str], max_readers: u32) -> heed::Result<Self> {
+    fn open(path: &Path, tables: &[&str], max_readers: u32, strict: bool) -> heed::Result<Self> {
         fs::create_dir_all(path)?;
         let env = Self::map(path, max_readers)?;
         let mut room = Self { env, tables: Vec::new(), path: path.to_owned() };
-        room.check_length()?;
+        if strict {
+            room.check_length()?;
+        }
         room.env.clear_stale_readers()?;
         let mut txn = room.env.write_txn()?;
         for name in tables {
@@ -201,6 +205,21 @@ impl Room {
     #[inline]
     pub(crate) fn number(&self) -> u64 {
         self.env.info().last_txn_id as u64
+    }
+
+    /// The pages that the number can be read from without the environment.
+    fn meta_pages(&self) -> Result<Number, FolderError> {
+        let failed = |cause: String| FolderError::Failed { path: self.path.display().to_string(), cause };
+        let page_bytes = self.env.stat().page_size as usize;
+        let number = Number::of(&self.path.join("data.mdb"), page_bytes);
+        let number = number.map_err(|error| FolderError::of_io(&self.path, &error))?;
+        // Others may commit meanwhile.
+        let (before, read, after) = (self.number(), number.read(), self.number());
+        if before <= read && read <= after {
+            Ok(number)
+        } else {
+            Err(failed(format!("the number of the latest commit is {after} and was read as {read}")))
+        }
     }
 
     /// Runs `read` on a snapshot.
@@ -259,6 +278,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     max_readers: u32,
     rooms: ArcSwapOption<Rooms>,
+    number: Number,
     reopening: Mutex<()>,
     /// Why it was started over at open, if it was.
     damage: Option<String>,
@@ -280,10 +300,17 @@ impl Folder {
         if let Some(folder) = open.get(&path).and_then(Weak::upgrade) {
             return Ok(folder);
         }
-        let (rooms, damage) = open_rooms(&path, max_readers)?;
+        let (rooms, damage) = open_rooms(&path, max_readers, true)?;
+        let number = rooms.tags.meta_pages()?;
         let rooms = ArcSwapOption::from_pointee(rooms);
-        let folder =
-            Arc::new(Self { path: path.clone(), max_readers, rooms, reopening: Mutex::default(), damage });
+        let folder = Arc::new(Self {
+            path: path.clone(),
+            max_readers,
+            rooms,
+            number,
+            reopening: Mutex::default(),
+            damage,
+        });
         open.retain(|_, folder| folder.strong_count() > 0);
         open.insert(path, Arc::downgrade(&folder));
         Ok(folder)
@@ -302,7 +329,7 @@ impl Folder {
     /// The number of the latest commit to the tags environment. No transaction, so right in a forked child.
     #[inline]
     pub(crate) fn number(&self) -> u64 {
-        self.rooms.load().as_ref().map_or(NO_NUMBER, |rooms| rooms.tags.number())
+        self.number.read()
     }
 
     /// The environments, opened anew in a forked child.
@@ -329,7 +356,8 @@ impl Folder {
             // Not closed, now or later: its owners are threads that do not exist here.
             std::mem::forget(in_use);
         }
-        let (rooms, _) = open_rooms(&self.path, self.max_readers)?;
+        // Not started over: the number is read from the file that the parent opened.
+        let (rooms, _) = open_rooms(&self.path, self.max_readers, false)?;
         let rooms = Arc::new(rooms);
         self.rooms.store(Some(Arc::clone(&rooms)));
         Ok(rooms)
@@ -371,8 +399,13 @@ fn refuse_network(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Opens both environments. Damaged files that nobody uses are removed first; what was wrong is returned.
-fn open_rooms(path: &Path, max_readers: u32) -> Result<(Rooms, Option<String>), FolderError> {
+/// Opens both environments. If `may_start_over`, damaged files that nobody uses are removed first; what was wrong
+/// is returned.
+fn open_rooms(
+    path: &Path,
+    max_readers: u32,
+    may_start_over: bool,
+) -> Result<(Rooms, Option<String>), FolderError> {
     let io = |error: io::Error| FolderError::of_io(path, &error);
     let lock = File::options()
         .create(true)
@@ -384,39 +417,52 @@ fn open_rooms(path: &Path, max_readers: u32) -> Result<(Rooms, Option<String>), 
     let flock = |how| rustix::fs::flock(&lock, how).map_err(io::Error::from);
     flock(FlockOperation::LockShared).map_err(io)?;
     let mut damage = None;
+    // Pages at the end that were freed at once are never written. Others who work with a file that is shorter
+    // than it says show that it is no damage.
+    let mut strict = may_start_over;
     loop {
-        let opened = open_room(&path.join("tags"), &TAGS_TABLES, max_readers)
-            .and_then(|tags| Ok((tags, open_room(&path.join("entries"), &ENTRIES_TABLES, max_readers)?)));
+        let open = |room: &str, tables: &[&str]| open_room(&path.join(room), tables, max_readers, strict);
+        let opened =
+            open("tags", &TAGS_TABLES).and_then(|tags| Ok((tags, open("entries", &ENTRIES_TABLES)?)));
         match opened {
             Ok((tags, entries)) => {
                 flock(FlockOperation::LockShared).map_err(io)?;
                 let pid = std::process::id();
                 return Ok((Rooms { pid, tags, entries, _lock: lock }, damage));
             }
-            Err(error) if damage.is_none() && is_damage(&error) => {
-                let cause = error.to_string();
+            Err(error) if strict && damage.is_none() && is_damage(&error) => {
                 if flock(FlockOperation::NonBlockingLockExclusive).is_err() {
-                    return Err(FolderError::Damaged { path: path.display().to_string(), cause });
+                    // A lock that could not be changed may be lost.
+                    flock(FlockOperation::LockShared).map_err(io)?;
+                    strict = false;
+                    continue;
                 }
                 for room in ["tags", "entries"] {
-                    fs::remove_dir_all(path.join(room))
-                        .or_else(
-                            |error| {
-                                if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-                            },
-                        )
-                        .map_err(io)?;
+                    remove(&path.join(room)).map_err(io)?;
                 }
-                damage = Some(cause);
+                damage = Some(error.to_string());
+            }
+            Err(error) if is_damage(&error) => {
+                return Err(FolderError::Damaged {
+                    path: path.display().to_string(),
+                    cause: error.to_string(),
+                });
             }
             Err(error) => return Err(FolderError::of(path, &error)),
         }
     }
 }
 
-fn open_room(path: &Path, tables: &[&str], max_readers: u32) -> heed::Result<Room> {
+fn remove(room: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(room) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn open_room(path: &Path, tables: &[&str], max_readers: u32, strict: bool) -> heed::Result<Room> {
     loop {
-        match Room::open(path, tables, max_readers) {
+        match Room::open(path, tables, max_readers, strict) {
             // Another thread is about to close it.
             Err(heed::Error::EnvAlreadyOpened) => {
                 let canonical = path.canonicalize()?;
