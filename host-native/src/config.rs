@@ -124,14 +124,13 @@ pub struct Builder<V> {
     observer: Option<Arc<dyn Observer>>,
     weigher: Option<Weigher<V>>,
     #[cfg(feature = "lmdb")]
-    shared: Option<SharedFolder<V>>,
+    folder: FolderSettings<V>,
 }
 
-/// Where the processes of a machine share entries.
+/// Where and how the processes of a machine share entries.
 #[cfg(feature = "lmdb")]
-struct SharedFolder<V> {
-    path: std::path::PathBuf,
-    codec: Arc<dyn crate::codec::ValueCodec<V>>,
+struct FolderSettings<V> {
+    place: Option<(std::path::PathBuf, Arc<dyn crate::codec::ValueCodec<V>>)>,
     max_age: Duration,
     max_readers: u32,
     near_entries: Option<u64>,
@@ -149,7 +148,12 @@ impl<V> Default for Builder<V> {
             observer: None,
             weigher: None,
             #[cfg(feature = "lmdb")]
-            shared: None,
+            folder: FolderSettings {
+                place: None,
+                max_age: Duration::from_hours(30 * 24),
+                max_readers: 1_024,
+                near_entries: None,
+            },
         }
     }
 }
@@ -236,7 +240,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) then bound the folder, and beside
     /// it what this process holds of it in memory. A time to idle is a time to live there, as no hit writes.
     /// Processes that share a folder must agree on what the keys and tags mean; a value that `codec` cannot
-    /// decode is computed anew. In a forked child it is opened again, unless another thread of the parent was
+    /// decode is computed anew. Explanations, visits and stand-ins see what this process holds in memory. In a forked child it is opened again, unless another thread of the parent was
     /// reading or writing it at that moment: then the child goes without, and computes.
     ///
     /// ```
@@ -273,14 +277,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         path: impl AsRef<std::path::Path>,
         codec: impl crate::codec::ValueCodec<V>,
     ) -> Self {
-        let (path, codec) = (path.as_ref().to_owned(), Arc::new(codec));
-        self.shared = Some(SharedFolder {
-            path,
-            codec,
-            max_age: Duration::from_hours(30 * 24),
-            max_readers: 1024,
-            near_entries: None,
-        });
+        self.folder.place = Some((path.as_ref().to_owned(), Arc::new(codec)));
         self
     }
 
@@ -289,9 +286,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
-        if let Some(shared) = &mut self.shared {
-            shared.max_age = max_age;
-        }
+        self.folder.max_age = max_age;
         self
     }
 
@@ -300,9 +295,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn near_entries(mut self, entries: u64) -> Self {
-        if let Some(shared) = &mut self.shared {
-            shared.near_entries = Some(entries);
-        }
+        self.folder.near_entries = Some(entries);
         self
     }
 
@@ -311,9 +304,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn max_readers(mut self, max_readers: u32) -> Self {
-        if let Some(shared) = &mut self.shared {
-            shared.max_readers = max_readers;
-        }
+        self.folder.max_readers = max_readers;
         self
     }
 
@@ -363,13 +354,15 @@ impl<V: Send + Sync + 'static> Builder<V> {
 
     #[cfg(feature = "lmdb")]
     fn place(&self) -> Result<Place<V>, Error> {
-        let Some(shared) = &self.shared else { return Ok(Place::here()) };
-        at_least_one("near_entries", shared.near_entries)?;
-        let folder = Folder::open(&shared.path, shared.max_readers)?;
+        let settings = &self.folder;
+        let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
+        at_least_one("near_entries", settings.near_entries)?;
+        at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
+        let folder = Folder::open(path, settings.max_readers)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
             observer.on_event(&Event::StartedOver { cause });
         }
-        let max_age_us = u64::try_from(shared.max_age.as_micros()).unwrap_or(u64::MAX);
+        let max_age_us = u64::try_from(settings.max_age.as_micros()).unwrap_or(u64::MAX);
         let new = DomainId(random_u128());
         let (sequencer, domain) =
             LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
@@ -377,8 +370,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
         Ok(Place {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),
-            resting: Some(Resting::new(rows, Arc::clone(&shared.codec))),
-            near_entries: shared.near_entries,
+            resting: Some(Resting::new(rows, Arc::clone(codec))),
+            near_entries: settings.near_entries,
         })
     }
 
