@@ -472,7 +472,7 @@ fn main() {
     let vacuous = verdict.hits * 10 < verdict.reads * 3 || killed < kills;
     if failed || std::env::var_os("ZOOCACHE_KEEP").is_some() {
         println!(
-            "the histories are kept in {}; ZOOCACHE_SEED={seed} drives the same run",
+            "the histories are kept in {}; ZOOCACHE_SEED={seed} repeats its choices",
             run.folder.display()
         );
     } else {
