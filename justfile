@@ -63,6 +63,7 @@ test-core:
 [group('test')]
 test-host:
     cargo test --workspace --exclude zoocache-core
+    cargo test -p zoocache --features lmdb
 
 # The engine's atomics under every interleaving
 [group('test')]
@@ -168,6 +169,7 @@ fmt-check:
 [group('lint')]
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p zoocache --all-targets --all-features -- -D warnings
 
 # Python lints
 [group('lint')]
@@ -245,6 +247,7 @@ bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
     .venv-bench/bin/python python/benchmarks/memory.py
     .venv-bench/bin/python python/benchmarks/races.py
     cargo bench --workspace --exclude zoocache-python
+    cargo bench -p zoocache --features lmdb --bench lmdb
 
 _venv-bench:
     #!/usr/bin/env bash

@@ -32,6 +32,25 @@ const COMPRESSED: u8 = 1;
 const AUTHENTICATED: u8 = 2;
 const MAC_BYTES: usize = blake3::OUT_LEN;
 
+/// What turns values into bytes and back, where they rest outside of the process.
+///
+/// Both are called with no lock of the cache held.
+pub trait ValueCodec<V>: Send + Sync + 'static {
+    /// The bytes of a value.
+    ///
+    /// # Errors
+    /// When it has none; then it is not stored.
+    fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
+    /// The value of bytes, which may come from another version of the program.
+    ///
+    /// # Errors
+    /// When they are none of a value; then it is computed anew.
+    fn decode(&self, bytes: &[u8]) -> Result<V, CodecError>;
+}
+
+/// Why a value has no bytes, or bytes are no value.
+pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The key that authenticates envelopes. It is not shown by `Debug`.
 #[derive(Clone)]
 pub struct Secret([u8; blake3::KEY_LEN]);

@@ -7,13 +7,21 @@ use std::time::Duration;
 
 use zoocache_core::{DomainId, Tag, TagError};
 
-use crate::cache::{Cache, Finish, Parts};
+use crate::cache::{Cache, Finish, Parts, Resting};
 use crate::clock::{SystemClock, WallClock};
 use crate::engine::{Engine, NativeEngine};
 use crate::entry::{Lifetime, Retention};
 use crate::error::Error;
+#[cfg(feature = "lmdb")]
+use crate::event::Event;
 use crate::event::Observer;
+#[cfg(feature = "lmdb")]
+use crate::folder::Folder;
+#[cfg(feature = "lmdb")]
+use crate::sequencer::LmdbSequencer;
 use crate::sequencer::{MemorySequencer, Sequencer};
+#[cfg(feature = "lmdb")]
+use crate::storage::LmdbStorage;
 use crate::storage::{Limits, MemoryStorage};
 
 /// What a computed value depends on, and how long it lives.
@@ -115,6 +123,17 @@ pub struct Builder<V> {
     clock: Arc<dyn WallClock>,
     observer: Option<Arc<dyn Observer>>,
     weigher: Option<Weigher<V>>,
+    #[cfg(feature = "lmdb")]
+    folder: FolderSettings<V>,
+}
+
+/// Where and how the processes of a machine share entries.
+#[cfg(feature = "lmdb")]
+struct FolderSettings<V> {
+    place: Option<(std::path::PathBuf, Arc<dyn crate::codec::ValueCodec<V>>)>,
+    max_age: Duration,
+    max_readers: u32,
+    near_entries: Option<u64>,
 }
 
 impl<V> Default for Builder<V> {
@@ -128,6 +147,13 @@ impl<V> Default for Builder<V> {
             clock: Arc::new(SystemClock),
             observer: None,
             weigher: None,
+            #[cfg(feature = "lmdb")]
+            folder: FolderSettings {
+                place: None,
+                max_age: Duration::from_hours(30 * 24),
+                max_readers: 1_024,
+                near_entries: None,
+            },
         }
     }
 }
@@ -207,6 +233,81 @@ impl<V: Send + Sync + 'static> Builder<V> {
         self
     }
 
+    /// Shares entries and invalidations with every process of this machine that opens the same folder, through
+    /// LMDB; they survive restarts of the processes, not of the machine. The folder is made if it does not
+    /// exist, and belongs to zoocache: nothing else may change it, and it must not be on a network file system.
+    ///
+    /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) then bound the folder, and beside
+    /// it what this process holds of it in memory. A time to idle is a time to live there, as no hit writes.
+    /// Processes that share a folder must agree on what the keys and tags mean; a value that `codec` cannot
+    /// decode is computed anew. Explanations, visits and stand-ins see what this process holds in memory. In a forked child it is opened again, unless another thread of the parent was
+    /// reading or writing it at that moment: then the child goes without, and computes.
+    ///
+    /// ```
+    /// use zoocache::codec::{CodecError, ValueCodec};
+    /// use zoocache::{Cache, Policy};
+    ///
+    /// struct Text;
+    /// impl ValueCodec<String> for Text {
+    ///     fn encode(&self, value: &String) -> Result<Vec<u8>, CodecError> {
+    ///         Ok(value.clone().into_bytes())
+    ///     }
+    ///     fn decode(&self, bytes: &[u8]) -> Result<String, CodecError> {
+    ///         Ok(String::from_utf8(bytes.to_vec())?)
+    ///     }
+    /// }
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("zoocache-doc-{}", std::process::id()));
+    /// let policy = Policy::default().tag("store:2")?;
+    /// let first = Cache::builder().lmdb(&folder, Text).build()?;
+    /// first.put("name", "corner".to_owned(), &policy);
+    ///
+    /// let second = Cache::builder().lmdb(&folder, Text).build()?; // in another process, say
+    /// assert_eq!(second.get("name").as_deref(), Some("corner"));
+    /// first.invalidate(&["store:2"])?;
+    /// assert_eq!(second.get("name"), None);
+    /// # drop((first, second));
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn lmdb(
+        mut self,
+        path: impl AsRef<std::path::Path>,
+        codec: impl crate::codec::ValueCodec<V>,
+    ) -> Self {
+        self.folder.place = Some((path.as_ref().to_owned(), Arc::new(codec)));
+        self
+    }
+
+    /// How long the shared log remembers an invalidation; 30 days by default. What was computed earlier and was
+    /// not computed anew since is stale then. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.folder.max_age = max_age;
+        self
+    }
+
+    /// At most this many entries of the folder are also held in the memory of this process, ready to be served;
+    /// as many as [`max_entries`](Self::max_entries) by default. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn near_entries(mut self, entries: u64) -> Self {
+        self.folder.near_entries = Some(entries);
+        self
+    }
+
+    /// How many threads of all processes may read the folder at one instant; 1024 by default. The first process
+    /// that opens it decides. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn max_readers(mut self, max_readers: u32) -> Self {
+        self.folder.max_readers = max_readers;
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -229,12 +330,14 @@ impl<V: Send + Sync + 'static> Builder<V> {
                 remedy: "give the pause between two looks for dead entries, such as 10 s",
             });
         }
-        let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64()));
-        let sequencer: Arc<dyn Sequencer> = Arc::new(MemorySequencer);
-        Ok(Cache::assemble(Parts {
-            storage: MemoryStorage::new(self.limits),
-            engine,
-            sequencer,
+        let place = self.place()?;
+        let near = Limits { max_entries: place.near_entries.or(self.limits.max_entries), ..self.limits };
+        let follows_log = place.resting.is_some();
+        let cache = Cache::assemble(Parts {
+            storage: MemoryStorage::new(near),
+            resting: place.resting,
+            engine: place.engine,
+            sequencer: place.sequencer,
             clock: self.clock,
             observer: self.observer,
             weigher: self.weigher,
@@ -242,7 +345,61 @@ impl<V: Send + Sync + 'static> Builder<V> {
             flight_timeout: self.flight_timeout,
             sweep_interval: self.sweep_interval,
             node: self.node.unwrap_or_else(|| format!("pid:{}", std::process::id())),
-        }))
+        });
+        if follows_log {
+            cache.listen_to_others();
+        }
+        Ok(cache)
+    }
+
+    #[cfg(feature = "lmdb")]
+    fn place(&self) -> Result<Place<V>, Error> {
+        let settings = &self.folder;
+        let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
+        at_least_one("near_entries", settings.near_entries)?;
+        at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
+        let folder = Folder::open(path, settings.max_readers)?;
+        if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
+            observer.on_event(&Event::StartedOver { cause });
+        }
+        let max_age_us = u64::try_from(settings.max_age.as_micros()).unwrap_or(u64::MAX);
+        let new = DomainId(random_u128());
+        let (sequencer, domain) =
+            LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
+        let rows = Arc::new(LmdbStorage::open(folder, self.limits)?);
+        Ok(Place {
+            engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
+            sequencer: Arc::new(sequencer),
+            resting: Some(Resting::new(rows, Arc::clone(codec))),
+            near_entries: settings.near_entries,
+        })
+    }
+
+    #[cfg(not(feature = "lmdb"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is one place without features")]
+    fn place(&self) -> Result<Place<V>, Error> {
+        Ok(Place::here())
+    }
+}
+
+/// Where a cache's invalidations are ordered, and where its entries rest.
+struct Place<V> {
+    engine: Arc<dyn Engine>,
+    sequencer: Arc<dyn Sequencer>,
+    resting: Option<Resting<V>>,
+    /// How many of them are held in memory too, if that is said.
+    near_entries: Option<u64>,
+}
+
+impl<V> Place<V> {
+    /// In this process.
+    fn here() -> Self {
+        Self {
+            engine: Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64())),
+            sequencer: Arc::new(MemorySequencer),
+            resting: None,
+            near_entries: None,
+        }
     }
 }
 

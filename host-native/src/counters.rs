@@ -33,9 +33,13 @@ pub enum Count {
     StaleServed,
     /// A computation was begun for an entry that could still be served.
     Refreshes,
+    /// An entry was found in the storage below the near cache, where processes share them.
+    SharedHits,
+    /// That storage could not be read or written.
+    StorageErrors,
 }
 
-const KINDS: usize = Count::Refreshes as usize + 1;
+const KINDS: usize = Count::StorageErrors as usize + 1;
 
 #[derive(Debug, Default)]
 #[repr(align(64))]

@@ -6,11 +6,12 @@
 //! [`Signals`] and the nodes an entry points to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use zoocache_core::{
-    Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, LogRow, MarkId, Rejected,
-    Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
+    Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow, MarkId,
+    Order, Rejected, Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
 };
 
 /// What a cache needs of an engine. All methods may be called from any thread.
@@ -43,6 +44,26 @@ pub trait Engine: Send + Sync + 'static {
     fn invalidate(&self, tags: &[Tag], now_us: u64) -> Result<Timestamp, ClockError>;
     /// Takes over rows of a shared log; for domains whose positions are assigned elsewhere.
     fn apply_log(&self, rows: &[LogRow], to: Timestamp);
+    /// The domain the engine belongs to now.
+    fn domain(&self) -> DomainId;
+    /// Enters another domain: everything older is foreign.
+    fn reset_domain(&self, domain: DomainId, floor: Timestamp);
+    /// Makes everything older than `floor` stale.
+    fn raise_floor(&self, floor: Timestamp);
+    /// Lets the engine forget by itself what is older; only needed where entries rest outside the process.
+    fn set_horizon(&self, horizon: Timestamp);
+    /// May an entry that rests outside the process be served?
+    fn judge_header(&self, header: &Header, now_us: u64) -> Verdict;
+    /// Takes an entry that rests outside the process into memory.
+    ///
+    /// # Errors
+    /// [`Rejected`] says why it may not be served.
+    fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected>;
+    /// Removes a mark that a shared log settled at `at`.
+    ///
+    /// # Errors
+    /// [`SettleError`] when there is no such mark.
+    fn settle_at(&self, mark: MarkId, at: Timestamp) -> Result<(), SettleError>;
     /// Position of the latest invalidation that covers `tag`.
     fn latest(&self, tag: &Tag) -> Timestamp;
     /// Marks `tags` as being changed until the mark is settled or `deadline_us` has passed.
@@ -73,13 +94,26 @@ pub struct Sealing<'a> {
 pub struct NativeEngine {
     signals: Arc<Signals>,
     core: Mutex<zoocache_core::Engine>,
+    /// What lies above must not be forgotten: entries outside the process may still need it.
+    horizon_us: AtomicU64,
 }
 
 impl NativeEngine {
     /// A new engine with an empty trie in a domain of its own.
     pub fn new(domain: DomainId, hash_seed: u64) -> Self {
-        let core = zoocache_core::Engine::new(EngineConfig { domain, hash_seed, ..EngineConfig::default() });
-        Self { signals: Arc::clone(core.signals()), core: Mutex::new(core) }
+        Self::ordered_by(Order::Own, domain, hash_seed)
+    }
+
+    /// A new engine that follows a log which processes share, and knows nothing of it yet.
+    pub fn following_a_log(domain: DomainId, hash_seed: u64) -> Self {
+        Self::ordered_by(Order::Log, domain, hash_seed)
+    }
+
+    fn ordered_by(order: Order, domain: DomainId, hash_seed: u64) -> Self {
+        let config = EngineConfig { domain, order, hash_seed, ..EngineConfig::default() };
+        let core = zoocache_core::Engine::new(config);
+        let horizon_us = AtomicU64::new(if order == Order::Own { u64::MAX } else { 0 });
+        Self { signals: Arc::clone(core.signals()), core: Mutex::new(core), horizon_us }
     }
 }
 
@@ -126,6 +160,35 @@ impl Engine for NativeEngine {
         self.core.lock().apply_log(rows, to);
     }
 
+    fn domain(&self) -> DomainId {
+        self.core.lock().domain()
+    }
+
+    fn reset_domain(&self, domain: DomainId, floor: Timestamp) {
+        self.core.lock().reset_domain(domain, floor);
+    }
+
+    fn raise_floor(&self, floor: Timestamp) {
+        self.core.lock().raise_floor(floor);
+    }
+
+    fn set_horizon(&self, horizon: Timestamp) {
+        self.horizon_us.fetch_max(horizon.as_micros(), Ordering::Relaxed);
+        self.core.lock().set_horizon(horizon);
+    }
+
+    fn judge_header(&self, header: &Header, now_us: u64) -> Verdict {
+        self.core.lock().judge(header, now_us)
+    }
+
+    fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected> {
+        self.core.lock().admit(header, now_us)
+    }
+
+    fn settle_at(&self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {
+        self.core.lock().settle_at(mark, at)
+    }
+
     fn latest(&self, tag: &Tag) -> Timestamp {
         self.core.lock().latest(tag)
     }
@@ -139,7 +202,8 @@ impl Engine for NativeEngine {
     }
 
     fn prune(&self, horizon: Timestamp, budget: usize) -> usize {
-        self.core.lock().prune(horizon, budget)
+        let kept = Timestamp::from_micros(self.horizon_us.load(Ordering::Relaxed));
+        self.core.lock().prune(horizon.min(kept), budget)
     }
 
     fn stats(&self) -> EngineStats {

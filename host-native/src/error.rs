@@ -44,6 +44,10 @@ pub enum Error {
     /// A change could not be settled.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// The folder that processes share cannot be opened, read or written.
+    #[cfg(feature = "lmdb")]
+    #[error(transparent)]
+    Folder(#[from] crate::FolderError),
 }
 
 impl Error {

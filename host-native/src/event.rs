@@ -46,6 +46,17 @@ pub enum Event<'a> {
         /// The key.
         key: &'a [u8],
     },
+    /// A value could not be read from, or written to, where entries rest outside of the process, or an
+    /// invalidation could not be told to others. The cache goes on: it computes what it cannot read.
+    StorageFailed {
+        /// What went wrong.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// What was stored was damaged and is gone: the cache begins empty.
+    StartedOver {
+        /// What was found.
+        cause: &'a str,
+    },
     /// Dead entries were removed in the background.
     Swept {
         /// How many.

@@ -159,6 +159,11 @@ pub(crate) struct Stripe<V> {
 }
 
 impl<V> Stripe<V> {
+    /// Number of stores and deletes of the stripe's keys so far.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     pub(crate) fn flight(&self, key: &[u8]) -> Option<&Arc<Flight<V>>> {
         self.slots.get(key)?.flight.as_ref()
     }

@@ -34,6 +34,8 @@ mod error;
 mod event;
 mod fill;
 mod flight;
+#[cfg(feature = "lmdb")]
+mod folder;
 pub mod sequencer;
 pub mod storage;
 
@@ -49,6 +51,8 @@ pub use error::{Error, Failure};
 pub use event::{Event, Observer};
 pub use fill::{Basis, Fill, current_fill, depend_on};
 pub use flight::Landing;
+#[cfg(feature = "lmdb")]
+pub use folder::FolderError;
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
 
 /// The Rust block of the README, as a test.

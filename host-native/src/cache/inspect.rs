@@ -33,6 +33,10 @@ pub struct Stats {
     pub stale_served: u64,
     /// Computations begun for entries that could still be served.
     pub refreshes: u64,
+    /// Entries that were found below the near cache, where processes share them.
+    pub shared_hits: u64,
+    /// Times that storage could not be read or written.
+    pub storage_errors: u64,
     /// Invalidations, of any number of tags each.
     pub invalidations: u64,
     /// Entries stored now, fresh or not.
@@ -118,7 +122,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
-        let storage = shared.parts.storage.stats();
+        let storage = match &shared.parts.resting {
+            Some(resting) => resting.rows.stats(),
+            None => shared.parts.storage.stats(),
+        };
         let sum = |what| shared.counters.sum(what);
         Stats {
             hits: sum(Count::Hits),
@@ -132,6 +139,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
             timeouts: sum(Count::Timeouts),
             stale_served: sum(Count::StaleServed),
             refreshes: sum(Count::Refreshes),
+            shared_hits: sum(Count::SharedHits),
+            storage_errors: sum(Count::StorageErrors),
             invalidations: shared.invalidations.load(std::sync::atomic::Ordering::Relaxed),
             entries: storage.entries,
             bytes: storage.bytes,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::resting::Departure;
 use super::{Cache, Status, Waiter};
 use crate::config::Policy;
 use crate::counters::Count;
@@ -36,6 +37,8 @@ pub struct Leader<V: Send + Sync + 'static> {
     pub(super) flight: Option<Arc<Flight<V>>>,
     /// The stripe's sequence when the fill began.
     began: u64,
+    /// The number of the rows below the near cache when the fill began.
+    rows_began: u64,
     started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
@@ -71,7 +74,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
-        // Before the stripe is locked: reading the log may take its time.
+        // Before the stripe is locked: reading the log may take its time. The number first: what is stored below
+        // from then on is of a computation that overlaps with the one that may begin here.
+        let rows_began = self.rows_number();
+        if let Some(entry) = self.found_below(key) {
+            self.count(Count::Hits);
+            self.absorb(parent, &entry);
+            return Ok(Join::Hit(entry));
+        }
         let current = self.shared.keep_up();
         let found;
         let (flight, began, why) = {
@@ -99,7 +109,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             (flight, began, why)
         };
         let mut leader = self.leader(Arc::clone(&flight.fill), Some(flight), began);
-        leader.why = why;
+        (leader.why, leader.rows_began) = (why, rows_began);
         Ok(Join::Lead(leader))
     }
 
@@ -132,8 +142,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     pub(super) fn leader(&self, fill: Arc<Fill>, flight: Option<Arc<Flight<V>>>, began: u64) -> Leader<V> {
-        let started_ms = self.shared.parts.clock.monotonic_ms();
-        Leader { cache: self.clone(), fill, flight, began, started_ms, supersedes: false, why: Count::Misses }
+        let parts = &self.shared.parts;
+        let started_ms = parts.clock.monotonic_ms();
+        let rows_began = self.rows_number();
+        let cache = self.clone();
+        Leader { cache, fill, flight, began, rows_began, started_ms, supersedes: false, why: Count::Misses }
     }
 
     /// The caller has caught up with the log, or tried to: a lower `as_of` than possible costs a miss.
@@ -141,6 +154,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let parts = &self.shared.parts;
         let origin = Origin { cache: self.shared.id, key, parent: parent.cloned() };
         Fill::begin(&parts.engine, parts.clock.now_us(), origin)
+    }
+
+    pub(super) fn weigh(&self, value: &V) -> u32 {
+        let bytes = match &self.shared.parts.weigher {
+            Some(weigher) => weigher(value),
+            None => size_of::<V>(),
+        };
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// Adds what `entry` depends on to the computation that uses it.
@@ -181,7 +202,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
     /// [`finish`](Self::finish) with a say in what becomes of the entry.
     pub fn finish_with(mut self, value: V, how: Finish) -> (Landing<V>, bool) {
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
-        let weight = self.weigh(&value);
+        let weight = self.cache.weigh(&value);
         let (landing, stored) = self.seal_and_store(value, how, weight);
         if let Some(flight) = self.flight.take() {
             flight.land(landing.clone());
@@ -206,8 +227,11 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let parts = &shared.parts;
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
+        let mut lifetime = how.lifetime.unwrap_or(parts.default_lifetime);
+        // No hit writes to where entries rest, so none could prolong a life there.
+        lifetime.extend_on_hit &= parts.resting.is_none();
         let placement = Placement {
-            lifetime: how.lifetime.unwrap_or(parts.default_lifetime),
+            lifetime,
             expires_bound_ms: basis.expires_ms,
             started_ms: self.started_ms,
             now_ms: parts.clock.monotonic_ms(),
@@ -251,10 +275,30 @@ impl<V: Send + Sync + 'static> Leader<V> {
     /// Stores the entry unless another was stored since this fill began (hits on a key are monotonic:
     /// among overlapping fills the first valid commit wins), or the key was deleted meanwhile.
     fn commit(&self, entry: &Arc<Entry<V>>) -> bool {
+        let Some(resting) = &self.cache.shared.parts.resting else {
+            // Before the stripe is locked: reading the log may take its time.
+            let up_to_date = self.cache.shared.keep_up();
+            return self.commit_above(entry, up_to_date).0;
+        };
+        let departure = Departure {
+            key: self.fill.key(),
+            began: self.began,
+            rows_began: self.rows_began,
+            supersedes: self.supersedes,
+        };
+        let committed =
+            self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
+        if committed.is_none() {
+            self.leave();
+        }
+        // What had to go is dropped here, under no lock.
+        committed.is_some_and(|(stored, _gone)| stored)
+    }
+
+    /// Stores in memory; hands out what had to go, as dropping a value may run foreign code.
+    fn commit_above(&self, entry: &Arc<Entry<V>>, up_to_date: bool) -> (bool, Vec<Arc<Entry<V>>>) {
         let shared = &*self.cache.shared;
         let key = self.fill.key();
-        // Before the stripe is locked: reading the log may take its time.
-        let up_to_date = shared.keep_up();
         let is_fresh = |entry: &Arc<Entry<V>>| self.cache.status_as_of(up_to_date, entry) == Status::Fresh;
         let mut stripe = shared.flights.stripe(key);
         let current = shared.parts.storage.peek(key);
@@ -274,9 +318,8 @@ impl<V: Send + Sync + 'static> Leader<V> {
         }
         stripe.arrive(key, self.flight.as_ref());
         drop(stripe);
-        // Only now: dropping a value may run foreign code.
-        drop((current, gone));
-        !yields
+        gone.extend(current);
+        (!yields, gone)
     }
 
     /// Ends the computation with its own error, which all waiters get. Nothing is stored.
@@ -321,14 +364,6 @@ impl<V: Send + Sync + 'static> Leader<V> {
         if let Some(parent) = self.fill.parent() {
             parent.absorb_basis(self.cache.shared.id, basis);
         }
-    }
-
-    fn weigh(&self, value: &V) -> u32 {
-        let bytes = match &self.cache.shared.parts.weigher {
-            Some(weigher) => weigher(value),
-            None => size_of::<V>(),
-        };
-        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
 

@@ -82,6 +82,7 @@ fn following() -> (Cache<u64>, Arc<Log>) {
     let log = Arc::new(Log::default());
     let cache = Cache::assemble(Parts {
         storage: MemoryStorage::new(Limits::default()),
+        resting: None,
         engine: Arc::new(NativeEngine::new(DomainId(1), 1)),
         sequencer: Arc::new(Follower(Arc::clone(&log))),
         clock: Arc::new(ManualClock::at(1_000_000)),

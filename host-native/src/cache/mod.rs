@@ -3,6 +3,7 @@
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
 //! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
 //!   somebody else's result (`wait.rs`);
+//! * entries that rest outside of the process: `resting.rs`;
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
@@ -18,12 +19,14 @@ mod lead;
 #[cfg(test)]
 mod log_tests;
 mod refresh;
+mod resting;
 mod stand_in;
 mod sweep;
 mod wait;
 
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
 pub use lead::{Finish, Join, Leader};
+pub(crate) use resting::Resting;
 pub use stand_in::{StandIn, Tolerance};
 pub use wait::{Waited, Waiter};
 
@@ -70,6 +73,8 @@ impl<V> Clone for Cache<V> {
 /// What a [`Builder`] hands over.
 pub(crate) struct Parts<V> {
     pub(crate) storage: MemoryStorage<V>,
+    /// What lies below `storage`, which is then a near cache.
+    pub(crate) resting: Option<Resting<V>>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) sequencer: Arc<dyn Sequencer>,
     pub(crate) clock: Arc<dyn WallClock>,
@@ -137,9 +142,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
-        match Status::admit(found.as_deref().map(|entry| self.status(entry))) {
+        let status = found.as_deref().map(|entry| match self.status(entry) {
+            // The log that was just read said that another process replaced it.
+            Status::Fresh if self.shared.follows_log && entry.is_retired() => Status::Stale,
+            status => status,
+        });
+        match Status::admit(status) {
             Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
-            Err(why) => Lookup::Miss(why),
+            Err(why) => match &self.shared.parts.resting {
+                None => Lookup::Miss(why),
+                Some(resting) => self.look_below(resting, key, why),
+            },
         }
     }
 
@@ -147,7 +160,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// the storage; they should look up again now and then, or the storage takes the entry for unused.
     #[inline]
     pub fn is_servable(&self, entry: &Entry<V>) -> bool {
-        !entry.is_retired() && self.status(entry) == Status::Fresh
+        // Reading the log may retire it.
+        self.status(entry) == Status::Fresh && !entry.is_retired()
     }
 
     #[inline]
@@ -198,12 +212,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// running now will not store its result.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> bool {
         let key = key.as_ref();
-        let removed = {
+        let delete_above = || {
             let mut stripe = self.shared.flights.stripe(key);
             stripe.delete(key);
             self.shared.parts.storage.remove(key)
         };
-        removed.is_some_and(|entry| matches!(self.status(&entry), Status::Fresh))
+        let (below, removed) = match &self.shared.parts.resting {
+            None => (false, delete_above()),
+            Some(resting) => self.delete_below(resting, key, delete_above),
+        };
+        below || removed.is_some_and(|entry| matches!(self.status(&entry), Status::Fresh))
     }
 
     /// Invalidates `tags` and everything below them, at one position of the domain's log.
@@ -243,6 +261,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let _passed = self.shared.sweeper.pass();
             self.invalidate_tags(&[Tag::root()])?
         };
+        self.clear_below();
         self.sweep_all();
         Ok(at)
     }

@@ -145,6 +145,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // its own that must not be held across a fork.
         drop(dead);
         drop(passed);
+        let freed = freed + self.sweep_below();
         self.prune_until(Timestamp::MAX);
         if freed > 0 {
             shared.observe(&Event::Swept { entries: freed });

@@ -3,9 +3,15 @@
 //! A sequencer assigns each invalidation its position and keeps this process's engine up to date with
 //! the domain's log. It knows tags and positions; it never sees an entry.
 
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod memory;
 
+#[cfg(feature = "lmdb")]
+pub(crate) use lmdb::LmdbSequencer;
 pub use memory::MemorySequencer;
+
+use std::any::Any;
 
 use zoocache_core::{MarkId, Tag, Timestamp};
 
@@ -46,7 +52,29 @@ pub trait Sequencer: Send + Sync + 'static {
     /// # Errors
     /// When the log could not be read: the caller must treat every entry as unknown.
     fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error>;
+
+    /// Tells the other processes that what they remember of `key` was replaced or deleted.
+    ///
+    /// # Errors
+    /// When they could not be told.
+    fn replaced(&self, _key: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Who is told, while catching up, which keys others have replaced or deleted.
+    fn when_replaced(&self, _forget: Forget) {}
+
+    /// Forgets what is too old to decide anything. Called now and then, by a background thread.
+    ///
+    /// # Errors
+    /// When the log could not be written.
+    fn tidy(&self, _engine: &dyn Engine, _now_us: u64) -> Result<(), Error> {
+        Ok(())
+    }
 }
+
+/// Forgets keys, and hands out what has to be dropped once no lock is held.
+pub type Forget = Box<dyn Fn(&[Vec<u8>]) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// A change that is about to be made to the source of truth.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,20 @@
 //! A storage keeps entries under keys and makes room when it is full. It knows nothing of tags and never
 //! decides whether an entry is fresh; whoever reads it judges.
 
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod memory;
 
+#[cfg(feature = "lmdb")]
+pub(crate) use lmdb::LmdbStorage;
 pub use memory::{Limits, MemoryStorage};
 
 use std::sync::Arc;
 
+use zoocache_core::Header;
+
 use crate::entry::Entry;
+use crate::error::Error;
 
 /// Where entries rest. All methods may be called from any thread.
 ///
@@ -44,4 +51,68 @@ pub struct StorageStats {
     pub bytes: Option<u64>,
     /// Entries removed because room ran out, since the start.
     pub evicted: u64,
+}
+
+/// Where entries rest as bytes, outside of the process, and survive it.
+///
+/// Rows are numbered by the transaction that stored them, and numbers only rise. An error costs a
+/// computation, never a wrong value; what cannot be read as a row is none.
+pub trait Rows: Send + Sync + 'static {
+    /// The number of the latest change that a reader sees: what it does not see has a higher one. 0 if that
+    /// cannot be said.
+    fn number(&self) -> u64;
+    /// The row under `key`.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    /// Stores a row if `admits`, which is shown what is stored there now, says so; in one step, against all
+    /// processes. `admits` may be asked again. Returns whether it was stored.
+    ///
+    /// # Errors
+    /// When it could not be written: nothing has changed then.
+    fn put(
+        &self,
+        key: &[u8],
+        row: &NewRow<'_>,
+        admits: &mut dyn FnMut(Option<&Row>) -> bool,
+    ) -> Result<bool, Error>;
+    /// Removes and returns the row under `key`.
+    ///
+    /// # Errors
+    /// When it could not be removed.
+    fn delete(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    /// Removes all rows.
+    ///
+    /// # Errors
+    /// When they could not be removed.
+    fn clear(&self) -> Result<(), Error>;
+    /// Removes what has expired at `now_us` and some of what `is_dead`, a little at a time: called again, it
+    /// goes on where it stopped. Returns how many.
+    ///
+    /// # Errors
+    /// When something could not be removed.
+    fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error>;
+    /// Sizes and counters.
+    fn stats(&self) -> StorageStats;
+}
+
+/// A stored row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The number of the transaction that stored it.
+    pub number: u64,
+    /// What it is judged by.
+    pub header: Header,
+    /// What it holds.
+    pub payload: Vec<u8>,
+}
+
+/// A row to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRow<'a> {
+    /// What it will be judged by.
+    pub header: &'a Header,
+    /// What it holds.
+    pub payload: &'a [u8],
 }

@@ -1,0 +1,331 @@
+//! Entries that rest outside of the process, below the near cache: found, taken in, stored, replaced.
+//!
+//! The near cache is the memory storage: decoded values, valid while the sequencer is current. What is found
+//! below is judged by its header after the log has been read, *entry first, tags second*, and taken into the
+//! near cache. What is stored goes below first: there the first valid commit among the overlapping
+//! computations of all processes wins. Whoever replaces what others may hold, or deletes it, tells them.
+//!
+//! Lock order: `order`, then the rows' write transaction, then a flight stripe; the sequencer's own lock comes
+//! before stripes, and after `order`. No value is dropped, and nobody is told, under `order`. No error
+//! of the storage breaks a computation: it is counted, told, and taken for a miss.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use zoocache_core::{Header, Verdict};
+
+use super::stand_in::Now;
+use super::{Cache, Lookup, Status};
+use crate::codec::ValueCodec;
+use crate::counters::Count;
+use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
+use crate::error::Error;
+use crate::event::Event;
+use crate::flight::Since;
+use crate::storage::{NewRow, Row, Rows, Storage};
+
+/// Format of what a payload begins with.
+const FORMAT: u8 = 1;
+const PREFIX_BYTES: usize = 10;
+/// How often a computation is offered while others go on invalidating.
+const ATTEMPTS: usize = 16;
+
+/// Where entries rest outside of the process, and how values become bytes.
+pub(crate) struct Resting<V> {
+    pub(crate) rows: Arc<dyn Rows>,
+    pub(crate) codec: Arc<dyn ValueCodec<V>>,
+    /// Held while the near cache is made to say what the rows say: both change in the same order.
+    order: Mutex<()>,
+}
+
+impl<V> Resting<V> {
+    #[cfg_attr(not(feature = "lmdb"), expect(dead_code, reason = "no feature that is on brings rows"))]
+    pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>) -> Self {
+        Self { rows, codec, order: Mutex::new(()) }
+    }
+}
+
+/// What is to be done about a row that is stored already.
+#[derive(Default)]
+struct Judged {
+    admits: bool,
+    /// Others may hold what is replaced, and would go on serving it.
+    replaces: bool,
+    /// The log has to be read first.
+    behind: bool,
+}
+
+/// Of which computation an entry is.
+pub(super) struct Departure<'a> {
+    pub(super) key: &'a [u8],
+    /// The stripe's sequence, and the rows' number, when it began.
+    pub(super) began: u64,
+    pub(super) rows_began: u64,
+    pub(super) supersedes: bool,
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// The fresh entry under `key` below the near cache, which gets it; else `why` there is none above.
+    #[cold]
+    pub(super) fn look_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
+        let shared = &*self.shared;
+        let began = shared.flights.stripe(key).sequence();
+        // The entry first, then what is known about its tags: newer knowledge is the safe side.
+        let row = match resting.rows.get(key) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Lookup::Miss(why),
+            Err(error) => {
+                self.storage_failed(&error);
+                return Lookup::Miss(why);
+            }
+        };
+        let entry = match self.admit(resting, &row) {
+            Ok(entry) => Arc::new(entry),
+            Err(why) => return Lookup::Miss(why),
+        };
+        let mut gone = Vec::new();
+        {
+            let stripe = shared.flights.stripe(key);
+            // Stored or deleted meanwhile: what was read may be older.
+            if stripe.sequence() == began {
+                gone = shared.parts.storage.insert(key, Arc::clone(&entry));
+            } else {
+                entry.retire();
+            }
+        }
+        drop(gone);
+        self.ensure_sweeper();
+        self.count(Count::SharedHits);
+        Lookup::Hit(entry)
+    }
+
+    /// The number of the latest row below; 0 if there is nothing below.
+    pub(super) fn rows_number(&self) -> u64 {
+        self.shared.parts.resting.as_ref().map_or(0, |resting| resting.rows.number())
+    }
+
+    /// The fresh entry below, if there is none in the near cache.
+    pub(super) fn found_below(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {
+        let resting = self.shared.parts.resting.as_ref()?;
+        let near = self.shared.parts.storage.peek(key);
+        if near.is_some_and(|entry| self.is_servable(&entry)) {
+            return None;
+        }
+        match self.look_below(resting, key, Count::Misses) {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss(_) => None,
+        }
+    }
+
+    fn admit(&self, resting: &Resting<V>, row: &Row) -> Result<Entry<V>, Count> {
+        let parts = &self.shared.parts;
+        if !self.shared.keep_up() {
+            return Err(Count::Stale);
+        }
+        let now = self.now();
+        if row.header.expires_us != 0 && row.header.expires_us <= now.wall_us {
+            return Err(Count::Expired);
+        }
+        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
+        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Misses)?;
+        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Misses)?;
+        let value = resting.codec.decode(bytes).map_err(|_| Count::Misses)?;
+        let age_us = now.wall_us.saturating_sub(row.header.created_us);
+        let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
+        let placement = Placement {
+            lifetime: Lifetime::FOREVER,
+            expires_bound_ms: expiry_ms(&row.header, now),
+            started_ms: created_ms.saturating_sub(u64::from(computed_ms)),
+            now_ms: created_ms,
+            weight: self.weigh(&value),
+            retention,
+        };
+        Ok(Entry::new(value, sealed, &placement))
+    }
+
+    /// Stores an entry below and then, by `store_above`, above, if no valid one was stored by an overlapping
+    /// computation. `None` if `store_above` was not called.
+    pub(super) fn commit_below<R>(
+        &self,
+        resting: &Resting<V>,
+        entry: &Arc<Entry<V>>,
+        departure: &Departure<'_>,
+        store_above: impl Fn() -> R,
+    ) -> Option<R> {
+        // Foreign code, so before any lock is taken.
+        let (header, payload) = self.bytes_of(resting, entry)?;
+        let row = NewRow { header: &header, payload: &payload };
+        for _ in 0..ATTEMPTS {
+            // Before the lock too: values that others have replaced are dropped.
+            if !self.shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
+                return None;
+            }
+            let order = resting.order.lock();
+            let mut judged = Judged::default();
+            let put = resting.rows.put(departure.key, &row, &mut |current| {
+                judged = self.judge_current(entry, departure, current);
+                judged.admits
+            });
+            let told = match &put {
+                Ok(true) if judged.replaces => self.shared.parts.sequencer.replaced(departure.key),
+                _ => Ok(()),
+            };
+            let stored = matches!(put, Ok(true)).then(&store_above);
+            drop(order);
+            if let Err(error) = put.map(drop).and(told) {
+                self.storage_failed(&error);
+            }
+            if !judged.behind {
+                return stored;
+            }
+        }
+        None
+    }
+
+    /// May a computation be stored in the place of `current`? Asked inside the rows' write transaction, where
+    /// the log is not read: that would drop values.
+    fn judge_current(&self, entry: &Entry<V>, departure: &Departure<'_>, current: Option<&Row>) -> Judged {
+        let shared = &*self.shared;
+        if !shared.parts.sequencer.is_current() {
+            return Judged { behind: true, ..Judged::default() };
+        }
+        if self.status_as_of(true, entry) != Status::Fresh {
+            return Judged::default();
+        }
+        if departure.supersedes {
+            return Judged { admits: true, replaces: true, behind: false };
+        }
+        if shared.flights.stripe(departure.key).since(departure.key, departure.began) == Since::Deleted {
+            return Judged::default();
+        }
+        let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
+        let now_us = shared.parts.clock.now_us();
+        let is_fresh = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
+        let overlaps = current.number > departure.rows_began;
+        Judged { admits: !(is_fresh && overlaps), replaces: is_fresh, behind: false }
+    }
+
+    /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and
+    /// what `delete_above` returns.
+    pub(super) fn delete_below<R>(
+        &self,
+        resting: &Resting<V>,
+        key: &[u8],
+        delete_above: impl FnOnce() -> R,
+    ) -> (bool, R) {
+        let shared = &*self.shared;
+        let order = resting.order.lock();
+        let deleted = resting.rows.delete(key);
+        let told = shared.parts.sequencer.replaced(key);
+        let above = delete_above();
+        drop(order);
+        let row = deleted.and_then(|row| told.map(|()| row)).unwrap_or_else(|error| {
+            self.storage_failed(&error);
+            None
+        });
+        let was_fresh = row.is_some_and(|row| {
+            let now_us = shared.parts.clock.now_us();
+            shared.keep_up() && shared.parts.engine.judge_header(&row.header, now_us) == Verdict::Fresh
+        });
+        (was_fresh, above)
+    }
+
+    pub(super) fn clear_below(&self) {
+        if let Some(resting) = &self.shared.parts.resting
+            && let Err(error) = resting.rows.clear()
+        {
+            self.storage_failed(&error);
+        }
+    }
+
+    /// Frees what is dead below, a little of it, and what the log need not know any more.
+    pub(super) fn sweep_below(&self) -> usize {
+        let shared = &*self.shared;
+        let Some(resting) = &shared.parts.resting else { return 0 };
+        let now_us = shared.parts.clock.now_us();
+        let is_dead = |header: &Header| {
+            let verdict = shared.parts.engine.judge_header(header, now_us);
+            matches!(verdict, Verdict::Stale | Verdict::Foreign | Verdict::Expired)
+        };
+        let _passed = shared.sweeper.pass();
+        // Without the log nothing can be called dead: what is of a new domain would seem foreign.
+        let swept = if shared.keep_up() { resting.rows.sweep(now_us, &is_dead) } else { Ok(0) };
+        let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
+        if let Err(error) = swept.as_ref().map(drop).and(tidied.as_ref().map(drop)) {
+            self.storage_failed(error);
+        }
+        swept.unwrap_or(0)
+    }
+
+    /// Lets the near cache forget what other processes replace or delete.
+    pub(crate) fn listen_to_others(&self) {
+        let shared = Arc::downgrade(&self.shared);
+        self.shared.parts.sequencer.when_replaced(Box::new(move |keys| {
+            let Some(shared) = shared.upgrade() else { return Box::new(()) };
+            let mut gone = Vec::new();
+            for key in keys {
+                let mut stripe = shared.flights.stripe(key);
+                stripe.delete(key);
+                gone.extend(shared.parts.storage.remove(key));
+            }
+            // The cache itself too: this may be its last owner, and a lock is held here.
+            Box::new((gone, shared))
+        }));
+    }
+
+    fn storage_failed(&self, error: &Error) {
+        self.count(Count::StorageErrors);
+        self.shared.observe(&Event::StorageFailed { error });
+    }
+
+    /// `None` for what has no bytes, or has expired.
+    fn bytes_of(&self, resting: &Resting<V>, entry: &Entry<V>) -> Option<(Header, Vec<u8>)> {
+        let parts = &self.shared.parts;
+        let now = self.now();
+        let expires_us = match entry.hard_expiry_ms() {
+            NEVER => 0,
+            at => {
+                let left_ms = at.checked_sub(now.monotonic_ms).filter(|left_ms| *left_ms > 0)?;
+                now.wall_us.saturating_add(left_ms.saturating_mul(1_000))
+            }
+        };
+        let encoded = match resting.codec.encode(entry.value()) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                self.count(Count::StorageErrors);
+                self.shared.observe(&Event::StorageFailed { error: &*error });
+                return None;
+            }
+        };
+        let header = entry.sealed().header(parts.engine.domain(), now.wall_us, expires_us);
+        let mut payload = write_prefix(entry).to_vec();
+        payload.extend_from_slice(&encoded);
+        Some((header, payload))
+    }
+}
+
+/// The wall clock says when it expires in every process; from now on the clock that never jumps does in this
+/// one. A wall clock that was put back prolongs no life.
+fn expiry_ms(header: &Header, now: Now) -> u64 {
+    if header.expires_us == 0 {
+        return NEVER;
+    }
+    let whole_us = header.expires_us.saturating_sub(header.created_us);
+    now.monotonic_ms.saturating_add(header.expires_us.saturating_sub(now.wall_us).min(whole_us) / 1_000)
+}
+
+fn write_prefix<V>(entry: &Entry<V>) -> [u8; PREFIX_BYTES] {
+    let retention = entry.retention();
+    let mut prefix = [0; PREFIX_BYTES];
+    prefix[0] = FORMAT;
+    prefix[1..5].copy_from_slice(&entry.computed_ms().to_le_bytes());
+    prefix[5..9].copy_from_slice(&retention.grace_ms.to_le_bytes());
+    prefix[9] = u8::from(retention.keep_invalidated);
+    prefix
+}
+
+fn read_prefix(prefix: &[u8; PREFIX_BYTES]) -> Option<(u32, Retention)> {
+    let [FORMAT, c0, c1, c2, c3, g0, g1, g2, g3, keep @ (0 | 1)] = *prefix else { return None };
+    let grace_ms = u32::from_le_bytes([g0, g1, g2, g3]);
+    Some((u32::from_le_bytes([c0, c1, c2, c3]), Retention { grace_ms, keep_invalidated: keep == 1 }))
+}

@@ -1,0 +1,548 @@
+//! The sequencer of the processes of one machine: LMDB's single write transaction gives out the positions.
+//!
+//! ```text
+//! meta    format, domain, clock, floor, boot id, device and inode, last mark, changes of marks
+//! log     position, number in its batch → kind, tag or key: one row for each tag, its latest
+//! tags    hash of kind and tag → its key in `log`
+//! marks   number → deadline, tags: announced changes
+//! ```
+//! So the log is compacted, what came after a position is one range of it, and a process that opens the folder
+//! reads the same range from the beginning. Rows of the kind "key" tell that what is remembered of one key was
+//! replaced or deleted by its own process.
+//!
+//! Invariant (`docs/design/0007-lmdb.md`, `tests/lmdb_model.rs`): the engine is current while the number of the
+//! latest commit is that of the transaction *it was read in*; what is read is applied before that number is
+//! remembered; rows go in the transaction that raises the floor over them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heed::RwTxn;
+use parking_lot::Mutex;
+use zoocache_core::{ClockError, DomainId, LogRow, MarkId, SettleError, Tag, Timestamp};
+
+use super::{Change, Forget, Sequencer};
+use crate::clock::WallClock;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::folder::{self, Folder, FolderError, Reading, Rooms, Table};
+
+/// The format of the folder. A later one is refused; there is no earlier one.
+const FORMAT: u64 = 1;
+/// Rows that one transaction deletes: a writer waits no longer than that takes.
+const TIDY_STEP: usize = 1_000;
+/// Tags remembered while they cannot be written; of more, everything is invalidated.
+const MAX_OWED: usize = 256;
+/// Catch-ups that may find less than the latest commit before somebody looks after its writer.
+const PATIENCE: u32 = 16;
+/// Remembered of no transaction: the log has to be read.
+const NOTHING: u64 = u64::MAX;
+
+const META: usize = 0;
+const LOG: usize = 1;
+const TAGS: usize = 2;
+const MARKS: usize = 3;
+
+/// Kinds of rows.
+const OF_TAG: u8 = 0;
+const OF_KEY: u8 = 1;
+
+/// Orders invalidations among the processes that open one folder.
+pub(crate) struct LmdbSequencer {
+    folder: Arc<Folder>,
+    clock: Arc<dyn WallClock>,
+    max_age_us: u64,
+    /// The number of the transaction the engine is as of.
+    remembered: AtomicU64,
+    /// When the next mark is due.
+    deadline_us: AtomicU64,
+    state: Mutex<State>,
+    /// Tags whose invalidation could not be written yet.
+    owed: Mutex<Vec<Tag>>,
+    /// Of the marks this process set: a late `settle` must still know them.
+    own_marks: Mutex<HashMap<u64, Vec<Tag>>>,
+    forget: OnceLock<Forget>,
+}
+
+#[derive(Default)]
+struct State {
+    applied_us: u64,
+    marks_changes: u64,
+    /// The engine's names of the marks in the table.
+    marks: BTreeMap<u64, MarkId>,
+    /// Rows of the kind "key" that this process wrote and has not read yet.
+    own_rows: HashSet<u64>,
+    behind: u32,
+}
+
+/// What one read transaction says.
+struct News {
+    number: u64,
+    domain: DomainId,
+    clock_us: u64,
+    floor_us: u64,
+    marks_changes: u64,
+    rows: Vec<LogRow>,
+    keys: Vec<(u64, Vec<u8>)>,
+    /// All marks, if they changed.
+    marks: Option<BTreeMap<u64, Mark>>,
+}
+
+struct Mark {
+    deadline_us: u64,
+    tags: Vec<Tag>,
+}
+
+impl LmdbSequencer {
+    /// Enters the domain of the folder, and starts a new one where history may have been lost: after a restart
+    /// of the machine, and in a copy of a folder.
+    pub(crate) fn open(
+        folder: Arc<Folder>,
+        clock: Arc<dyn WallClock>,
+        max_age_us: u64,
+        new_domain: DomainId,
+    ) -> Result<(Self, DomainId), FolderError> {
+        let rooms = folder.rooms()?;
+        let (boot, identity) = (folder::boot_id()?, rooms.identity()?);
+        let now_us = clock.now_us();
+        let meta = rooms.tags.table(META);
+        let found = rooms.tags.write(|txn| {
+            let format = number_in(meta, txn, b"format")?;
+            if format.is_some_and(|format| format != FORMAT) {
+                return Ok(Err(format.unwrap_or_default()));
+            }
+            let same =
+                meta.get(txn, b"boot")? == Some(&boot) && meta.get(txn, b"identity")? == Some(&identity);
+            if let (true, Some(domain)) = (same, domain_in(meta, txn)?) {
+                return Ok(Ok(domain));
+            }
+            let at = now_us.max(number_in(meta, txn, b"clock")?.unwrap_or(0) + 1);
+            for (name, number) in [(&b"format"[..], FORMAT), (b"clock", at), (b"floor", at)] {
+                meta.put(txn, name, &number.to_be_bytes())?;
+            }
+            meta.put(txn, b"domain", &new_domain.0.to_be_bytes())?;
+            meta.put(txn, b"boot", &boot)?;
+            meta.put(txn, b"identity", &identity)?;
+            // Marks stay: who announced them may live.
+            rooms.tags.table(LOG).clear(txn)?;
+            rooms.tags.table(TAGS).clear(txn)?;
+            Ok(Ok(new_domain))
+        })?;
+        let path = || folder.path().display().to_string();
+        let domain = found.map_err(|found| FolderError::Newer { path: path(), found, readable: FORMAT })?;
+        let sequencer = Self {
+            folder,
+            clock,
+            max_age_us,
+            remembered: AtomicU64::new(NOTHING),
+            deadline_us: AtomicU64::new(u64::MAX),
+            state: Mutex::default(),
+            owed: Mutex::default(),
+            own_marks: Mutex::default(),
+            forget: OnceLock::new(),
+        };
+        Ok((sequencer, domain))
+    }
+
+    /// Appends rows, and what else `also` does, in one transaction.
+    fn append(
+        &self,
+        tags: &[Tag],
+        now_us: u64,
+        mut also: impl FnMut(&Rooms, &mut RwTxn<'_>) -> heed::Result<()>,
+    ) -> Result<Timestamp, Error> {
+        let rooms = self.folder.rooms()?;
+        let at = rooms.tags.write(|txn| {
+            also(&rooms, txn)?;
+            let Some(at) = mint(&rooms, txn, now_us)? else { return Ok(None) };
+            put_tags(&rooms, txn, at, tags)?;
+            Ok(Some(at))
+        })?;
+        at.ok_or(Error::Clock(ClockError::Exhausted))
+    }
+
+    /// Notes what is to be written as soon as that is possible.
+    fn owe(&self, tags: &[Tag]) {
+        let mut owed = self.owed.lock();
+        for tag in tags {
+            if !owed.contains(tag) {
+                owed.push(tag.clone());
+            }
+        }
+        if owed.len() > MAX_OWED {
+            *owed = vec![Tag::root()];
+        }
+    }
+
+    /// Writes what could not be written before.
+    fn pay(&self, now_us: u64) -> Result<(), Error> {
+        let mut owed = self.owed.lock();
+        if !owed.is_empty() {
+            self.append(&owed, now_us, |_, _| Ok(()))?;
+            owed.clear();
+        }
+        Ok(())
+    }
+
+    /// Turns the marks that are due into invalidations.
+    fn settle_due(&self, now_us: u64) -> Result<(), Error> {
+        let rooms = self.folder.rooms()?;
+        rooms.tags.write(|txn| {
+            let due = marks_in(rooms.tags.table(MARKS), txn)?;
+            for (id, mark) in due.into_iter().filter(|(_, mark)| mark.deadline_us <= now_us) {
+                // Without a position left the mark holds.
+                let Some(at) = mint(&rooms, txn, now_us)? else { break };
+                put_tags(&rooms, txn, at, &mark.tags)?;
+                remove_mark(&rooms, txn, id)?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Applies what was read, marks before rows and the floor before both, and remembers its number last.
+    fn apply(&self, engine: &dyn Engine, state: &mut State, news: News) -> Vec<Vec<u8>> {
+        let to = Timestamp::from_micros(news.clock_us);
+        if news.domain != engine.domain() {
+            engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
+        }
+        engine.raise_floor(Timestamp::from_micros(news.floor_us));
+        let mut ended = Vec::new();
+        if let Some(marks) = news.marks {
+            for (id, mark) in &marks {
+                // The deadline is the table's business: the log decides at which position the mark ends.
+                state.marks.entry(*id).or_insert_with(|| engine.change(&mark.tags, u64::MAX, 0));
+            }
+            let earliest = marks.values().map(|mark| mark.deadline_us).min();
+            self.deadline_us.store(earliest.unwrap_or(u64::MAX), Ordering::Release);
+            state.marks.retain(|id, mark| {
+                let stays = marks.contains_key(id);
+                if !stays {
+                    ended.push(*mark);
+                }
+                stays
+            });
+        }
+        engine.apply_log(&news.rows, to);
+        for mark in ended {
+            // Its tags' rows, or a floor above them, came with the same snapshot.
+            let _ = engine.settle_at(mark, Timestamp::ZERO);
+        }
+        (state.applied_us, state.marks_changes) = (news.clock_us, news.marks_changes);
+        let State { own_rows, .. } = state;
+        let others = news.keys.into_iter().filter(|(at, _)| !own_rows.contains(at));
+        let others = others.map(|(_, key)| key).collect();
+        own_rows.retain(|at| *at > news.clock_us);
+        others
+    }
+}
+
+impl Sequencer for LmdbSequencer {
+    fn invalidate(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<Timestamp, Error> {
+        if tags.is_empty() {
+            return Ok(engine.signals().applied());
+        }
+        match self.append(tags, now_us, |_, _| Ok(())) {
+            Ok(at) => {
+                // If it cannot be read, nothing is served until it can.
+                let _ = self.catch_up(engine);
+                Ok(at)
+            }
+            Err(error) => {
+                self.owe(tags);
+                self.remembered.store(NOTHING, Ordering::Release);
+                engine.invalidate(tags, now_us)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn change(&self, engine: &dyn Engine, change: &Change<'_>) -> Result<MarkId, Error> {
+        let rooms = self.folder.rooms()?;
+        let (meta, marks) = (rooms.tags.table(META), rooms.tags.table(MARKS));
+        let row = mark_bytes(change);
+        let id = rooms.tags.write(|txn| {
+            let id = number_in(meta, txn, b"last mark")?.unwrap_or(0) + 1;
+            meta.put(txn, b"last mark", &id.to_be_bytes())?;
+            marks.put(txn, &id.to_be_bytes(), &row)?;
+            count_mark(meta, txn)?;
+            Ok(id)
+        })?;
+        self.own_marks.lock().insert(id, change.tags.to_vec());
+        let _ = self.catch_up(engine);
+        Ok(MarkId(id))
+    }
+
+    fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error> {
+        let rooms = self.folder.rooms()?;
+        let own = self.own_marks.lock().get(&mark.0).cloned();
+        let at = rooms.tags.write(|txn| {
+            let row = rooms.tags.table(MARKS).get(txn, &mark.0.to_be_bytes())?;
+            let tags = row.and_then(read_mark).map(|mark| mark.tags);
+            // One that expired invalidates again: the change may have been made after its deadline.
+            let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
+            let Some(at) = mint(&rooms, txn, now_us)? else {
+                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
+            };
+            put_tags(&rooms, txn, at, &tags)?;
+            remove_mark(&rooms, txn, mark.0)?;
+            Ok(Ok(at))
+        })??;
+        self.own_marks.lock().remove(&mark.0);
+        let _ = self.catch_up(engine);
+        Ok(at)
+    }
+
+    fn follows_log(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn is_current(&self) -> bool {
+        let deadline_us = self.deadline_us.load(Ordering::Acquire);
+        self.folder.number() == self.remembered.load(Ordering::Acquire)
+            && (deadline_us == u64::MAX || self.clock.now_us() < deadline_us)
+    }
+
+    fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if self.is_current() {
+            return Ok(());
+        }
+        let now_us = self.clock.now_us();
+        self.pay(now_us)?;
+        if now_us >= self.deadline_us.load(Ordering::Acquire) {
+            self.settle_due(now_us)?;
+        }
+        let rooms = self.folder.rooms()?;
+        let news = read_news(&rooms, engine, &state)?;
+        let number = news.number;
+        state.behind = if number < rooms.tags.number() { state.behind + 1 } else { 0 };
+        if state.behind > PATIENCE {
+            state.behind = 0;
+            rooms.tags.heal()?;
+        }
+        let keys = self.apply(engine, &mut state, news);
+        let gone = self.forget.get().filter(|_| !keys.is_empty()).map(|forget| forget(&keys));
+        self.remembered.store(number, Ordering::Release); // LAST
+        drop(state);
+        // Values: dropping them may run foreign code.
+        drop(gone);
+        Ok(())
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<(), Error> {
+        // Held until the row is known to be our own: reading it must not make us forget what replaced it.
+        let mut state = self.state.lock();
+        let rooms = self.folder.rooms()?;
+        let now_us = self.clock.now_us();
+        let at = rooms.tags.write(|txn| {
+            let at = mint(&rooms, txn, now_us)?;
+            if let Some(at) = at {
+                put_row(&rooms, txn, (at, 0), (OF_KEY, key))?;
+            }
+            Ok(at)
+        })?;
+        state.own_rows.insert(at.ok_or(Error::Clock(ClockError::Exhausted))?.as_micros());
+        Ok(())
+    }
+
+    fn when_replaced(&self, forget: Forget) {
+        let _ = self.forget.set(forget);
+    }
+
+    fn tidy(&self, engine: &dyn Engine, now_us: u64) -> Result<(), Error> {
+        let horizon_us = now_us.saturating_sub(self.max_age_us);
+        let rooms = self.folder.rooms()?;
+        rooms.tags.forget_the_dead();
+        let (meta, log, tags) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(TAGS));
+        loop {
+            let old = rooms.tags.read(|txn| {
+                let rows = log.iter(txn)?.take(TIDY_STEP);
+                let old = rows.map(|row| row.map(|(place, _)| position_of(place)));
+                old.filter(|at| at.as_ref().map_or(true, |at| *at < horizon_us))
+                    .collect::<heed::Result<Vec<_>>>()
+            })?;
+            let Some(last) = old.last().copied() else { break };
+            rooms.tags.write(|txn| {
+                let rows = log
+                    .iter(txn)?
+                    .take(TIDY_STEP)
+                    .map(|row| row.map(|(place, row)| (place.to_vec(), hash(row))));
+                let rows = rows.collect::<heed::Result<Vec<_>>>()?;
+                for (place, hash) in rows.into_iter().filter(|(place, _)| position_of(place) <= last) {
+                    log.delete(txn, &place)?;
+                    tags.delete(txn, &hash)?;
+                }
+                let floor = number_in(meta, txn, b"floor")?.unwrap_or(0).max(last);
+                meta.put(txn, b"floor", &floor.to_be_bytes())
+            })?;
+        }
+        engine.set_horizon(Timestamp::from_micros(horizon_us));
+        Ok(())
+    }
+}
+
+fn number_in(table: Table, txn: &Reading<'_>, name: &[u8]) -> heed::Result<Option<u64>> {
+    let bytes = table.get(txn, name)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes))
+}
+
+fn domain_in(meta: Table, txn: &Reading<'_>) -> heed::Result<Option<DomainId>> {
+    let bytes = meta.get(txn, b"domain")?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(|bytes| DomainId(u128::from_be_bytes(bytes))))
+}
+
+/// The next position; `None` when there is none left.
+fn mint(rooms: &Rooms, txn: &mut RwTxn<'_>, now_us: u64) -> heed::Result<Option<Timestamp>> {
+    let meta = rooms.tags.table(META);
+    let last_us = number_in(meta, txn, b"clock")?.unwrap_or(0);
+    let at = last_us.checked_add(1).and_then(|next| Timestamp::checked(next.max(now_us)));
+    if let Some(at) = at {
+        meta.put(txn, b"clock", &at.as_micros().to_be_bytes())?;
+    }
+    Ok(at)
+}
+
+fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: &[Tag]) -> heed::Result<()> {
+    if tags.iter().any(|tag| tag.depth() == 0) {
+        // The root covers whatever was invalidated before.
+        rooms.tags.table(LOG).clear(txn)?;
+        rooms.tags.table(TAGS).clear(txn)?;
+    }
+    let mut places = 0..;
+    tags.iter()
+        .zip(&mut places)
+        .try_for_each(|(tag, place)| put_row(rooms, txn, (at, place), (OF_TAG, tag.as_str().as_bytes())))
+}
+
+/// Puts a row at the end of the log, in the place of an earlier one of the same.
+fn put_row(
+    rooms: &Rooms,
+    txn: &mut RwTxn<'_>,
+    (at, place): (Timestamp, u32),
+    (kind, content): (u8, &[u8]),
+) -> heed::Result<()> {
+    let (log, tags) = (rooms.tags.table(LOG), rooms.tags.table(TAGS));
+    let mut row = Vec::with_capacity(content.len() + 1);
+    row.push(kind);
+    row.extend_from_slice(content);
+    let hash = hash(&row);
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&at.as_micros().to_be_bytes());
+    key[8..].copy_from_slice(&place.to_be_bytes());
+    if let Some(earlier) = tags.get(txn, &hash)?.map(<[u8]>::to_vec) {
+        log.delete(txn, &earlier)?;
+    }
+    log.put(txn, &key, &row)?;
+    tags.put(txn, &hash, &key)
+}
+
+/// A key that is never too long for LMDB.
+fn hash(row: &[u8]) -> [u8; 32] {
+    *blake3::hash(row).as_bytes()
+}
+
+fn position_of(place: &[u8]) -> u64 {
+    place.first_chunk::<8>().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
+}
+
+fn read_news(rooms: &Rooms, engine: &dyn Engine, state: &State) -> Result<News, Error> {
+    let (meta, log, marks) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(MARKS));
+    let own = engine.domain();
+    let news = rooms.tags.read(|txn| {
+        let domain = domain_in(meta, txn)?.unwrap_or(own);
+        let after = if domain == own { state.applied_us } else { 0 };
+        let marks_changes = number_in(meta, txn, b"marks")?.unwrap_or(0);
+        let mut news = News {
+            number: txn.id() as u64,
+            domain,
+            clock_us: number_in(meta, txn, b"clock")?.unwrap_or(0),
+            floor_us: number_in(meta, txn, b"floor")?.unwrap_or(0),
+            marks_changes,
+            rows: Vec::new(),
+            keys: Vec::new(),
+            marks: None,
+        };
+        if news.clock_us > after {
+            read_rows(log, txn, after + 1, &mut news)?;
+        }
+        if marks_changes != state.marks_changes {
+            news.marks = Some(marks_in(marks, txn)?);
+        }
+        Ok(news)
+    })?;
+    Ok(news)
+}
+
+fn read_rows(log: Table, txn: &Reading<'_>, from_us: u64, news: &mut News) -> heed::Result<()> {
+    let from = from_us.to_be_bytes();
+    for row in log.range(txn, &(Bound::Included(&from[..]), Bound::Unbounded))? {
+        let (place, row) = row?;
+        let at = position_of(place);
+        if let Some((&OF_KEY, key)) = row.split_first() {
+            news.keys.push((at, key.to_vec()));
+            continue;
+        }
+        let tag = row.split_first().filter(|(kind, _)| **kind == OF_TAG).and_then(|(_, text)| read_tag(text));
+        // What cannot be read may have been anything.
+        let tag = tag.unwrap_or_else(Tag::root);
+        news.rows.push(LogRow { tag, below_only: false, at: Timestamp::from_micros(at) });
+    }
+    Ok(())
+}
+
+fn read_tag(text: &[u8]) -> Option<Tag> {
+    match std::str::from_utf8(text).ok()? {
+        "" => Some(Tag::root()),
+        text => Tag::parse(text).ok(),
+    }
+}
+
+fn mark_bytes(change: &Change<'_>) -> Vec<u8> {
+    let mut bytes = change.deadline_us.to_be_bytes().to_vec();
+    for tag in change.tags {
+        let text = tag.as_str().as_bytes();
+        let length = u32::try_from(text.len()).expect("invariant: tags are short");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(text);
+    }
+    bytes
+}
+
+fn read_mark(bytes: &[u8]) -> Option<Mark> {
+    let (deadline, mut rest) = bytes.split_first_chunk::<8>()?;
+    let mut tags = Vec::new();
+    while !rest.is_empty() {
+        let (length, texts) = rest.split_first_chunk::<4>()?;
+        let (text, others) = texts.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        tags.push(read_tag(text)?);
+        rest = others;
+    }
+    Some(Mark { deadline_us: u64::from_be_bytes(*deadline), tags })
+}
+
+fn marks_in(marks: Table, txn: &Reading<'_>) -> heed::Result<BTreeMap<u64, Mark>> {
+    let mut found = BTreeMap::new();
+    for row in marks.iter(txn)? {
+        let (id, bytes) = row?;
+        // What cannot be read may be about anything, and is over.
+        let mark = read_mark(bytes).unwrap_or_else(|| Mark { deadline_us: 0, tags: vec![Tag::root()] });
+        found.insert(position_of(id), mark);
+    }
+    Ok(found)
+}
+
+fn remove_mark(rooms: &Rooms, txn: &mut RwTxn<'_>, id: u64) -> heed::Result<()> {
+    rooms.tags.table(MARKS).delete(txn, &id.to_be_bytes())?;
+    count_mark(rooms.tags.table(META), txn)
+}
+
+/// Lets readers see that the marks have changed.
+fn count_mark(meta: Table, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+    let changes = number_in(meta, txn, b"marks")?.unwrap_or(0) + 1;
+    meta.put(txn, b"marks", &changes.to_be_bytes())
+}

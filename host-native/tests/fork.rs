@@ -1,0 +1,74 @@
+//! A cache on an LMDB folder that was used before its process forked, used on in the child and the parent.
+//!
+//! A program of its own, since no other test may run in the process that forks.
+
+mod common;
+
+use std::panic::AssertUnwindSafe;
+
+use common::{Scratch, on};
+use zoocache::codec::{CodecError, ValueCodec};
+use zoocache::{Cache, Error};
+
+struct Number;
+
+impl ValueCodec<u64> for Number {
+    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
+        Ok(value.to_le_bytes().to_vec())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
+        Ok(u64::from_le_bytes(bytes.try_into()?))
+    }
+}
+
+#[expect(unsafe_code, reason = "the standard library cannot fork")]
+mod system {
+    unsafe extern "C" {
+        pub(crate) safe fn fork() -> i32;
+        pub(crate) safe fn _exit(status: i32) -> !;
+        fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    }
+
+    pub(crate) fn wait_for(pid: i32) -> i32 {
+        let mut status = -1;
+        // SAFETY: `status` lives until the call returns.
+        let waited = unsafe { waitpid(pid, &raw mut status, 0) };
+        assert_eq!(waited, pid);
+        status
+    }
+}
+
+/// What the child does; every line has to hold.
+fn child(cache: &Cache<u64>) -> bool {
+    let found = cache.get("near") == Some(1) && cache.get("below") == Some(2);
+    let computed = cache.get_or_compute("child", &on(&["c"]), |_| Ok::<_, Error>(3)).is_ok();
+    let invalidated = cache.invalidate(&["a"]).is_ok() && cache.get("near").is_none();
+    found && computed && invalidated && cache.stats().storage_errors == 0
+}
+
+fn main() {
+    let scratch = Scratch::new();
+    let open = || Cache::builder().lmdb(scratch.path(), Number).build().expect("opens");
+    let cache = open();
+    let other = open();
+    assert!(cache.put("near", 1, &on(&["a"])) && other.put("below", 2, &on(&["b"])));
+    for round in 0..5 {
+        assert!(cache.put("near", 1, &on(&["a"])));
+        cache.before_fork();
+        other.before_fork();
+        let pid = system::fork();
+        if pid == 0 {
+            cache.after_fork();
+            other.after_fork();
+            let holds = std::panic::catch_unwind(AssertUnwindSafe(|| child(&cache))).unwrap_or(false);
+            system::_exit(i32::from(!holds));
+        }
+        cache.after_fork_in_parent();
+        other.after_fork_in_parent();
+        assert_eq!(system::wait_for(pid), 0, "round {round}: the child failed");
+        assert_eq!((cache.get("near"), cache.get("child"), cache.get("below")), (None, Some(3), Some(2)));
+        cache.invalidate(&["c"]).expect("valid tag");
+    }
+    println!("5 forks: ok");
+}
