@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use try_lock::TryLock;
 use zoocache::{Entry, Lookup, Tag};
 
 use crate::arguments::{Call, Signature};
@@ -87,8 +87,7 @@ pub(crate) struct FunctionBase {
     pub(crate) is_async: bool,
     /// The key up to the arguments: `module.qualname(`.
     prefix: Box<[u8]>,
-    /// Tried, never waited for: whoever finds it taken takes the long way. Half the cost of a mutex.
-    recent: TryLock<Recent>,
+    recent: Mutex<Recent>,
     tag: Tag,
     /// Makes the key of a call instead of all its arguments.
     own_key: Option<(Py<PyAny>, Option<Vec<String>>)>,
@@ -155,10 +154,7 @@ impl FunctionBase {
     fn recent_hit_at(&self, call: Call<'_, '_>, place: Option<Place<'_, '_>>) -> PyResult<Option<Py<PyAny>>> {
         let Some(place) = place else { return Ok(None) };
         let generation = self.home.site().generation();
-        let Some(mut recent) = self.recent.try_lock() else { return Ok(None) };
-        let found = recent.find(generation, call, place);
-        drop(recent);
-        let Some(entry) = found else { return Ok(None) };
+        let Some(entry) = self.recent.lock().find(generation, call, place) else { return Ok(None) };
         let guard = self.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Ok(None) };
         if !state.cache.is_servable(&entry) {
@@ -212,9 +208,7 @@ impl FunctionBase {
     ) -> PyResult<()> {
         let subject = if self.needs_subject(call) { self.subject_of(call, key)? } else { None };
         if let Some(place) = Place::of(call, subject.as_ref()) {
-            let Some(mut recent) = self.recent.try_lock() else { return Ok(()) };
-            let displaced = recent.remember(generation, long_way, call, (place, entry));
-            drop(recent);
+            let displaced = self.recent.lock().remember(generation, long_way, call, (place, entry));
             drop(displaced);
         }
         Ok(())
@@ -347,7 +341,7 @@ impl FunctionBase {
             early_refresh: options.early_refresh,
             has_recent,
             prefix: format!("{}(", options.identity).into_bytes().into_boxed_slice(),
-            recent: TryLock::new(Recent::new()),
+            recent: Mutex::new(Recent::new()),
             tag,
             is_async: options.is_async,
             function,
