@@ -1,6 +1,6 @@
 //! Every interleaving (and every reordering that the memory model allows) of readers and the engine.
 //!
-//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=/tmp/t-loom cargo test -p zoocache-core --release --test loom`
+//! `./dev test-loom`
 #![cfg(loom)]
 
 use std::sync::Arc;
