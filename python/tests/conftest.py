@@ -8,6 +8,12 @@ import zoocache
 from zoocache import _native
 
 
+def pytest_collection_finish():
+    """Spare the collector, which runs after each test, all that was imported until now."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fresh_cache():
     zoocache.reset()
