@@ -126,7 +126,7 @@ impl Tolerant {
 
 /// Could a stale value be served instead of this error? A key that is asked for within its own computation
 /// is a mistake in the program, which a stale value would only hide.
-pub(crate) fn may_excuse(py: Python<'_>, error: &PyErr) -> bool {
+fn may_excuse(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyRecursionError>(py)
 }
 
@@ -170,14 +170,15 @@ fn attempt(
         }
         if let Some(timeout) = tolerant.timeout()
             && tolerant.has_stand_in(py, (this, state), key, Occasion::Late)?
-            && let Some(object) = compute_within(function, state, (key, call), (parent.as_ref(), timeout))?
         {
-            return Ok(object);
-        }
-        if tolerant.timeout_ms.is_some()
-            && let Some(object) = tolerant.serve(py, (this, state), key, Occasion::Late)?
-        {
-            return Ok(object);
+            let in_time = compute_within(function, state, (key, call), (parent.as_ref(), timeout))?;
+            let served = match in_time {
+                None => tolerant.serve(py, (this, state), key, Occasion::Late)?,
+                in_time => in_time,
+            };
+            if let Some(object) = served {
+                return Ok(object);
+            }
         }
     }
     miss::compute(function, state, key, call)

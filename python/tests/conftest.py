@@ -5,7 +5,7 @@ import gc
 import pytest
 
 import zoocache
-from zoocache import _native
+from zoocache.testing import frozen_time
 
 
 def pytest_collection_finish():
@@ -23,21 +23,8 @@ def fresh_cache():
     gc.collect()
 
 
-class StandingClock:
-    """The clock of the caches, moved by hand."""
-
-    def __init__(self):
-        self._wall_us, self._monotonic_ms = _native.clock()
-        self.advance(0)
-
-    def advance(self, seconds):
-        self._wall_us += round(seconds * 1_000_000)
-        self._monotonic_ms += round(seconds * 1000)
-        _native.stop_clock(self._wall_us, self._monotonic_ms)
-
-
 @pytest.fixture
 def clock(fresh_cache):
-    yield StandingClock()
-    zoocache.reset()
-    _native.run_clock()
+    """The clock of the caches: it stands still until it is moved."""
+    with frozen_time() as clock:
+        yield clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from zoocache._options import Duration
 
 
-class Block:
+class Block(ABC):
     """A block of code that is entered once, with `with` or `async with`."""
 
     __slots__ = ("_entered", "_name")
@@ -49,11 +50,13 @@ class Block:
     ) -> None:
         self._end(failed=kind is not None)
 
+    @abstractmethod
     def _begin(self) -> None:
-        raise NotImplementedError
+        """Begin the block."""
 
+    @abstractmethod
     def _end(self, *, failed: bool) -> None:
-        raise NotImplementedError
+        """End the block, `failed` if with an exception."""
 
 
 class Changing(Block):

@@ -14,7 +14,7 @@ from zoocache._errors import ConfigError, InvalidTag
 from zoocache._identity import function_tag, identify
 from zoocache._iterable import iterable
 from zoocache._methods import CachedClassMethod
-from zoocache._options import Keeping, Tolerant, early_refresh, keeping, tolerant
+from zoocache._options import Keeping, Tolerant, early_refresh, keeping, plain_function, tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -156,12 +156,7 @@ def _check(namespace: Any, typed: Any, version: Any) -> None:
 def _key(key: Any, ignored: list[str]) -> Any:
     if key is None:
         return None
-    if not callable(key):
-        msg = f"key must be a function of the arguments, not {type(key).__name__}: {key!r}"
-        raise ConfigError(msg)
-    if inspect.iscoroutinefunction(key):
-        msg = f"key must be a plain function, not the async {key!r}"
-        raise ConfigError(msg)
+    plain_function("key", key, "arguments")
     if ignored:
         msg = f"ignore={ignored!r} has no meaning with a key of one's own; leave one of them out"
         raise ConfigError(msg)

@@ -133,7 +133,7 @@ def keeping(options: dict[str, Any], stale: Tolerant | None) -> Keeping:
     ttl, jitter = options["ttl"], options["jitter"]
     ttl_ms, ttl_of = None, None
     if callable(ttl):
-        ttl_of = _ttl_of(_function("ttl", ttl))
+        ttl_of = _ttl_of(plain_function("ttl", ttl, "result"))
     elif ttl is not None:
         ttl_ms = milliseconds("ttl", ttl)
     if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter < 1:
@@ -141,7 +141,7 @@ def keeping(options: dict[str, Any], stale: Tolerant | None) -> Keeping:
         raise ConfigError(msg)
     cache_if = options["cache_if"]
     if cache_if is not None:
-        _function("cache_if", cache_if)
+        plain_function("cache_if", cache_if, "result")
     copy = _one_of("copy", options["copy"], ("auto", "share", "deep"))
     on_unserializable = _one_of("on_unserializable", options["on_unserializable"], ("raise", "return"))
     # These options are about a value's age, which does not begin anew with each reader.
@@ -177,9 +177,10 @@ def _ttl_of(ttl: Callable[[Any], Any]) -> Callable[[Any], int | None]:
     return milliseconds_of
 
 
-def _function(name: str, function: Any) -> Any:
+def plain_function(name: str, function: Any, of: str) -> Any:
+    """Check that an option is a plain function, of the `"result"` or of the `"arguments"`."""
     if not callable(function):
-        msg = f"{name} must be a function of the result, not {type(function).__name__}: {function!r}"
+        msg = f"{name} must be a function of the {of}, not {type(function).__name__}: {function!r}"
         raise ConfigError(msg)
     if inspect.iscoroutinefunction(function):
         msg = f"{name} must be a plain function, not the async {function!r}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -33,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _frozen: list[tuple[int, int]] = []
 
 
-class _Block(contextlib.ContextDecorator):
+class _Block(contextlib.ContextDecorator, ABC):
     """A block that can be nested, used anew, used with `async with`, and as a decorator."""
 
     def __call__(self, func: _F) -> _F:
@@ -50,11 +51,13 @@ class _Block(contextlib.ContextDecorator):
 
         return cast("_F", inside)
 
+    @abstractmethod
     def _begin(self) -> Any:
-        raise NotImplementedError
+        """Begin the block."""
 
+    @abstractmethod
     def _end(self) -> None:
-        raise NotImplementedError
+        """End the block."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
