@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use zoocache::{Tag, Timestamp};
+use zoocache::Tag;
 
 use crate::cache::NativeCache;
-use crate::errors::from_host;
 use crate::imported::Imported;
 use crate::state::Home;
 
@@ -85,8 +84,7 @@ impl Batch {
             return Ok(None);
         }
         let tags = topmost(collected.0.iter().cloned().collect());
-        let sent = self.home.owned(py)?.cache.invalidate_tags(&tags);
-        sent.map(|at| Some(Timestamp::as_micros(at))).map_err(|error| from_host(py, &error))
+        self.home.owned(py)?.invalidate(py, &tags).map(|at| Some(at.as_micros()))
     }
 
     /// Ends the batch and forgets what it collected.

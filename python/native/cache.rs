@@ -14,7 +14,7 @@ use crate::listeners::Subscription;
 use crate::state::{Home, Settings, State};
 use crate::tags::{parse_tag, parse_tags};
 use crate::value::{CopyMode, Value};
-use crate::{batch, context, demand};
+use crate::{batch, context, demand, shared, troubles};
 
 /// A cache: the default one, or one of its own.
 #[pyclass(frozen, weakref, module = "zoocache._native")]
@@ -77,6 +77,7 @@ impl NativeCache {
     }
 
     /// Configures the cache; does nothing and returns `False` if it is configured already.
+    #[expect(clippy::needless_pass_by_value, reason = "arguments are made of what Python gave")]
     fn install(&self, py: Python<'_>, settings: Settings) -> PyResult<bool> {
         if self.home.site().present().is_some() {
             return Ok(false);
@@ -87,11 +88,12 @@ impl NativeCache {
 
     /// Forgets the cache and everything in it.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        // Cached functions may still hold the state; its entries are freed now all the same.
-        if let Some(state) = self.home.site().swap(None) {
-            host(py, py.detach(|| state.cache.clear()))?;
+        // Cached functions may still hold the state; its entries are freed now all the same. Those that are
+        // shared are not this process's to clear.
+        match self.home.site().swap(None) {
+            Some(state) if !state.is_shared => host(py, py.detach(|| state.cache.clear())).map(drop),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Puts another cache in the place of this one, or none.
@@ -112,7 +114,7 @@ impl NativeCache {
         if batch::collect(py, &self.home, &parsed)? {
             return Ok(0);
         }
-        self.with(py, |state| host(py, state.cache.invalidate_tags(&parsed)).map(Timestamp::as_micros))
+        self.with(py, |state| state.invalidate(py, &parsed).map(Timestamp::as_micros))
     }
 
     /// Begins a change: nothing that depends on the tags is served until its mark is settled.
@@ -120,7 +122,8 @@ impl NativeCache {
     fn change(&self, py: Python<'_>, timeout_ms: u64, tags: &Bound<'_, PyTuple>) -> PyResult<Mark> {
         let parsed = parse_all(tags, "changing")?;
         let state = self.home.owned(py)?;
-        let id = host(py, state.cache.change(&parsed, Duration::from_millis(timeout_ms)))?;
+        let timeout = Duration::from_millis(timeout_ms);
+        let id = host(py, state.unlocked(py, || state.cache.change(&parsed, timeout)))?;
         Ok(Mark::new(&self.home, state, id, parsed))
     }
 
@@ -189,26 +192,32 @@ impl NativeCache {
     ) -> PyResult<bool> {
         let key = key_text(key)?;
         let tags = parse_tags(deps)?;
-        let value = Value::store(value, CopyMode::Auto)?;
+        let stored = Value::store(value, CopyMode::Auto)?;
         if self.home.site().is_bypassed() {
             return Ok(false);
         }
         self.with(py, |state| {
             let policy = Policy::default().with_tags(tags).lifetime(state.lifetime(ttl_ms));
-            Ok(state.cache.put(key, value, &policy))
+            if !state.is_shared {
+                return Ok(state.cache.put(key, stored, &policy));
+            }
+            let bytes = shared::bytes_of(value, CopyMode::Auto)?;
+            let is_stored = state.unlocked(py, || state.cache.put_encoded(key, stored, bytes, &policy));
+            troubles::raised().map(|()| is_stored)
         })
     }
 
     /// Removes one key; says whether a fresh entry was there.
     fn delete(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let key = key_text(key)?;
-        self.with(py, |state| Ok(state.cache.delete(key)))
+        self.with(py, |state| Ok(state.unlocked(py, || state.cache.delete(key))))
     }
 
     /// Makes every entry stale and frees them.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, |state| {
             let at = host(py, py.detach(|| state.cache.clear()))?;
+            state.troubles().log(py);
             state.listeners().tell(&[Tag::root()], at.as_micros());
             Ok(())
         })

@@ -27,20 +27,20 @@ impl Mark {
 impl Mark {
     /// Ends the change: invalidates its tags and removes the mark, in one step. Returns the position.
     fn settle(&self, py: Python<'_>) -> PyResult<u64> {
-        let cache = &self.state.cache;
-        let at = match cache.settle(self.id) {
+        let state = &*self.state;
+        let at = match state.unlocked(py, || state.cache.settle(self.id)) {
             Ok(at) => {
-                self.state.listeners().tell(&self.tags, at.as_micros());
+                state.listeners().tell(&self.tags, at.as_micros());
                 at
             }
             // Its deadline passed so long ago that the mark is forgotten: the change may be younger.
-            Err(Error::Settle(SettleError::Unknown(_))) => host(py, cache.invalidate_tags(&self.tags))?,
+            Err(Error::Settle(SettleError::Unknown(_))) => state.invalidate(py, &self.tags)?,
             Err(error) => return host(py, Err(error)),
         };
         // A cache that took the place of this one meanwhile knows nothing of the mark.
         match self.home.site().present() {
             Some(present) if !Arc::ptr_eq(&present, &self.state) => {
-                host(py, present.cache.invalidate_tags(&self.tags)).map(Timestamp::as_micros)
+                present.invalidate(py, &self.tags).map(Timestamp::as_micros)
             }
             _ => Ok(at.as_micros()),
         }

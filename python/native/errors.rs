@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError};
 use pyo3::prelude::*;
-use zoocache::{Error, Failure};
+use zoocache::{Error, Failure, FolderError};
 
 /// A class of `zoocache._errors`.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub(crate) enum Class {
     Config,
     InvalidTag,
     Serialization,
+    Storage,
+    StorageIsFull,
     Cache,
 }
 
@@ -27,6 +29,8 @@ impl Class {
             Self::Config => "ConfigError",
             Self::InvalidTag => "InvalidTag",
             Self::Serialization => "SerializationError",
+            Self::Storage => "StorageError",
+            Self::StorageIsFull => "StorageIsFull",
             Self::Cache => "CacheError",
         }
     }
@@ -108,6 +112,8 @@ pub(crate) fn from_host(py: Python<'_>, error: &Error) -> PyErr {
         Error::Config { .. } => Class::Config.err(error.to_string()),
         Error::Recursion { .. } => PyRecursionError::new_err(error.to_string()),
         Error::Compute(failure) => raise(py, failure),
+        Error::Folder(error @ FolderError::Full { .. }) => Class::StorageIsFull.err(error.to_string()),
+        Error::Folder(error) => Class::Storage.err(error.to_string()),
         _ => Class::Cache.err(error.to_string()),
     }
 }

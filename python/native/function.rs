@@ -4,6 +4,7 @@
 //! is in `miss.rs`. The object is immutable; what its Python attributes hold lives in its `__dict__`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
@@ -33,6 +34,9 @@ struct Options<'py> {
     cache: Bound<'py, NativeCache>,
     #[pyo3(attribute)]
     identity: String,
+    /// The same among processes, if that is another one.
+    #[pyo3(attribute)]
+    shared_identity: Option<String>,
     #[pyo3(attribute)]
     qualname: String,
     #[pyo3(attribute)]
@@ -87,6 +91,8 @@ pub(crate) struct FunctionBase {
     pub(crate) is_async: bool,
     /// The key up to the arguments: `module.qualname(`.
     prefix: Box<[u8]>,
+    /// The same where processes share entries, if that is another one.
+    shared_prefix: Option<Box<[u8]>>,
     recent: Mutex<Recent>,
     tag: Tag,
     /// Makes the key of a call instead of all its arguments.
@@ -95,6 +101,8 @@ pub(crate) struct FunctionBase {
     early_refresh: Option<f64>,
     /// Whether calls may be found by their argument objects alone.
     has_recent: bool,
+    /// Whether it is known which classes the values of other processes may have.
+    has_met_others: AtomicBool,
 }
 
 /// What a call turned out to be.
@@ -182,6 +190,9 @@ impl FunctionBase {
         let generation = this.home.site().generation();
         let guard = this.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Err(state::gone()) };
+        if state.is_shared {
+            this.meet_others(call.py)?;
+        }
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {
             if demand::is_unmet(call.py, &this.home, state)? {
@@ -196,6 +207,21 @@ impl FunctionBase {
             tolerant::begin_refresh(slf, state, key, call)?;
         }
         this.hand_out(call.py, state, &entry).map(Some)
+    }
+
+    /// Before values of other processes are read: which classes may they be of?
+    #[inline]
+    fn meet_others(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_met_others.load(Ordering::Relaxed) { Ok(()) } else { self.meet_others_now(py) }
+    }
+
+    #[cold]
+    fn meet_others_now(&self, py: Python<'_>) -> PyResult<()> {
+        static MEET: Imported = Imported::new("zoocache._shared", "meet");
+        let shared = self.shared_prefix.as_ref().map(|prefix| String::from_utf8_lossy(prefix).into_owned());
+        MEET.get(py)?.call1((self.function.bind(py), self.name(py), shared))?;
+        self.has_met_others.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     #[inline]
@@ -224,7 +250,7 @@ impl FunctionBase {
     /// What stands for the first argument, provided that `key` was made of it: the object may have changed
     /// since then.
     fn subject_of<'py>(&self, call: Call<'_, 'py>, key: &[u8]) -> PyResult<Option<Subject<'py>>> {
-        let arguments = key.get(self.prefix.len()..).unwrap_or_default();
+        let arguments = key.get(self.key_prefix().len()..).unwrap_or_default();
         match recent::subject(call)? {
             Some(subject) if subject.begins(arguments, self.signature.is_typed())? => Ok(Some(subject)),
             _ => Ok(None),
@@ -242,8 +268,16 @@ impl FunctionBase {
     }
 
     #[inline]
+    fn key_prefix(&self) -> &[u8] {
+        match &self.shared_prefix {
+            Some(prefix) if self.home.site().is_shared() => prefix,
+            _ => &self.prefix,
+        }
+    }
+
+    #[inline]
     pub(crate) fn key_of(&self, call: Call<'_, '_>, key: &mut KeyBuffer) -> PyResult<Keyed> {
-        key.extend_from_slice(&self.prefix);
+        key.extend_from_slice(self.key_prefix());
         match &self.own_key {
             None if self.signature.encode_call(call, key)? => {}
             Some((callable, wanted)) => {
@@ -327,6 +361,7 @@ impl FunctionBase {
         // A key of one's own may depend on more than the arguments, and an early refresh asks at each hit.
         let has_recent =
             signature.has_stable_defaults() && options.key.is_none() && options.early_refresh.is_none();
+        let prefix = |identity: String| format!("{identity}(").into_bytes().into_boxed_slice();
         Ok(Self {
             home: options.cache.get().home.clone(),
             signature,
@@ -340,7 +375,9 @@ impl FunctionBase {
             own_key: options.key.map(|key| (key, options.key_parameters)),
             early_refresh: options.early_refresh,
             has_recent,
-            prefix: format!("{}(", options.identity).into_bytes().into_boxed_slice(),
+            has_met_others: AtomicBool::new(false),
+            prefix: prefix(options.identity),
+            shared_prefix: options.shared_identity.map(prefix),
             recent: Mutex::new(Recent::new()),
             tag,
             is_async: options.is_async,
@@ -389,7 +426,8 @@ impl FunctionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<bool> {
         let key = miss::with_call(args, kwargs, |call| slf.get().key_or_error(call))?;
-        Ok(slf.get().home.owned(slf.py())?.cache.delete(&key))
+        let state = slf.get().home.owned(slf.py())?;
+        Ok(state.unlocked(slf.py(), || state.cache.delete(&key)))
     }
 
     /// Calls the function itself: nothing is looked up and nothing is stored.
@@ -444,7 +482,7 @@ impl FunctionBase {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let mut entries = 0_u64;
         self.home.owned(py)?.cache.visit(&mut |key, fresh| {
-            entries += u64::from(fresh && key.starts_with(&self.prefix));
+            entries += u64::from(fresh && key.starts_with(self.key_prefix()));
         });
         let stats = PyDict::new(py);
         self.counters.write_to(&stats)?;

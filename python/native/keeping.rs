@@ -5,10 +5,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use zoocache::{Fill, Finish, Lifetime, Retention};
 
-use crate::context;
 use crate::errors::Class;
 use crate::state::State;
 use crate::value::{CopyMode, Value};
+use crate::{context, shared};
 
 /// The options of a cached function that concern its results; see `zoocache._options`.
 #[derive(FromPyObject)]
@@ -42,6 +42,14 @@ fn copy_mode(name: &Bound<'_, PyAny>) -> PyResult<CopyMode> {
     CopyMode::parse(&name.extract::<String>()?)
 }
 
+/// A result as it is stored, and how.
+pub(crate) struct Kept {
+    pub(crate) value: Value,
+    pub(crate) how: Finish,
+    /// What stands for it where processes share it, if they do.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
 /// Answers of the user's own functions about a result.
 struct Answers {
     store: bool,
@@ -49,7 +57,7 @@ struct Answers {
 }
 
 impl Keeping {
-    /// The result as it is stored, and how; `None` for one that cannot be stored and is returned all the
+    /// The result as it is stored; `None` for one that cannot be stored and is returned all the
     /// same. The user's functions run as part of the computation `fill`.
     ///
     /// # Errors
@@ -59,14 +67,19 @@ impl Keeping {
         state: &State,
         fill: &std::sync::Arc<Fill>,
         object: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<(Value, Finish)>> {
+    ) -> PyResult<Option<Kept>> {
         let answers = if self.cache_if.is_none() && self.ttl_of.is_none() {
             Answers { store: true, ttl_ms: self.ttl_ms }
         } else {
             context::within(object.py(), fill, || self.ask(object))?
         };
-        let value = match Value::store(object, self.copy) {
-            Ok(value) => value,
+        let stored = Value::store(object, self.copy).and_then(|value| {
+            let has_bytes = state.is_shared && answers.store;
+            let bytes = has_bytes.then(|| shared::bytes_of(object, self.copy)).transpose()?;
+            Ok((value, bytes))
+        });
+        let (value, bytes) = match stored {
+            Ok(stored) => stored,
             Err(error) if self.return_unserializable && Class::Serialization.holds(object.py(), &error) => {
                 return Ok(None);
             }
@@ -74,7 +87,7 @@ impl Keeping {
         };
         let retention = Retention { grace_ms: self.grace_ms, keep_invalidated: self.keep_invalidated };
         let lifetime = Some(self.lifetime(state, answers.ttl_ms));
-        Ok(Some((value, Finish { lifetime, retention, store: answers.store })))
+        Ok(Some(Kept { value, how: Finish { lifetime, retention, store: answers.store }, bytes }))
     }
 
     fn ask(&self, object: &Bound<'_, PyAny>) -> PyResult<Answers> {

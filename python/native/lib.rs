@@ -28,10 +28,12 @@ mod owned;
 mod process;
 mod queued;
 mod recent;
+mod shared;
 mod state;
 mod steps;
 mod tags;
 mod tolerant;
+mod troubles;
 mod value;
 mod vectorcall;
 

@@ -10,6 +10,7 @@ use pyo3::types::{PyAny, PyTuple};
 use zoocache::{Event, Observer, Tag};
 
 use crate::process;
+use crate::troubles::Troubles;
 
 /// Who wants to know of invalidations.
 #[derive(Default)]
@@ -94,19 +95,19 @@ fn text(tag: &Tag) -> String {
     if tag.depth() == 0 { "*".to_owned() } else { tag.to_string() }
 }
 
-/// Is this what `Cache::clear` invalidates? `invalidate("*")` names the subtree of the root.
-fn is_clear(tags: &[Tag]) -> bool {
-    matches!(tags, [tag] if *tag == Tag::root())
-}
-
-/// What the host tells of.
+/// Takes note of what the host tells of. Listeners are told by those who invalidate: callbacks must not keep
+/// forks waiting.
 pub(crate) struct Watcher {
-    listeners: Arc<Listeners>,
+    troubles: Arc<Troubles>,
 }
 
 impl Watcher {
-    pub(crate) fn new(listeners: &Arc<Listeners>) -> Self {
-        Self { listeners: Arc::clone(listeners) }
+    pub(crate) fn new(troubles: &Arc<Troubles>) -> Self {
+        Self { troubles: Arc::clone(troubles) }
+    }
+
+    fn storage_failed(&self, error: &(dyn std::error::Error + 'static)) {
+        self.troubles.note(error.to_string());
     }
 }
 
@@ -116,8 +117,8 @@ impl Observer for Watcher {
             // What a sweep in the background freed is released: its thread does not hold the
             // interpreter's lock.
             Event::Swept { .. } => process::release_objects_from_outside(),
-            // `clear` tells it itself: callbacks must not keep forks waiting.
-            Event::Invalidated { tags, at } if !is_clear(tags) => self.listeners.tell(tags, at.as_micros()),
+            Event::StorageFailed { error } => self.storage_failed(*error),
+            Event::StartedOver { cause } => self.troubles.note_start(cause),
             _ => {}
         }
     }

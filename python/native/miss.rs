@@ -24,6 +24,7 @@ use crate::process;
 use crate::queued::Held;
 use crate::state::State;
 use crate::tags::parse_tags;
+use crate::troubles;
 use crate::value::Value;
 
 /// How often the main thread looks for Ctrl-C while it waits.
@@ -131,7 +132,16 @@ fn finish(
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     match this.keeping.prepare(state, leader.fill(), object) {
-        Ok(Some((value, how))) => drop(leader.finish_with(value, how)),
+        Ok(Some(kept)) => {
+            state.unlocked(py, || {
+                let leader = match kept.bytes {
+                    Some(bytes) => leader.encoded(bytes),
+                    None => leader,
+                };
+                leader.finish_with(kept.value, kept.how);
+            });
+            return troubles::raised();
+        }
         // Nobody else may have it: whoever waits computes one of its own.
         Ok(None) => drop(leader),
         Err(error) => {

@@ -3,26 +3,42 @@
 //! A [`Site`] is what cached functions point to: the cache in it can be configured anew (`reset`), put
 //! aside for a test, or bypassed, without the functions noticing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use pyo3::prelude::*;
-use zoocache::{Cache, Lifetime};
+use zoocache::{Builder, Cache, Lifetime, Tag, Timestamp};
 
 use crate::clock::StoppableClock;
 use crate::errors::{Class, from_host};
 use crate::listeners::{Listeners, Watcher};
 use crate::queued::Queued;
+use crate::troubles::Troubles;
 use crate::value::Value;
-use crate::{process, recent};
+use crate::{process, recent, shared};
 
 /// What `configure` decides, checked by `zoocache._settings`.
-#[derive(Debug, Clone, Copy, FromPyObject)]
+#[derive(FromPyObject)]
 pub(crate) struct Settings {
+    /// The folder that processes share, if they do.
+    #[pyo3(attribute)]
+    folder: Option<PathBuf>,
+    /// The application's own folder in it.
+    #[pyo3(attribute)]
+    application: Option<String>,
+    #[pyo3(attribute)]
+    near_entries: u64,
+    #[pyo3(attribute)]
+    max_age_ms: Option<u64>,
+    #[pyo3(attribute)]
+    max_readers: Option<u32>,
     #[pyo3(attribute)]
     max_entries: Option<u64>,
+    #[pyo3(attribute)]
+    max_bytes: Option<u64>,
     #[pyo3(attribute)]
     default_ttl_ms: Option<u64>,
     #[pyo3(attribute)]
@@ -35,6 +51,8 @@ pub(crate) struct Settings {
 pub(crate) struct State {
     pub(crate) cache: Cache<Value>,
     pub(crate) flight_timeout: Duration,
+    /// Do entries rest outside of the process, as bytes?
+    pub(crate) is_shared: bool,
     /// How many hits in a row may bypass the storage: see `recent.rs`.
     pub(crate) long_way: u8,
     read_extend_ttl: bool,
@@ -42,30 +60,42 @@ pub(crate) struct State {
     /// Hits that went past the host's own counters.
     hits: AtomicU64,
     listeners: Arc<Listeners>,
+    troubles: Arc<Troubles>,
     pub(crate) queued: Queued,
 }
 
 impl State {
     pub(crate) fn new(py: Python<'_>, settings: &Settings) -> PyResult<Arc<Self>> {
-        let listeners = Arc::new(Listeners::default());
+        let troubles = Arc::new(Troubles::default());
         let mut builder = Cache::builder()
             .flight_timeout(Duration::from_millis(settings.flight_timeout_ms))
             .clock(Arc::new(StoppableClock))
-            .observer(Arc::new(Watcher::new(&listeners)));
+            .observer(Arc::new(Watcher::new(&troubles)));
         if let Some(entries) = settings.max_entries {
             builder = builder.max_entries(entries);
         }
+        if let Some(bytes) = settings.max_bytes {
+            builder = builder.max_bytes(bytes);
+        }
+        if let Some(folder) = &settings.folder {
+            builder = shared_in(builder, folder.clone(), settings);
+        }
         let read_extend_ttl = settings.read_extend_ttl;
         let lifetime = Lifetime { ttl_ms: settings.default_ttl_ms, extend_on_hit: read_extend_ttl };
-        let cache = builder.default_lifetime(lifetime).build().map_err(|error| from_host(py, &error))?;
+        let builder = builder.default_lifetime(lifetime);
+        // It may wait for other processes.
+        let cache = py.detach(|| builder.build()).map_err(|error| from_host(py, &error))?;
+        troubles.log(py);
         let state = Arc::new(Self {
             cache,
             flight_timeout: Duration::from_millis(settings.flight_timeout_ms),
+            is_shared: settings.folder.is_some(),
             long_way: recent::long_way(settings.max_entries),
             read_extend_ttl,
             default_ttl_ms: settings.default_ttl_ms,
             hits: AtomicU64::new(0),
-            listeners,
+            listeners: Arc::default(),
+            troubles,
             queued: Queued::default(),
         });
         process::register(&state);
@@ -92,11 +122,60 @@ impl State {
     pub(crate) fn listeners(&self) -> &Arc<Listeners> {
         &self.listeners
     }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    /// Does what may have to wait for other processes, without the interpreter's lock; what went wrong is
+    /// logged afterwards. In memory nothing waits, and it is done at once.
+    #[inline]
+    pub(crate) fn unlocked<R: Send>(&self, py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
+        if self.is_shared { self.detached(py, body) } else { body() }
+    }
+
+    #[cold]
+    fn detached<R: Send>(&self, py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
+        let result = py.detach(|| {
+            // A child would inherit the locks that are taken here.
+            let _passed = self.cache.hold_off_forks();
+            body()
+        });
+        process::release_objects();
+        self.troubles.log(py);
+        result
+    }
+
+    /// Invalidates tags, and tells the listeners.
+    pub(crate) fn invalidate(&self, py: Python<'_>, tags: &[Tag]) -> PyResult<Timestamp> {
+        let at =
+            self.unlocked(py, || self.cache.invalidate_tags(tags)).map_err(|error| from_host(py, &error))?;
+        self.listeners.tell(tags, at.as_micros());
+        Ok(at)
+    }
+}
+
+fn shared_in(builder: Builder<Value>, mut folder: PathBuf, settings: &Settings) -> Builder<Value> {
+    if let Some(application) = &settings.application {
+        // If it cannot be made, opening what lies in it says why.
+        let _ = std::fs::create_dir(&folder);
+        folder.push(application);
+    }
+    let mut builder = builder.lmdb(folder, shared::Codec).near_entries(settings.near_entries);
+    if let Some(max_age_ms) = settings.max_age_ms {
+        builder = builder.max_age(Duration::from_millis(max_age_ms));
+    }
+    if let Some(readers) = settings.max_readers {
+        builder = builder.max_readers(readers);
+    }
+    builder
 }
 
 /// Where a cache lives.
 pub(crate) struct Site {
     state: ArcSwapOption<State>,
+    /// Is the cache that is here shared with other processes?
+    is_shared: AtomicBool,
     /// Raised with every change of `state`, so that what was remembered of the cache before is not used.
     generation: AtomicUsize,
     /// Blocks of code that want the cache bypassed.
@@ -110,6 +189,7 @@ impl Site {
     const fn empty() -> Self {
         Self {
             state: ArcSwapOption::const_empty(),
+            is_shared: AtomicBool::new(false),
             generation: AtomicUsize::new(1),
             bypasses: AtomicUsize::new(0),
         }
@@ -139,9 +219,16 @@ impl Site {
 
     /// Puts a cache here, or none; returns what was here.
     pub(crate) fn swap(&self, state: Option<Arc<State>>) -> Option<Arc<State>> {
+        self.is_shared.store(state.as_ref().is_some_and(|state| state.is_shared), Ordering::Release);
         let before = self.state.swap(state);
         self.generation.fetch_add(1, Ordering::AcqRel);
         before
+    }
+
+    /// Do keys have to mean the same in other processes?
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Acquire)
     }
 
     /// The cache that is here, if any.
@@ -161,7 +248,7 @@ impl Home {
     /// A new site for a cache.
     pub(crate) fn new(state: Arc<State>) -> Self {
         let site = Site::empty();
-        site.state.store(Some(state));
+        site.swap(Some(state));
         Self::Own(Arc::new(site))
     }
 

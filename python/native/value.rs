@@ -33,6 +33,24 @@ pub(crate) enum CopyMode {
 }
 
 impl CopyMode {
+    /// As stored values say it.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Auto => 0,
+            Self::Share => 1,
+            Self::Deep => 2,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Auto),
+            1 => Some(Self::Share),
+            2 => Some(Self::Deep),
+            _ => None,
+        }
+    }
+
     pub(crate) fn parse(name: &str) -> PyResult<Self> {
         match name {
             "auto" => Ok(Self::Auto),
@@ -60,12 +78,7 @@ impl Value {
     /// Takes an object into the cache. The caller keeps its own: a container is copied here.
     pub(crate) fn store(object: &Bound<'_, PyAny>, mode: CopyMode) -> PyResult<Self> {
         refuse_one_shot(object)?;
-        let is_copied = match mode {
-            CopyMode::Share => false,
-            CopyMode::Deep => !is_plain(object),
-            CopyMode::Auto => holds_container(object, &mut HashSet::new(), 0)?,
-        };
-        if !is_copied {
+        if !needs_copies(object, mode)? {
             return Ok(Self::Shared(object.clone().unbind()));
         }
         if mode == CopyMode::Deep
@@ -74,6 +87,22 @@ impl Value {
             return Ok(Self::Bytes(encoded));
         }
         Ok(Self::Copied(copied(object, mode)?.unbind(), mode))
+    }
+
+    /// Takes an object into the cache that nobody else has.
+    pub(crate) fn adopt(object: Bound<'_, PyAny>, mode: CopyMode) -> PyResult<Self> {
+        let is_copied = needs_copies(&object, mode)?;
+        let object = object.unbind();
+        Ok(if is_copied { Self::Copied(object, mode) } else { Self::Shared(object) })
+    }
+
+    /// How it is handed out.
+    pub(crate) fn mode(&self) -> CopyMode {
+        match self {
+            Self::Shared(_) => CopyMode::Share,
+            Self::Copied(_, mode) => *mode,
+            Self::Bytes(_) => CopyMode::Deep,
+        }
     }
 
     /// The object itself, if every caller may have it.
@@ -89,6 +118,14 @@ impl Value {
             Self::Copied(object, mode) => copied(object.bind(py), *mode),
             Self::Bytes(encoded) => encoded.decode(py),
         }
+    }
+}
+
+fn needs_copies(object: &Bound<'_, PyAny>, mode: CopyMode) -> PyResult<bool> {
+    match mode {
+        CopyMode::Share => Ok(false),
+        CopyMode::Deep => Ok(!is_plain(object)),
+        CopyMode::Auto => holds_container(object, &mut HashSet::new(), 0),
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Leader<V: Send + Sync + 'static> {
     started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
+    /// The bytes of the value, if the caller has them already.
+    encoded: Option<Vec<u8>>,
     pub(super) why: Count,
 }
 
@@ -146,7 +148,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let started_ms = parts.clock.monotonic_ms();
         let rows_began = self.rows_number();
         let cache = self.clone();
-        Leader { cache, fill, flight, began, rows_began, started_ms, supersedes: false, why: Count::Misses }
+        Leader {
+            cache,
+            fill,
+            flight,
+            began,
+            rows_began,
+            started_ms,
+            supersedes: false,
+            encoded: None,
+            why: Count::Misses,
+        }
     }
 
     /// The caller has caught up with the log, or tried to: a lower `as_of` than possible costs a miss.
@@ -190,6 +202,14 @@ impl<V: Send + Sync + 'static> Leader<V> {
         for tag in policy.tags() {
             self.fill.depend_on(tag);
         }
+    }
+
+    /// Says which bytes stand for the value that the computation will end with, where entries rest outside of
+    /// the process. Without this the cache's codec is asked.
+    #[must_use]
+    pub fn encoded(mut self, bytes: Vec<u8>) -> Self {
+        self.encoded = Some(bytes);
+        self
     }
 
     /// Ends the computation with a value: seals it, stores it if it is still fresh, and hands it to the
@@ -285,6 +305,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
             began: self.began,
             rows_began: self.rows_began,
             supersedes: self.supersedes,
+            encoded: self.encoded.as_deref(),
         };
         let committed =
             self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));

@@ -208,6 +208,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         leader.finish_with(value, policy.finish()).1
     }
 
+    /// [`put`](Self::put) of a value whose bytes are there already, for where entries rest outside of the
+    /// process.
+    pub fn put_encoded(&self, key: impl AsRef<[u8]>, value: V, bytes: Vec<u8>, policy: &Policy) -> bool {
+        let leader = self.lead_alone(key.as_ref(), None, true).encoded(bytes);
+        leader.declare(policy);
+        leader.finish_with(value, policy.finish()).1
+    }
+
     /// Removes one key. Returns whether a fresh entry was there. A computation of this key that is
     /// running now will not store its result.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> bool {
@@ -322,6 +330,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// [`after_fork_in_parent`](Self::after_fork_in_parent) in the parent.
     pub fn before_fork(&self) {
         self.shared.sweeper.close();
+    }
+
+    /// Lets no fork that [`before_fork`](Self::before_fork) announces happen while what it returns lives: for
+    /// work that takes locks of the cache, or of LMDB, on threads that do not hold the lock that orders forks.
+    pub fn hold_off_forks(&self) -> impl Sized + use<V> {
+        self.shared.sweeper.pass()
     }
 
     /// To be called in the parent after a fork.

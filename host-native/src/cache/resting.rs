@@ -9,6 +9,7 @@
 //! before stripes, and after `order`. No value is dropped, and nobody is told, under `order`. No error
 //! of the storage breaks a computation: it is counted, told, and taken for a miss.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -62,6 +63,8 @@ pub(super) struct Departure<'a> {
     pub(super) began: u64,
     pub(super) rows_began: u64,
     pub(super) supersedes: bool,
+    /// The bytes of its value, if they are there already.
+    pub(super) encoded: Option<&'a [u8]>,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -153,7 +156,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         store_above: impl Fn() -> R,
     ) -> Option<R> {
         // Foreign code, so before any lock is taken.
-        let (header, payload) = self.bytes_of(resting, entry)?;
+        let (header, payload) = self.bytes_of(resting, entry, departure.encoded)?;
         let row = NewRow { header: &header, payload: &payload };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
@@ -279,7 +282,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// `None` for what has no bytes, or has expired.
-    fn bytes_of(&self, resting: &Resting<V>, entry: &Entry<V>) -> Option<(Header, Vec<u8>)> {
+    fn bytes_of(
+        &self,
+        resting: &Resting<V>,
+        entry: &Entry<V>,
+        encoded: Option<&[u8]>,
+    ) -> Option<(Header, Vec<u8>)> {
         let parts = &self.shared.parts;
         let now = self.now();
         let expires_us = match entry.hard_expiry_ms() {
@@ -289,13 +297,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 now.wall_us.saturating_add(left_ms.saturating_mul(1_000))
             }
         };
-        let encoded = match resting.codec.encode(entry.value()) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                self.count(Count::StorageErrors);
-                self.shared.observe(&Event::StorageFailed { error: &*error });
-                return None;
-            }
+        let encoded = match encoded {
+            Some(encoded) => Cow::Borrowed(encoded),
+            None => match resting.codec.encode(entry.value()) {
+                Ok(encoded) => Cow::Owned(encoded),
+                Err(error) => {
+                    self.count(Count::StorageErrors);
+                    self.shared.observe(&Event::StorageFailed { error: &*error });
+                    return None;
+                }
+            },
         };
         let header = entry.sealed().header(parts.engine.domain(), now.wall_us, expires_us);
         let mut payload = write_prefix(entry).to_vec();

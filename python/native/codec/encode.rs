@@ -91,14 +91,12 @@ pub(crate) fn encode_for_copies(object: &Bound<'_, PyAny>) -> PyResult<Option<En
 
 impl<'py> Encoder<'py> {
     pub(super) fn new(py: Python<'py>) -> Self {
-        Self {
-            py,
-            out: Vec::new(),
-            shapes: HashMap::new(),
-            found: Vec::new(),
-            named: HashMap::new(),
-            copies: None,
-        }
+        Self::after(py, Vec::new())
+    }
+
+    /// Writes after what is in `out` already.
+    pub(super) fn after(py: Python<'py>, out: Vec<u8>) -> Self {
+        Self { py, out, shapes: HashMap::new(), found: Vec::new(), named: HashMap::new(), copies: None }
     }
 
     /// The bytes of a value.

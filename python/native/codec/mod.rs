@@ -56,6 +56,22 @@ pub(crate) fn decode_value<'py>(
     Decoder::new(py, &envelope.payload, known).decode()
 }
 
+/// Appends the `MessagePack` of a value to `bytes`.
+///
+/// # Errors
+/// `SerializationError` for what has none.
+pub(crate) fn encode_after(bytes: Vec<u8>, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    Encoder::after(value.py(), bytes).encode(value)
+}
+
+/// The value of `MessagePack` that nothing follows.
+///
+/// # Errors
+/// `SerializationError` for bytes that are none, and for classes that are not known here.
+pub(crate) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    Decoder::new(py, payload, None).decode()
+}
+
 fn refuse(error: &OpenError) -> PyErr {
     Class::Serialization.err(error.to_string())
 }

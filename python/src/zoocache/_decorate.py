@@ -34,6 +34,7 @@ class _Options:
 
     cache: _native.NativeCache
     identity: str
+    shared_identity: str | None
     qualname: str
     parameters: tuple[inspect.Parameter, ...]
     ignore: list[str]
@@ -110,11 +111,12 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
     identity = identify(func, namespace, shown, given["version"])
     options = _Options(
         cache=cache,
-        identity=identity,
-        qualname=getattr(func, "__qualname__", identity),
+        identity=identity.name,
+        shared_identity=identity.shared,
+        qualname=getattr(func, "__qualname__", identity.name),
         parameters=parameters,
         ignore=ignored,
-        tag=function_tag(identity),
+        tag=function_tag(identity.name),
         static_deps=static_deps,
         deps=adapted_deps,
         deps_parameters=deps_parameters,

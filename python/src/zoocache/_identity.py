@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import types
-from typing import Any
+from typing import Any, NamedTuple
+
+from zoocache._shared_identity import shared_name
 
 #: The longest tag, in characters.
 _LONGEST_TAG = 256
@@ -26,7 +28,17 @@ _known: dict[str, list[tuple[Any, str]]] = {}
 _counts: dict[str, int] = {}
 
 
-def identify(function: Any, namespace: str | None, options: tuple[Any, ...], version: int | str = 1) -> str:
+class Identity(NamedTuple):
+    """What a function is called."""
+
+    name: str
+    #: What it is called where processes share entries, if that is another name.
+    shared: str | None
+
+
+def identify(
+    function: Any, namespace: str | None, options: tuple[Any, ...], version: int | str = 1
+) -> Identity:
     """Name the function: `module.qualname`, with `~version` and `@namespace` or `#number` where needed.
 
     Args:
@@ -48,8 +60,12 @@ def identify(function: Any, namespace: str | None, options: tuple[Any, ...], ver
     if version != 1:
         name += f"~{version}" if isinstance(version, int) else f"~'{_escaped(version)}'"
     if namespace is not None:
-        return f"{name}@{namespace}"
-    fingerprint = _fingerprint(function, options)
+        return Identity(f"{name}@{namespace}", None)
+    identity = _counted(name, _fingerprint(function, options))
+    return Identity(identity, shared_name(function, name, identity))
+
+
+def _counted(name: str, fingerprint: tuple[Any, ...] | None) -> str:
     with _lock:
         for other, identity in _known.get(name, ()):
             if fingerprint is not None and _equal(other, fingerprint):

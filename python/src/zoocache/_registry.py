@@ -12,7 +12,7 @@ import typing
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from zoocache import _codes, _numpy, _shapes, _values
+from zoocache import _codes, _numpy, _shapes, _types, _values
 from zoocache._errors import Refused
 from zoocache._shapes import Shape
 
@@ -175,6 +175,12 @@ def by_name(classes: Iterable[type]) -> dict[str, list[type]]:
         if all(cls is not known for known in same_name):
             same_name.append(cls)
     return found
+
+
+def learn(function: Any) -> None:
+    """Let values be made of the classes that a function's return annotation names."""
+    for cls in _types.classes_of(_types.returned(function)):
+        _remember(name_of(cls), cls)
 
 
 class _Pinned(NamedTuple):

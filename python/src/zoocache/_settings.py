@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -16,6 +17,8 @@ from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from zoocache._options import Duration
 
 #: Orders `configure` and `reset`.
 _lock = threading.RLock()
@@ -28,7 +31,15 @@ _default = _native.NativeCache()
 class Settings:
     """What native code needs to know; times in milliseconds."""
 
+    #: The folder that processes share; `None` for this process's memory.
+    folder: str | None = None
+    #: The application's own folder in it.
+    application: str | None = None
+    near_entries: int = 10_000
+    max_age_ms: int | None = None
+    max_readers: int | None = None
     max_entries: int | None = None
+    max_bytes: int | None = None
     default_ttl_ms: int | None = None
     read_extend_ttl: bool = True
     flight_timeout_ms: int = 60_000
@@ -54,6 +65,10 @@ class CacheSettings(TypedDict, total=False):
     batch_size: int
     lru_cache_size: int
     telemetry: object
+    max_bytes: int | None
+    near_cache: bool
+    max_age: Duration
+    max_readers: int | None
 
 
 #: Values that need not be given and conflict with no others.
@@ -75,6 +90,10 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 1000,
     "lru_cache_size": 10_000,
     "telemetry": None,
+    "max_bytes": None,
+    "near_cache": True,
+    "max_age": "30d",
+    "max_readers": None,
 }
 
 
@@ -96,38 +115,51 @@ def configure(
     batch_size: int = 1000,
     lru_cache_size: int = 10_000,
     telemetry: object = None,
+    *,
+    max_bytes: int | None = None,
+    near_cache: bool = True,
+    max_age: Duration = "30d",
+    max_readers: int | None = None,
 ) -> None:
     """Configure the default cache.
 
     Without it the first use configures the defaults. Calling it again with the same settings does nothing.
 
     Args:
-        storage_url: Where entries rest: `None` or `memory://` for this process's memory.
-        bus_url: Not supported with the memory storage of this version: must be `None`.
-        prefix: Separates applications in a shared storage; the memory storage is never shared.
-        prune_after: Accepted; the memory storage forgets unneeded tags by itself.
+        storage_url: Where entries rest: `None` or `memory://` for this process's memory, `lmdb://PATH` for a
+            folder that all processes of the machine share.
+        bus_url: Not supported in this version: must be `None`.
+        prefix: Separates applications that share a folder: each has entries and tags of its own.
+        prune_after: Accepted; unneeded tags are forgotten by themselves.
         default_ttl: Seconds after which entries expire whose function names no `ttl`. `None` for never.
         read_extend_ttl: Whether each hit starts the time anew (time to idle).
         max_entries: The most entries the cache may hold; going over it evicts. `None` for no limit.
-        lmdb_map_size: Accepted; it has no meaning for the memory storage.
+        lmdb_map_size: The most bytes that the file of the entries may have; what it can have if not given.
         flight_timeout: Seconds to wait for somebody else's computation before computing oneself.
-        tti_flush_secs: Accepted; it has no meaning for the memory storage.
-        auto_prune_secs: Accepted; the memory storage forgets unneeded tags by itself.
-        auto_prune_interval: Accepted; the memory storage forgets unneeded tags by itself.
-        lru_update_interval: Accepted; it has no meaning for the memory storage.
-        channel_capacity: Accepted; it has no meaning for the memory storage.
-        batch_size: Accepted; it has no meaning for the memory storage.
-        lru_cache_size: Accepted; it has no meaning for the memory storage.
+        tti_flush_secs: How often a folder is told of hits that prolong lives; the shorter of this and of
+            `lru_update_interval` counts.
+        auto_prune_secs: Accepted; unneeded tags are forgotten by themselves.
+        auto_prune_interval: Accepted; unneeded tags are forgotten by themselves.
+        lru_update_interval: How often a folder is told which entries are in use, so that others are evicted.
+        channel_capacity: Accepted; it has no meaning for these storages.
+        batch_size: Accepted; it has no meaning for these storages.
+        lru_cache_size: The most entries of a folder that this process also holds in memory.
         telemetry: Not supported in this version: must be `None`.
+        max_bytes: The most bytes of all entries of a folder; going over it evicts. `None` for no limit.
+        near_cache: Whether this process holds entries of a folder in memory, ready to be served.
+        max_age: How long a folder remembers an invalidation. Entries older than what it remembers are stale.
+        max_readers: How many threads of all processes may read a folder at one instant. The first process
+            that opens it decides.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
+        StorageError: The folder cannot be opened; the message says why.
         RuntimeError: The cache is configured with other settings already.
     """
     changed = given(locals())
+    if "storage_url" in changed:
+        changed["storage_url"] = storage(changed["storage_url"])
     settings = check(changed)
-    if changed.get("storage_url") == "memory://":
-        del changed["storage_url"]  # the default by its name
     if not _default.install(settings):
         _refuse_changes(changed)
         return
@@ -192,13 +224,20 @@ def check(given: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: A setting makes no sense; the message names it.
     """
-    _check_storage(given.get("storage_url"))
     for name in ("bus_url", "telemetry"):
         if given.get(name) is not None:
             msg = f"{name} is not supported by this version of zoocache; leave it out"
             raise ConfigError(msg)
-    for name in ("max_entries", "lmdb_map_size", "channel_capacity", "batch_size", "lru_cache_size"):
+    for name in (
+        "max_entries",
+        "max_bytes",
+        "lmdb_map_size",
+        "channel_capacity",
+        "batch_size",
+        "lru_cache_size",
+    ):
         _check_count(name, given.get(name))
+    _check_count("max_readers", given.get("max_readers"), below=2**31)
     for name in (
         "prune_after",
         "tti_flush_secs",
@@ -213,28 +252,69 @@ def check(given: dict[str, Any]) -> Settings:
         msg = f"prefix must be a str, not {type(prefix).__name__}: {prefix!r}"
         raise ConfigError(msg)
     default_ttl = given.get("default_ttl")
+    url = storage(given.get("storage_url"))
+    near = _checked_bool("near_cache", given.get("near_cache", True))
     return Settings(
+        folder=None if url is None else url.removeprefix(_LMDB),
+        application=None if prefix is None else _application(prefix),
+        near_entries=given.get("lru_cache_size", DEFAULTS["lru_cache_size"]) if near else 0,
+        max_age_ms=milliseconds("max_age", given.get("max_age", DEFAULTS["max_age"])),
+        max_readers=given.get("max_readers"),
         max_entries=given.get("max_entries"),
+        max_bytes=given.get("max_bytes"),
         default_ttl_ms=None if default_ttl is None else milliseconds("default_ttl", default_ttl),
         read_extend_ttl=_checked_bool("read_extend_ttl", given.get("read_extend_ttl", True)),
         flight_timeout_ms=milliseconds("flight_timeout", given.get("flight_timeout", 60)),
     )
 
 
-def _check_storage(url: object) -> None:
+def storage(url: object) -> str | None:
+    """Check a `storage_url` and write it as it is compared: `None` for memory, and an absolute path.
+
+    Raises:
+        ConfigError: It is none.
+    """
     if url is None or url == "memory://":
-        return
+        return None
     if not isinstance(url, str):
         msg = f"storage_url must be a str, not {type(url).__name__}"
         raise ConfigError(msg)
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, rest = url.partition("://")
+    if scheme == "lmdb" and separator:
+        if not rest or "\0" in rest:
+            msg = 'storage_url lmdb:// needs the path of a folder; write storage_url="lmdb://./cache"'
+            raise ConfigError(msg)
+        return _LMDB + os.path.abspath(rest)  # noqa: PTH100 - links stay: they may be moved on purpose
     if scheme == "memory" and separator:
         msg = 'storage_url memory:// takes nothing after it; write storage_url="memory://"'
         raise ConfigError(msg)
     # Only the scheme is shown: the rest may hold credentials.
     shown = f"{scheme}://" if separator else "a text without a scheme"
-    msg = f"storage_url has an unknown scheme ({shown}); this version of zoocache knows memory://"
+    msg = f"storage_url has an unknown scheme ({shown}); known are memory:// and lmdb://PATH"
     raise ConfigError(msg)
+
+
+_LMDB = "lmdb://"
+#: The longest name of a folder, in bytes, on every file system of Linux.
+_LONGEST_NAME = 255
+
+
+def _application(prefix: str) -> str:
+    """Name the folder of an application."""
+    # Only letters, digits, "_" and "-" stay as they are: it is no path, and none of the folders' own names.
+    try:
+        quoted = urllib.parse.quote(prefix, safe="", errors="strict")
+    except UnicodeEncodeError:
+        msg = f"prefix must not hold lone surrogates: {prefix!r}"
+        raise ConfigError(msg) from None
+    name = "app-" + quoted.replace(".", "%2E").replace("~", "%7E")
+    if len(name) > _LONGEST_NAME:
+        msg = (
+            f"prefix is too long to name a folder: {prefix[:50]!r}... makes {len(name)} bytes of at most "
+            f"{_LONGEST_NAME}"
+        )
+        raise ConfigError(msg)
+    return name
 
 
 def _checked_bool(name: str, value: object) -> bool:
@@ -244,14 +324,14 @@ def _checked_bool(name: str, value: object) -> bool:
     return value
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: object, below: int = 2**62) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool):
         msg = f"{name} must be an int, not {type(value).__name__}: {value!r}"
         raise ConfigError(msg)
-    if not 1 <= value < 2**62:
-        msg = f"{name} must be at least 1 and below 2**62, not {value!r}"
+    if not 1 <= value < below:
+        msg = f"{name} must be at least 1 and below 2**{below.bit_length() - 1}, not {value!r}"
         raise ConfigError(msg)
 
 

@@ -37,6 +37,14 @@ def classes_of(*annotations: Any) -> list[type]:
     return found
 
 
+def returned(function: Any) -> Any:
+    """Return the annotation of what a function returns, with its names resolved where that is possible."""
+    try:
+        return typing.get_type_hints(function, include_extras=True).get("return")
+    except Exception:  # noqa: BLE001 - a name that is not there (yet), or no function that has annotations
+        return getattr(function, "__annotations__", {}).get("return")
+
+
 def _parts(annotation: Any) -> list[Any]:
     """The annotations inside one that is no class."""
     if isinstance(annotation, (list, tuple)):  # the arguments of a Callable
