@@ -1,0 +1,145 @@
+//! One environment of a folder, and its tables.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use heed::types::Bytes;
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+
+use super::error::FolderError;
+use super::number::Number;
+
+/// A table of bytes.
+pub(crate) type Table = Database<Bytes, Bytes>;
+/// A read transaction.
+pub(crate) type Reading<'a> = RoTxn<'a, WithoutTls>;
+
+/// Sizes of a map, the first that the system grants counts. It is address space, not memory and not disk: large,
+/// because a map cannot grow while hits read from it.
+const MAP_BYTES: [usize; 5] = [1 << 40, 1 << 36, 1 << 32, 1 << 30, 1 << 27];
+/// Tables per environment.
+const MAX_TABLES: u32 = 8;
+
+/// One environment and its tables.
+pub(crate) struct Room {
+    env: Env<WithoutTls>,
+    tables: Vec<Table>,
+    pub(super) path: PathBuf,
+}
+
+impl Room {
+    pub(super) fn open(path: &Path, tables: &[&str], max_readers: u32, strict: bool) -> heed::Result<Self> {
+        fs::create_dir_all(path)?;
+        let env = Self::map(path, max_readers)?;
+        let mut room = Self { env, tables: Vec::new(), path: path.to_owned() };
+        if strict {
+            room.check_length()?;
+        }
+        room.env.clear_stale_readers()?;
+        let mut txn = room.env.write_txn()?;
+        for name in tables {
+            room.tables.push(room.env.create_database(&mut txn, Some(name))?);
+        }
+        txn.commit()?;
+        Ok(room)
+    }
+
+    fn map(path: &Path, max_readers: u32) -> heed::Result<Env<WithoutTls>> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.max_dbs(MAX_TABLES).max_readers(max_readers);
+        let mut sizes = MAP_BYTES.into_iter();
+        loop {
+            let bytes = sizes.next();
+            options.map_size(bytes.unwrap_or(1 << 24));
+            #[expect(
+                unsafe_code,
+                reason = "LMDB maps a file that others could change, and is told not to sync"
+            )]
+            // SAFETY: the files are changed by LMDB alone, under its locks; that others leave them alone is said
+            // in the documentation of the folder. Without syncs an OS crash may lose commits, not integrity, as
+            // the map is not writable; a changed boot id is noticed at open.
+            let opened = unsafe { options.flags(EnvFlags::NO_SYNC).open(path) };
+            match opened {
+                Err(heed::Error::Io(error))
+                    if error.kind() == io::ErrorKind::OutOfMemory && bytes.is_some() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Reading beyond the end of a file that was cut off would kill the process.
+    pub(super) fn check_length(&self) -> heed::Result<()> {
+        let pages = self.env.info().last_page_number as u64 + 1;
+        let needed = pages * u64::from(self.env.stat().page_size);
+        if self.env.real_disk_size()? < needed {
+            return Err(heed::Error::Mdb(MdbError::Corrupted));
+        }
+        Ok(())
+    }
+
+    /// The tables, as named at open.
+    pub(crate) fn table(&self, index: usize) -> Table {
+        self.tables[index]
+    }
+
+    /// The number of the latest commit. Its contents may not be readable yet, for a moment.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.env.info().last_txn_id as u64
+    }
+
+    /// The pages that the number can be read from without the environment.
+    pub(super) fn meta_pages(&self) -> Result<Number, FolderError> {
+        let failed = |cause: String| FolderError::Failed { path: self.path.display().to_string(), cause };
+        let page_bytes = self.env.stat().page_size as usize;
+        let number = Number::of(&self.path.join("data.mdb"), page_bytes);
+        let number = number.map_err(|error| FolderError::of_io(&self.path, &error))?;
+        // Others may commit meanwhile.
+        let (before, read, after) = (self.number(), number.read(), self.number());
+        if before <= read && read <= after {
+            Ok(number)
+        } else {
+            Err(failed(format!("the number of the latest commit is {after} and was read as {read}")))
+        }
+    }
+
+    /// Runs `read` on a snapshot.
+    pub(crate) fn read<R>(
+        &self,
+        mut read: impl FnMut(&Reading<'_>) -> heed::Result<R>,
+    ) -> Result<R, FolderError> {
+        let mut result = self.env.read_txn().and_then(|txn| read(&txn));
+        if matches!(result, Err(heed::Error::Mdb(MdbError::ReadersFull))) {
+            self.forget_the_dead();
+            result = self.env.read_txn().and_then(|txn| read(&txn));
+        }
+        result.map_err(|error| FolderError::of(&self.path, &error))
+    }
+
+    /// Runs `write` in the one write transaction and commits it.
+    pub(crate) fn write<R>(
+        &self,
+        write: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<R>,
+    ) -> Result<R, FolderError> {
+        let result = self.env.write_txn().and_then(|mut txn| {
+            let result = write(&mut txn)?;
+            txn.commit()?;
+            Ok(result)
+        });
+        result.map_err(|error| FolderError::of(&self.path, &error))
+    }
+
+    /// Frees the reader slots of processes that were killed: what they were reading keeps pages from being used
+    /// again, and the file grows.
+    pub(crate) fn forget_the_dead(&self) {
+        // What cannot be freed now can be freed later.
+        let _ = self.env.clear_stale_readers();
+    }
+
+    /// Lets the next snapshot be the latest commit, whose writer died before it could say so.
+    pub(crate) fn heal(&self) -> Result<(), FolderError> {
+        let begun = self.env.write_txn().map(RwTxn::abort);
+        begun.map_err(|error| FolderError::of(&self.path, &error))
+    }
+}
