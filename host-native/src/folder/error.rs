@@ -72,6 +72,19 @@ pub enum FolderError {
         /// What the system says.
         cause: String,
     },
+    /// An entry does not fit, even if all others go.
+    #[error(
+        "LMDB storage is full: an entry of {path} needs a map of {needed} bytes, and it has {map_bytes}; give \
+         map_bytes at least {needed}, or cache less under one key"
+    )]
+    TooSmall {
+        /// The environment.
+        path: String,
+        /// What the map has.
+        map_bytes: u64,
+        /// What it would have to have.
+        needed: u64,
+    },
     /// Something else went wrong.
     #[error("{path}: {cause}")]
     Failed {

@@ -6,10 +6,13 @@
 //! latest commit from it without a lock; and an environment that a parent process opened is used for no
 //! transaction.
 
+mod check;
 mod error;
 mod number;
 mod open;
+mod page;
 mod room;
+pub(crate) mod seal;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -23,9 +26,9 @@ use parking_lot::Mutex;
 
 pub use error::FolderError;
 use number::Number;
-use open::open_rooms;
+use open::{Opened, open_rooms};
 use room::Room;
-pub(crate) use room::{Reading, Table};
+pub(crate) use room::{LEAST_MAP_PAGES, Reading, Table};
 
 /// Both environments, as one process has opened them.
 pub(crate) struct Rooms {
@@ -34,19 +37,27 @@ pub(crate) struct Rooms {
     pub(crate) tags: Room,
     /// Entries.
     pub(crate) entries: Room,
-    /// Held shared for as long as the folder is open: nobody starts over meanwhile.
-    _lock: File,
+}
+
+/// How a folder is opened; what the first process says counts.
+pub(crate) struct Settings {
+    pub(crate) max_readers: u32,
+    /// The size of the entries' map.
+    pub(crate) map_bytes: Option<u64>,
 }
 
 /// An open folder. Everybody in the process who opens the same path gets the same one.
 pub(crate) struct Folder {
     path: PathBuf,
     max_readers: u32,
+    map_bytes: u64,
     rooms: ArcSwapOption<Rooms>,
     number: Number,
     reopening: Mutex<()>,
     /// Why it was started over at open, if it was.
     damage: Option<String>,
+    /// Held shared for as long as the folder is open, by a forked child too: nobody starts over meanwhile.
+    _lock: File,
 }
 
 /// The tables of the tags environment.
@@ -58,23 +69,24 @@ static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Folder>>>> = LazyLock::new(Mut
 
 impl Folder {
     /// Opens the folder, or makes it.
-    pub(crate) fn open(path: &Path, max_readers: u32) -> Result<Arc<Self>, FolderError> {
+    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Arc<Self>, FolderError> {
         let path = make(path)?;
         refuse_network(&path)?;
         let mut open = OPEN.lock();
         if let Some(folder) = open.get(&path).and_then(Weak::upgrade) {
             return Ok(folder);
         }
-        let (rooms, damage) = open_rooms(&path, max_readers, true)?;
+        let Opened { rooms, damage, map_bytes, lock } = open::open(&path, settings)?;
         let number = rooms.tags.meta_pages()?;
-        let rooms = ArcSwapOption::from_pointee(rooms);
         let folder = Arc::new(Self {
             path: path.clone(),
-            max_readers,
-            rooms,
+            max_readers: settings.max_readers,
+            map_bytes,
+            rooms: ArcSwapOption::from_pointee(rooms),
             number,
             reopening: Mutex::default(),
             damage,
+            _lock: lock,
         });
         open.retain(|_, folder| folder.strong_count() > 0);
         open.insert(path, Arc::downgrade(&folder));
@@ -121,9 +133,9 @@ impl Folder {
             // Not closed, now or later: its owners are threads that do not exist here.
             std::mem::forget(in_use);
         }
-        // Not started over: the number is read from the file that the parent opened.
-        let (rooms, _) = open_rooms(&self.path, self.max_readers, false)?;
-        let rooms = Arc::new(rooms);
+        // Nobody started over since the parent opened it, whose lock is inherited; so the number is read from the
+        // same file.
+        let rooms = Arc::new(open_rooms(&self.path, self.max_readers, Some(self.map_bytes))?);
         self.rooms.store(Some(Arc::clone(&rooms)));
         Ok(rooms)
     }
@@ -162,12 +174,6 @@ fn refuse_network(path: &Path) -> Result<(), FolderError> {
         Some((_, kind)) => Err(FolderError::Network { path: path.display().to_string(), kind }),
         None => Ok(()),
     }
-}
-
-/// What tells this start of the machine from all others.
-pub(crate) fn boot_id() -> Result<Vec<u8>, FolderError> {
-    let path = Path::new("/proc/sys/kernel/random/boot_id");
-    fs::read(path).map_err(|error| FolderError::of_io(path, &error))
 }
 
 impl Rooms {

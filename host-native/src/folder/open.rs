@@ -1,84 +1,228 @@
-//! Opening a folder, and starting over when its files are damaged.
+//! Opening a folder: who enters first looks after it.
+//!
+//! ```text
+//! boot            the boot it was begun in, and the size of the entries' map; locked by who is about to open
+//! in-use.lock     locked shared by all who have it open
+//! tags/ entries/  the environments
+//! ```
+//! Processes open one after another, as the lock on `boot` is exclusive; it belongs to a process, so that one that
+//! dies, or was forked meanwhile, holds nobody up. Who then gets `in-use.lock` exclusively knows that nobody
+//! has the folder open, and that nobody can open it meanwhile: the first. It removes what is of another boot (a
+//! system that crashed may have lost pages, as nothing is synced) and what is damaged, before LMDB sees any of
+//! it. Who gets it only shared knows that there was a first one in this boot, since everybody who has the folder
+//! open has held the lock since then. If the first one dies over its duties, both locks are free, and the next
+//! is the first.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heed::MdbError;
 use rustix::fs::FlockOperation;
 
+use super::check::{Flaw, State, check};
 use super::error::FolderError;
-use super::room::Room;
-use super::{ENTRIES_TABLES, Rooms, TAGS_TABLES};
+use super::room::{self, Room};
+use super::{ENTRIES_TABLES, Rooms, Settings, TAGS_TABLES, seal};
 
 /// How long another thread may take to close what is to be opened again.
 const CLOSING: Duration = Duration::from_secs(5);
+const ROOMS: [&str; 2] = ["tags", "entries"];
 
-/// Opens both environments. If `may_start_over`, damaged files that nobody uses are removed first; what was wrong
-/// is returned.
-pub(super) fn open_rooms(
-    path: &Path,
-    max_readers: u32,
-    may_start_over: bool,
-) -> Result<(Rooms, Option<String>), FolderError> {
+/// A folder that was opened.
+pub(super) struct Opened {
+    pub(super) rooms: Rooms,
+    /// Why it was started over, if it was.
+    pub(super) damage: Option<String>,
+    pub(super) map_bytes: u64,
+    /// To be kept for as long as the folder is open.
+    pub(super) lock: File,
+}
+
+/// Opens a folder that exists.
+pub(super) fn open(path: &Path, settings: &Settings) -> Result<Opened, FolderError> {
     let io = |error: io::Error| FolderError::of_io(path, &error);
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path.join("in-use.lock"))
-        .map_err(io)?;
-    let flock = |how| rustix::fs::flock(&lock, how).map_err(io::Error::from);
-    flock(FlockOperation::LockShared).map_err(io)?;
+    let entrance = lock_file(&path.join("boot")).map_err(io)?;
+    rustix::fs::fcntl_lock(&entrance, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
+    let lock = lock_file(&path.join("in-use.lock")).map_err(io)?;
+    let is_first = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let boot = Boot::now()?;
+    let found = Boot::read(&entrance).map_err(io)?;
+    let is_of_this_boot = found.as_ref().is_some_and(|found| found.id == boot.id);
     let mut damage = None;
-    // Pages at the end that were freed at once are never written. Others who work with a file that is shorter
-    // than it says show that it is no damage.
-    let mut strict = may_start_over;
-    loop {
-        let open = |room: &str, tables: &[&str]| open_room(&path.join(room), tables, max_readers, strict);
-        let opened =
-            open("tags", &TAGS_TABLES).and_then(|tags| Ok((tags, open("entries", &ENTRIES_TABLES)?)));
-        match opened {
-            Ok((tags, entries)) => {
-                flock(FlockOperation::LockShared).map_err(io)?;
-                let pid = std::process::id();
-                return Ok((Rooms { pid, tags, entries, _lock: lock }, damage));
-            }
-            Err(error) if strict && damage.is_none() && is_damage(&error) => {
-                if flock(FlockOperation::NonBlockingLockExclusive).is_err() {
-                    // A lock that could not be changed may be lost.
-                    flock(FlockOperation::LockShared).map_err(io)?;
-                    strict = false;
-                    continue;
-                }
-                for room in ["tags", "entries"] {
-                    remove(&path.join(room)).map_err(io)?;
-                }
-                damage = Some(error.to_string());
-            }
-            Err(error) if is_damage(&error) => {
-                return Err(FolderError::Damaged {
-                    path: path.display().to_string(),
-                    cause: error.to_string(),
-                });
-            }
-            Err(error) => return Err(FolderError::of(path, &error)),
+    let mut map_bytes = settings.map_bytes;
+    if is_first {
+        damage = if is_of_this_boot { look_for_damage(path)? } else { None };
+        if !is_of_this_boot || damage.is_some() {
+            ROOMS.iter().try_for_each(|room| remove(&path.join(room))).map_err(io)?;
         }
+        ROOMS.iter().try_for_each(|room| make_room(&path.join(room), settings.max_readers)).map_err(io)?;
+    } else {
+        share(path, &lock)?;
+        map_bytes = found.and_then(|found| found.map_bytes).or(map_bytes);
     }
+    let mut opened = open_rooms(path, settings.max_readers, map_bytes);
+    if let Err(error @ FolderError::Damaged { .. }) = &opened
+        && is_first
+        && damage.is_none()
+    {
+        // What LMDB finds, if that is more than we do.
+        damage = Some(error.to_string());
+        ROOMS.iter().try_for_each(|room| remove(&path.join(room))).map_err(io)?;
+        ROOMS.iter().try_for_each(|room| make_room(&path.join(room), settings.max_readers)).map_err(io)?;
+        opened = open_rooms(path, settings.max_readers, map_bytes);
+    }
+    let rooms = opened?;
+    let map_bytes = rooms.entries.map_bytes();
+    if is_first {
+        Boot { map_bytes: Some(map_bytes), ..boot }.write(&entrance).map_err(io)?;
+        // Converting lets go for a moment, in which nobody can come: the entrance is locked.
+        rustix::fs::flock(&lock, FlockOperation::LockShared).map_err(|error| io(error.into()))?;
+    }
+    Ok(Opened { rooms, damage, map_bytes, lock })
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+/// Waits for the lock only as long as a child needs that was forked from a process which died over its first
+/// duties: such a child may keep it locked.
+fn share(path: &Path, lock: &File) -> Result<(), FolderError> {
+    let begin = Instant::now();
+    while let Err(error) = rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared) {
+        if begin.elapsed() > CLOSING {
+            return Err(FolderError::of_io(path, &error.into()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// What the file `boot` says.
+struct Boot {
+    id: String,
+    map_bytes: Option<u64>,
+}
+
+impl Boot {
+    /// What tells this start of the machine from all others.
+    fn now() -> Result<Self, FolderError> {
+        let path = Path::new("/proc/sys/kernel/random/boot_id");
+        let id = fs::read_to_string(path).map_err(|error| FolderError::of_io(path, &error))?;
+        Ok(Self { id: id.trim().to_owned(), map_bytes: None })
+    }
+
+    /// Through the handle that is locked: closing another one would unlock it.
+    fn read(file: &File) -> io::Result<Option<Self>> {
+        let mut bytes = [0; 128];
+        let length = file.read_at(&mut bytes, 0)?;
+        let Ok(text) = std::str::from_utf8(&bytes[..length]) else { return Ok(None) };
+        let mut lines = text.lines();
+        let Some(id) = lines.next() else { return Ok(None) };
+        let map_bytes = lines.next().and_then(|line| line.parse().ok());
+        Ok(Some(Self { id: id.to_owned(), map_bytes }))
+    }
+
+    fn write(&self, mut file: &File) -> io::Result<()> {
+        let text = format!("{}\n{}\n", self.id, self.map_bytes.unwrap_or_default());
+        let mut found = [0; 128];
+        let length = file.read_at(&mut found, 0)?;
+        if found[..length] == *text.as_bytes() {
+            return Ok(());
+        }
+        file.set_len(0)?;
+        io::Seek::rewind(&mut file)?;
+        file.write_all(text.as_bytes())
+    }
+}
+
+/// What is wrong with the files, which nobody has open.
+fn look_for_damage(path: &Path) -> Result<Option<String>, FolderError> {
+    let mut states = [State::Absent; 2];
+    for (state, room) in states.iter_mut().zip(ROOMS) {
+        let data = path.join(room).join("data.mdb");
+        let checked = if room == "tags" {
+            check(&data, |table| TAGS_TABLES.iter().any(|name| name.as_bytes() == table), is_sealed)
+        } else {
+            check(
+                &data,
+                |_| false,
+                |table, key, row| {
+                    !matches!(table, b"meta" | b"places")
+                        || row.is_some_and(|row| seal::open(key, row).is_some())
+                },
+            )
+        };
+        *state = match checked {
+            Ok(state) => state,
+            Err(Flaw::Damage(damage)) => return Ok(Some(format!("{}, {damage}", data.display()))),
+            Err(Flaw::Io(error)) => return Err(FolderError::of_io(&data, &error)),
+        };
+    }
+    // Tags come first. Their second commit is made when both rooms are there.
+    Ok(match states {
+        [State::Absent, State::Sound(_)] => Some("the file of the tags is gone or empty".to_owned()),
+        [State::Sound(number), State::Absent] if number > 1 => {
+            Some("the file of the entries is gone or empty".to_owned())
+        }
+        _ => None,
+    })
+}
+
+/// All rows of the tables we know are.
+fn is_sealed(table: &[u8], key: &[u8], row: Option<&[u8]>) -> bool {
+    let is_ours = TAGS_TABLES.iter().any(|name| name.as_bytes() == table);
+    !is_ours || row.is_some_and(|row| seal::open(key, row).is_some())
 }
 
 fn remove(room: &Path) -> io::Result<()> {
     match fs::remove_dir_all(room) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(room),
+        result => result,
     }
 }
 
-fn open_room(path: &Path, tables: &[&str], max_readers: u32, strict: bool) -> heed::Result<Room> {
+/// Makes a room, with a new table of readers that has all of its bytes: LMDB writes to it through memory, where a
+/// disk that is full would end the process.
+fn make_room(room: &Path, max_readers: u32) -> io::Result<()> {
+    fs::create_dir_all(room)?;
+    let path = room.join("lock.mdb");
+    remove(&path)?;
+    let bytes = room::LOCK_BYTES + room::READER_BYTES * max_readers as usize;
+    let written = fs::write(&path, vec![0; bytes.next_multiple_of(1 << 12)]);
+    if written.is_err() {
+        let _ = fs::remove_file(&path);
+    }
+    written
+}
+
+/// Opens both environments.
+pub(super) fn open_rooms(
+    path: &Path,
+    max_readers: u32,
+    map_bytes: Option<u64>,
+) -> Result<Rooms, FolderError> {
+    let open = |room: &str, tables: &[&str], map_bytes| {
+        open_room(&path.join(room), tables, max_readers, map_bytes).map_err(|error| {
+            if is_damage(&error) {
+                FolderError::Damaged { path: path.display().to_string(), cause: error.to_string() }
+            } else {
+                FolderError::of(path, &error)
+            }
+        })
+    };
+    let tags = open("tags", &TAGS_TABLES, None)?;
+    let entries = open("entries", &ENTRIES_TABLES, map_bytes)?;
+    Ok(Rooms { pid: std::process::id(), tags, entries })
+}
+
+fn open_room(path: &Path, tables: &[&str], max_readers: u32, map_bytes: Option<u64>) -> heed::Result<Room> {
     loop {
-        match Room::open(path, tables, max_readers, strict) {
+        match Room::open(path, tables, max_readers, map_bytes) {
             // Another thread is about to close it.
             Err(heed::Error::EnvAlreadyOpened) => {
                 let canonical = path.canonicalize()?;

@@ -17,7 +17,12 @@ pub(crate) type Reading<'a> = RoTxn<'a, WithoutTls>;
 
 /// Sizes of a map, the first that the system grants counts. It is address space, not memory and not disk: large,
 /// because a map cannot grow while hits read from it.
-const MAP_BYTES: [usize; 5] = [1 << 40, 1 << 36, 1 << 32, 1 << 30, 1 << 27];
+const MAP_BYTES: [u64; 5] = [1 << 40, 1 << 36, 1 << 32, 1 << 30, 1 << 27];
+/// With a smaller map no tables could be made, and nothing be evicted from them.
+pub(crate) const LEAST_MAP_PAGES: u64 = 128;
+/// Bytes of a file of locks beside the readers, and for each of them: not less than LMDB needs.
+pub(super) const LOCK_BYTES: usize = 4_096;
+pub(super) const READER_BYTES: usize = 64;
 /// Tables per environment.
 const MAX_TABLES: u32 = 8;
 
@@ -29,13 +34,15 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(super) fn open(path: &Path, tables: &[&str], max_readers: u32, strict: bool) -> heed::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        tables: &[&str],
+        max_readers: u32,
+        map_bytes: Option<u64>,
+    ) -> heed::Result<Self> {
         fs::create_dir_all(path)?;
-        let env = Self::map(path, max_readers)?;
+        let env = Self::map(path, max_readers, map_bytes)?;
         let mut room = Self { env, tables: Vec::new(), path: path.to_owned() };
-        if strict {
-            room.check_length()?;
-        }
         room.env.clear_stale_readers()?;
         let mut txn = room.env.write_txn()?;
         for name in tables {
@@ -45,37 +52,49 @@ impl Room {
         Ok(room)
     }
 
-    fn map(path: &Path, max_readers: u32) -> heed::Result<Env<WithoutTls>> {
+    /// Maps the file, in `map_bytes` or the most that the system grants.
+    fn map(path: &Path, max_readers: u32, map_bytes: Option<u64>) -> heed::Result<Env<WithoutTls>> {
+        let page_bytes = rustix::param::page_size();
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.max_dbs(MAX_TABLES).max_readers(max_readers);
-        let mut sizes = MAP_BYTES.into_iter();
+        let sizes = MAP_BYTES.iter().copied().filter(|size| map_bytes.is_none_or(|most| *size < most));
+        let mut sizes = map_bytes.into_iter().chain(sizes).peekable();
         loop {
-            let bytes = sizes.next();
-            options.map_size(bytes.unwrap_or(1 << 24));
+            let bytes = usize::try_from(sizes.next().unwrap_or_default()).unwrap_or(usize::MAX >> 1);
+            let pages = bytes.div_ceil(page_bytes).max(LEAST_MAP_PAGES as usize);
+            options.map_size(pages * page_bytes);
             #[expect(
                 unsafe_code,
                 reason = "LMDB maps a file that others could change, and is told not to sync"
             )]
             // SAFETY: the files are changed by LMDB alone, under its locks; that others leave them alone is said
-            // in the documentation of the folder. Without syncs an OS crash may lose commits, not integrity, as
-            // the map is not writable; a changed boot id is noticed at open.
+            // in the documentation of the folder, and what they did before it was opened is found by `check`.
+            // Without syncs an OS crash may lose commits and pages: after one the files are removed.
             let opened = unsafe { options.flags(EnvFlags::NO_SYNC).open(path) };
             match opened {
                 Err(heed::Error::Io(error))
-                    if error.kind() == io::ErrorKind::OutOfMemory && bytes.is_some() => {}
+                    if error.kind() == io::ErrorKind::OutOfMemory && sizes.peek().is_some() => {}
                 result => return result,
             }
         }
     }
 
-    /// Reading beyond the end of a file that was cut off would kill the process.
-    pub(super) fn check_length(&self) -> heed::Result<()> {
-        let pages = self.env.info().last_page_number as u64 + 1;
-        let needed = pages * u64::from(self.env.stat().page_size);
-        if self.env.real_disk_size()? < needed {
-            return Err(heed::Error::Mdb(MdbError::Corrupted));
-        }
-        Ok(())
+    /// How large the file may become.
+    pub(crate) fn map_bytes(&self) -> u64 {
+        self.env.info().map_size as u64
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        u64::from(self.env.stat().page_size)
+    }
+
+    /// Pages that are used by the tables.
+    pub(crate) fn used_pages(&self, txn: &Reading<'_>) -> heed::Result<u64> {
+        self.tables.iter().try_fold(0, |pages, table| {
+            let stat = table.stat(txn)?;
+            Ok(pages + (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64)
+        })
     }
 
     /// The tables, as named at open.
@@ -122,12 +141,23 @@ impl Room {
         &self,
         write: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<R>,
     ) -> Result<R, FolderError> {
-        let result = self.env.write_txn().and_then(|mut txn| {
-            let result = write(&mut txn)?;
-            txn.commit()?;
-            Ok(result)
-        });
-        result.map_err(|error| FolderError::of(&self.path, &error))
+        self.try_write(write).map_err(|error| self.error(&error))
+    }
+
+    /// As [`Self::write`], with LMDB's error.
+    pub(crate) fn try_write<R>(
+        &self,
+        write: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<R>,
+    ) -> heed::Result<R> {
+        let mut txn = self.env.write_txn()?;
+        let result = write(&mut txn)?;
+        txn.commit()?;
+        Ok(result)
+    }
+
+    /// An error of LMDB, of this environment.
+    pub(crate) fn error(&self, error: &heed::Error) -> FolderError {
+        FolderError::of(&self.path, error)
     }
 
     /// Frees the reader slots of processes that were killed: what they were reading keeps pages from being used
