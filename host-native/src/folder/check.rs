@@ -57,6 +57,9 @@ pub(super) enum State {
 pub(super) fn check(path: &Path, reads: fn(table: &[u8]) -> bool, is_sound: IsSound) -> Checked<State> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Damage { what: "not in a folder", page: 0 }.into());
+        }
         file => file.map_err(Flaw::Io)?,
     };
     let about = file.metadata().map_err(Flaw::Io)?;
