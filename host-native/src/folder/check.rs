@@ -47,7 +47,7 @@ pub(super) type IsSound = fn(table: &[u8], key: &[u8], row: Option<&[u8]>) -> bo
 /// What is known of a file that is sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// There is none, or it is empty.
+    /// There is none, or it is empty, or was not made to its end.
     Absent,
     /// The number of its latest commit.
     Sound(u64),
@@ -69,7 +69,7 @@ pub(super) fn check(path: &Path, reads: fn(table: &[u8]) -> bool, is_sound: IsSo
     if about.len() == 0 {
         return Ok(State::Absent);
     }
-    let (newest, older) = metas(&file)?;
+    let Some((newest, older)) = metas(&file, about.len())? else { return Ok(State::Absent) };
     let page_bytes = u64::from(newest.page_bytes);
     let pages = about.len() / page_bytes;
     // Pages at the end of a file that are free need not be written; but they are in the list of those, in the file.
@@ -96,8 +96,8 @@ pub(super) fn check(path: &Path, reads: fn(table: &[u8]) -> bool, is_sound: IsSo
     Ok(State::Sound(newest.number))
 }
 
-/// The meta page that counts, and the other.
-fn metas(file: &File) -> Checked<(Meta, Meta)> {
+/// The meta page that counts, and the other; `None` if whoever made the file was killed between the two.
+fn metas(file: &File, length: u64) -> Checked<Option<(Meta, Meta)>> {
     let read = |page: u64, page_bytes: u64| -> Checked<Meta> {
         let mut bytes = [0; Meta::BYTES];
         read_exact(file, &mut bytes, page * page_bytes, page)?;
@@ -107,12 +107,15 @@ fn metas(file: &File) -> Checked<(Meta, Meta)> {
     if !even.page_bytes.is_power_of_two() || !(512..=65_536).contains(&even.page_bytes) {
         return Err(Damage { what: "a page size that cannot be", page: 0 }.into());
     }
+    if even.number == 0 && length == u64::from(even.page_bytes) {
+        return Ok(None);
+    }
     let odd = read(1, u64::from(even.page_bytes))?;
     let are_neighbours = even.number.abs_diff(odd.number) == 1 || (even.number, odd.number) == (0, 0);
     if even.page_bytes != odd.page_bytes || !are_neighbours {
         return Err(Damage { what: "not written after the other meta page", page: 1 }.into());
     }
-    Ok(if odd.number > even.number { (odd, even) } else { (even, odd) })
+    Ok(Some(if odd.number > even.number { (odd, even) } else { (even, odd) }))
 }
 
 fn read_exact(file: &File, bytes: &mut [u8], at: u64, page: u64) -> Checked<()> {

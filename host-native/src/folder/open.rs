@@ -162,6 +162,12 @@ fn look_for_damage(path: &Path) -> Result<Option<String>, FolderError> {
             Err(Flaw::Io(error)) => return Err(FolderError::of_io(&data, &error)),
         };
     }
+    for (state, room) in states.iter().zip(ROOMS) {
+        if *state == State::Absent {
+            let room = path.join(room);
+            remove(&room).map_err(|error| FolderError::of_io(&room, &error))?;
+        }
+    }
     // Tags come first. Their second commit is made when both rooms are there.
     Ok(match states {
         [State::Absent, State::Sound(_)] => Some("the file of the tags is gone or empty".to_owned()),

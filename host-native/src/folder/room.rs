@@ -89,6 +89,14 @@ impl Room {
         u64::from(self.env.stat().page_size)
     }
 
+    /// How many pages the file may come to have: by the map, and by what is left of the disk.
+    pub(crate) fn most_pages(&self) -> u64 {
+        let (info, page_bytes) = (self.env.info(), self.page_bytes());
+        let left = rustix::fs::statvfs(&self.path)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) / page_bytes);
+        (info.map_size as u64 / page_bytes).min(left.saturating_add(info.last_page_number as u64 + 1))
+    }
+
     /// Pages that are used by the tables.
     pub(crate) fn used_pages(&self, txn: &Reading<'_>) -> heed::Result<u64> {
         self.tables.iter().try_fold(0, |pages, table| {

@@ -35,6 +35,8 @@ const SWEEP_ROWS: usize = 4_096;
 const EVICT_STEPS: [u64; 3] = [64, 8, 1];
 /// Pages of the map that no row takes: evicting needs some, and what it frees is free two commits later.
 const SPARE_PAGES: u64 = 64;
+/// Commits after the last eviction until all that was freed can be used, and what is left lies side by side.
+const IDLE_COMMITS: usize = 16;
 /// Pages of an environment without rows.
 const EMPTY_PAGES: u64 = 8;
 /// Bytes that a row occupies beside its own: places, indexes, half-filled pages.
@@ -101,7 +103,7 @@ impl LmdbStorage {
         let (meta, places) = (entries.table(META), entries.table(PLACES));
         let max_entries = self.limits.max_entries.unwrap_or(u64::MAX);
         let max_bytes = self.limits.max_bytes.unwrap_or(u64::MAX);
-        let max_pages = entries.map_bytes() / entries.page_bytes();
+        let max_pages = entries.most_pages();
         let mut evicted = 0;
         while places.len(txn)? >= max_entries
             || seal::number(meta, txn, b"bytes")?.unwrap_or(0).saturating_add(bytes) > max_bytes
@@ -169,6 +171,11 @@ impl LmdbStorage {
                 while evicted < step && evict_oldest(rooms, txn)? {
                     evicted += 1;
                 }
+                if evicted == 0 {
+                    // A commit all the same.
+                    let meta = rooms.entries.table(META);
+                    seal::put(meta, txn, b"turn", &(txn.id() as u64).to_be_bytes())?;
+                }
                 Ok(evicted)
             });
             if !matches!(result, Err(FolderError::Full { .. })) {
@@ -216,6 +223,7 @@ impl Rows for LmdbStorage {
             return Err(error.into());
         }
         let parts = (&envelope[..], row.header.expires_us);
+        let mut idle = 0;
         let stored = loop {
             let error = match self.try_put(&rooms, key, parts, admits) {
                 Ok(stored) => break stored,
@@ -225,8 +233,9 @@ impl Rows for LmdbStorage {
             if !matches!(full, FolderError::Full { .. }) {
                 return Err(full.into());
             }
-            // What was evicted may lie apart, or be in use by a reader still; so more may have to go.
-            if self.evict(&rooms)? == 0 {
+            // What was evicted may lie apart, so more may have to go.
+            idle += usize::from(self.evict(&rooms)? == 0);
+            if idle > IDLE_COMMITS {
                 return Err(match error {
                     heed::Error::Mdb(MdbError::MapFull) => self.outgrown(&rooms, row_bytes).into(),
                     _ => full.into(),
