@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::Scratch;
-use common::folder::{Master, ROOMS, Truth, open, read_all, work};
+use common::folder::{Master, Plain, ROOMS, Truth, open, read_all, work};
+use common::{Scratch, on, tag_of};
 use zoocache::{Error, FolderError};
 
 fn process(program: &Path, what: &str, folder: &Path) -> Command {
@@ -35,6 +35,9 @@ fn a_process() {
         return;
     };
     let folder = Path::new(&folder);
+    if let Some(seed) = what.strip_prefix("writes ") {
+        return write_for_ever(folder, seed.parse().expect("a number"));
+    }
     if what == "waits" {
         // All begin together.
         std::io::stdin().read_line(&mut String::new()).expect("a line");
@@ -44,13 +47,65 @@ fn a_process() {
             told.all().iter().for_each(|cause| println!("told {cause}"));
             let found = cache.get("1");
             assert!(found.is_none_or(|found| found == common::folder::value("1", 1)));
-            let computed = cache.get_or_compute("new", &common::on(&["n"]), |_| Ok::<_, Error>(vec![7]));
+            let computed = cache.get_or_compute("new", &on(&["n"]), |_| Ok::<_, Error>(vec![7]));
             assert_eq!(computed.expect("computes"), [7]);
             // Nobody closes before all have opened.
             std::io::stdin().read_line(&mut String::new()).expect("a line");
         }
         Ok((cache, told)) => println!("opened {} {:?}", cache.stats().entries, told.all()),
         Err(error) => println!("refused: {error}"),
+    }
+}
+
+/// Writes whatever can be written, in a map so small that pages are used again and again, or in a large one.
+fn write_for_ever(folder: &Path, seed: u64) {
+    let mut noise = fastrand::Rng::with_seed(seed);
+    let small = seed.is_multiple_of(2);
+    let builder =
+        zoocache::Cache::builder().lmdb(folder, Plain).map_bytes(if small { 1 << 20 } else { 1 << 30 });
+    let cache = builder.build().expect("opens");
+    loop {
+        let key = format!("{}", noise.u32(0..300));
+        let tags = on(&[&format!("t:{}", noise.u32(0..100)), &key]);
+        match noise.u32(0..1_000) {
+            0..600 => {
+                let longest = *noise.choice(&[10, 100, 1_000, 3_000, 20_000, 100_000]).expect("some");
+                let mut value = vec![0; noise.usize(0..longest)];
+                noise.fill(&mut value);
+                cache.put(&key, value, &tags);
+            }
+            600..750 => drop(cache.delete(&key)),
+            750..980 => drop(cache.invalidate(&[format!("t:{}", noise.u32(0..3_000)), key])),
+            980..990 => drop(cache.change(&[tag_of(&key)], Duration::from_secs(1))),
+            990..998 => drop(cache.sweep()),
+            _ => drop(cache.clear()),
+        }
+    }
+}
+
+/// That a sound file is not taken for a damaged one. `ZOOCACHE_KILLS` (30) processes are killed.
+#[test]
+fn whoever_is_killed_while_writing_leaves_a_sound_folder() {
+    let scratch = Scratch::new();
+    let program = std::env::current_exe().expect("it runs");
+    let kills = std::env::var("ZOOCACHE_KILLS").map_or(30, |text| text.parse().expect("a number"));
+    for round in 0..kills {
+        let folder = scratch.path().join(format!("{}", round % 6));
+        let start =
+            |seed: u64| process(&program, &format!("writes {seed}"), &folder).spawn().expect("starts");
+        // Of one folder one size of maps; sometimes two processes.
+        let mut processes = vec![start(round)];
+        if round % 3 == 0 {
+            processes.push(start(round + 1_000_000));
+        }
+        std::thread::sleep(Duration::from_millis(30 + round * 37 % 170));
+        for process in &mut processes {
+            process.kill().expect("it was started here");
+            process.wait().expect("it ends");
+        }
+        let (cache, told) = open(&folder).unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert_eq!(told.all(), [""; 0], "{round}");
+        assert_eq!(cache.stats().storage_errors, 0, "{round}");
     }
 }
 
