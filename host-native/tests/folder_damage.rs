@@ -117,7 +117,7 @@ fn whatever_is_damaged_nothing_wrong_is_served_and_nobody_dies() {
         let room = folder.join(ROOMS[noise.usize(..2)]);
         let mut what = format!("seed {seed}, {}", damage(&mut noise, &room));
         if noise.u8(..8) == 0 {
-            what += &format!(", {}", damage(&mut noise, &folder.join(ROOMS[0])));
+            what = format!("{what}, {}", damage(&mut noise, &folder.join(ROOMS[0])));
         }
         if first.is_some() {
             println!("{what}");

@@ -23,6 +23,12 @@ fn process(program: &Path, what: &str, folder: &Path) -> Command {
     command
 }
 
+/// Lets some time go by, since what is to happen then is to happen at any time.
+fn pause(time: Duration) {
+    let (_never, wake) = std::sync::mpsc::channel::<()>();
+    let _ = wake.recv_timeout(time);
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -98,7 +104,7 @@ fn whoever_is_killed_while_writing_leaves_a_sound_folder() {
         if round % 3 == 0 {
             processes.push(start(round + 1_000_000));
         }
-        std::thread::sleep(Duration::from_millis(30 + round * 37 % 170));
+        pause(Duration::from_millis(30 + round * 37 % 170));
         for process in &mut processes {
             process.kill().expect("it was started here");
             process.wait().expect("it ends");
@@ -148,7 +154,7 @@ fn whoever_is_killed_while_opening_leaves_a_sound_folder() {
         let folder =
             if round < 20 { master.restore() } else { master.scratch.path().join(format!("{round}")) };
         let mut process = process(&program, "opens", &folder).spawn().expect("starts");
-        std::thread::sleep(Duration::from_micros(500 + round % 20 * 250));
+        pause(Duration::from_micros(500 + round % 20 * 250));
         process.kill().expect("it was started here");
         process.wait().expect("it ends");
         let (cache, told) = open(&folder).unwrap_or_else(|error| panic!("{round}: {error}"));

@@ -147,7 +147,7 @@ impl Bits {
 
     fn has(&self, page: u64) -> bool {
         let word = usize::try_from(page / 64).ok().and_then(|word| self.0.get(word));
-        word.is_some_and(|word| word >> (page % 64) & 1 == 1)
+        word.is_some_and(|word| (word >> (page % 64)) & 1 == 1)
     }
 }
 

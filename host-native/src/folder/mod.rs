@@ -7,6 +7,8 @@
 //! transaction.
 
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod error;
 mod number;
 mod open;

@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use heed::MdbError;
 use rustix::fs::FlockOperation;
@@ -60,7 +60,9 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Opened, FolderErr
         }
         ROOMS.iter().try_for_each(|room| make_room(&path.join(room), settings.max_readers)).map_err(io)?;
     } else {
-        share(path, &lock)?;
+        // Nobody else is at the entrance, so only a child that was forked from a process which died over its first
+        // duties could still hold it exclusively.
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).map_err(|error| io(error.into()))?;
         map_bytes = found.and_then(|found| found.map_bytes).or(map_bytes);
     }
     let mut opened = open_rooms(path, settings.max_readers, map_bytes);
@@ -86,19 +88,6 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Opened, FolderErr
 
 fn lock_file(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).read(true).write(true).open(path)
-}
-
-/// Waits for the lock only as long as a child needs that was forked from a process which died over its first
-/// duties: such a child may keep it locked.
-fn share(path: &Path, lock: &File) -> Result<(), FolderError> {
-    let begin = Instant::now();
-    while let Err(error) = rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared) {
-        if begin.elapsed() > CLOSING {
-            return Err(FolderError::of_io(path, &error.into()));
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
 }
 
 /// What the file `boot` says.

@@ -165,7 +165,7 @@ pub(super) fn nodes(bytes: &[u8], page: u64) -> Result<Vec<Node>, Damage> {
         _ => return Err(damage("neither a branch nor a leaf")),
     };
     // Two nodes must fit, or a full page could not be split.
-    let largest = ((bytes.len() - HEADER) / 2 & !1) - 2;
+    let largest = (((bytes.len() - HEADER) / 2) & !1) - 2;
     let mut nodes = Vec::with_capacity((lower - HEADER) / 2);
     let mut places = Vec::with_capacity(nodes.capacity());
     for at in (HEADER..lower).step_by(2) {
@@ -202,7 +202,7 @@ fn node(bytes: &[u8], begin: usize, is_branch: bool) -> Result<(Node, usize), &'
     };
     let (content, end) = if is_branch {
         here(0)?;
-        (Content::Child(u64::from(low) | u64::from(flags) << 32), key.end)
+        (Content::Child(u64::from(low) | (u64::from(flags) << 32)), key.end)
     } else {
         match flags {
             0 => {

@@ -25,6 +25,8 @@ pub(super) const LOCK_BYTES: usize = 4_096;
 pub(super) const READER_BYTES: usize = 64;
 /// Tables per environment.
 const MAX_TABLES: u32 = 8;
+/// No machine has more addresses.
+const MOST_MAP_BYTES: u64 = 1 << 56;
 
 /// One environment and its tables.
 pub(crate) struct Room {
@@ -54,15 +56,15 @@ impl Room {
 
     /// Maps the file, in `map_bytes` or the most that the system grants.
     fn map(path: &Path, max_readers: u32, map_bytes: Option<u64>) -> heed::Result<Env<WithoutTls>> {
-        let page_bytes = rustix::param::page_size();
+        let page_bytes = rustix::param::page_size() as u64;
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.max_dbs(MAX_TABLES).max_readers(max_readers);
         let sizes = MAP_BYTES.iter().copied().filter(|size| map_bytes.is_none_or(|most| *size < most));
         let mut sizes = map_bytes.into_iter().chain(sizes).peekable();
         loop {
-            let bytes = usize::try_from(sizes.next().unwrap_or_default()).unwrap_or(usize::MAX >> 1);
-            let pages = bytes.div_ceil(page_bytes).max(LEAST_MAP_PAGES as usize);
-            options.map_size(pages * page_bytes);
+            let bytes = sizes.next().unwrap_or_default().min(MOST_MAP_BYTES);
+            let pages = bytes.div_ceil(page_bytes).max(LEAST_MAP_PAGES);
+            options.map_size(usize::try_from(pages * page_bytes).unwrap_or(1 << 30));
             #[expect(
                 unsafe_code,
                 reason = "LMDB maps a file that others could change, and is told not to sync"
