@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::event::Observer;
 #[cfg(feature = "lmdb")]
-use crate::folder::Folder;
+use crate::folder::{Folder, Settings};
 #[cfg(feature = "lmdb")]
 use crate::sequencer::LmdbSequencer;
 use crate::sequencer::{MemorySequencer, Sequencer};
@@ -133,6 +133,7 @@ struct FolderSettings<V> {
     place: Option<(std::path::PathBuf, Arc<dyn crate::codec::ValueCodec<V>>)>,
     max_age: Duration,
     max_readers: u32,
+    map_bytes: Option<u64>,
     near_entries: Option<u64>,
 }
 
@@ -152,6 +153,7 @@ impl<V> Default for Builder<V> {
                 place: None,
                 max_age: Duration::from_hours(30 * 24),
                 max_readers: 1_024,
+                map_bytes: None,
                 near_entries: None,
             },
         }
@@ -308,6 +310,17 @@ impl<V: Send + Sync + 'static> Builder<V> {
         self
     }
 
+    /// At most this many bytes of address space, and so of the file, for the entries of the folder; a terabyte by
+    /// default, or the most that the system grants. The first process that opens it decides. Going over it
+    /// evicts; what does not fit into all of it is not stored, and [`FolderError::TooSmall`](crate::FolderError)
+    /// tells how much it takes. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn map_bytes(mut self, bytes: u64) -> Self {
+        self.folder.map_bytes = Some(bytes);
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -358,7 +371,9 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
         at_least_one("near_entries", settings.near_entries)?;
         at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
-        let folder = Folder::open(path, settings.max_readers)?;
+        at_least_one("map_bytes", settings.map_bytes)?;
+        let how = Settings { max_readers: settings.max_readers, map_bytes: settings.map_bytes };
+        let folder = Folder::open(path, &how)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
             observer.on_event(&Event::StartedOver { cause });
         }
@@ -366,7 +381,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let new = DomainId(random_u128());
         let (sequencer, domain) =
             LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
-        let rows = Arc::new(LmdbStorage::open(folder, self.limits)?);
+        let rows = Arc::new(LmdbStorage::open(folder, self.limits, settings.map_bytes)?);
         Ok(Place {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),

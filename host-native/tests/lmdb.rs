@@ -279,6 +279,7 @@ fn a_copy_of_a_folder_begins_empty() {
     compute(&one, "k", &on(&["a"]), 1);
     drop((one, two));
     let copy = Scratch::new();
+    std::fs::copy(scratch.path().join("boot"), copy.path().join("boot")).expect("can be copied");
     for room in ["tags", "entries"] {
         std::fs::create_dir(copy.path().join(room)).expect("can be made");
         let data = format!("{room}/data.mdb");
@@ -331,7 +332,7 @@ fn a_damaged_file_gives_an_empty_cache_that_says_so() {
 }
 
 /// Changes a table of a folder that nobody has open.
-fn with_table(folder: &Path, room: &str, table: &str, change: impl Fn(&mut Vec<u8>)) {
+fn with_table(folder: &Path, room: &str, table: &str, change: impl Fn(&[u8], &mut Vec<u8>)) {
     let mut options = heed::EnvOpenOptions::new();
     options.max_dbs(8).map_size(64 << 20);
     #[expect(unsafe_code, reason = "LMDB maps a file")]
@@ -345,7 +346,7 @@ fn with_table(folder: &Path, room: &str, table: &str, change: impl Fn(&mut Vec<u
         .map(|row| row.map(|(key, bytes)| (key.to_vec(), bytes.to_vec())).expect("can be read"))
         .collect();
     for (key, mut bytes) in rows {
-        change(&mut bytes);
+        change(&key, &mut bytes);
         table.put(&mut txn, &key, &bytes).expect("can be written");
     }
     txn.commit().expect("can be written");
@@ -358,7 +359,7 @@ fn a_damaged_row_is_a_miss() {
         let Pair { one, two, clock, scratch } = pair();
         compute(&one, "k", &on(&["a"]), 1);
         drop((one, two));
-        with_table(scratch.path(), "entries", "rows", |bytes| {
+        with_table(scratch.path(), "entries", "rows", |_, bytes| {
             let place = place % bytes.len();
             bytes[place] ^= 0x40;
         });
@@ -374,9 +375,12 @@ fn a_folder_of_a_newer_format_is_refused() {
     for room in ["tags", "entries"] {
         let Pair { one, two, clock, scratch } = pair();
         drop((one, two));
-        with_table(scratch.path(), room, "meta", |bytes| {
-            if *bytes == 1_u64.to_be_bytes() {
+        with_table(scratch.path(), room, "meta", |key, bytes| {
+            if key == b"format" {
                 *bytes = 2_u64.to_be_bytes().to_vec();
+                // What a row ends in: a checksum of its key and contents.
+                let sum = blake3::Hasher::new().update(key).update(bytes).finalize();
+                bytes.extend_from_slice(&sum.as_bytes()[..8]);
             }
         });
         let error = builder(scratch.path(), &clock).build().expect_err("newer");

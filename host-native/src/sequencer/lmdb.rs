@@ -1,14 +1,14 @@
 //! The sequencer of the processes of one machine: LMDB's single write transaction gives out the positions.
 //!
 //! ```text
-//! meta    format, domain, clock, floor, boot id, device and inode, last mark, changes of marks
+//! meta    format, domain, clock, floor, device and inode, last mark, changes of marks
 //! log     position, number in its batch → kind, tag or key: one row for each tag, its latest
 //! tags    hash of kind and tag → its key in `log`
 //! marks   number → deadline, tags: announced changes
 //! ```
 //! So the log is compacted, what came after a position is one range of it, and a process that opens the folder
 //! reads the same range from the beginning. Rows of the kind "key" tell that what is remembered of one key was
-//! replaced or deleted by its own process.
+//! replaced or deleted by its own process. All rows are sealed.
 //!
 //! Invariant (`docs/design/0007-lmdb.md`, `tests/lmdb_model.rs`): the engine is current while the number of the
 //! latest commit is that of the transaction *it was read in*; what is read is applied before that number is
@@ -28,7 +28,7 @@ use super::{Change, Forget, Sequencer};
 use crate::clock::WallClock;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::folder::{self, Folder, FolderError, Reading, Rooms, Table};
+use crate::folder::{Folder, FolderError, Reading, Rooms, Table, seal};
 
 /// The format of the folder. A later one is refused; there is no earlier one.
 const FORMAT: u64 = 1;
@@ -106,26 +106,24 @@ impl LmdbSequencer {
         new_domain: DomainId,
     ) -> Result<(Self, DomainId), FolderError> {
         let rooms = folder.rooms()?;
-        let (boot, identity) = (folder::boot_id()?, rooms.identity()?);
+        let identity = rooms.identity()?;
         let now_us = clock.now_us();
         let meta = rooms.tags.table(META);
         let found = rooms.tags.write(|txn| {
-            let format = number_in(meta, txn, b"format")?;
+            let format = seal::number(meta, txn, b"format")?;
             if format.is_some_and(|format| format != FORMAT) {
                 return Ok(Err(format.unwrap_or_default()));
             }
-            let same =
-                meta.get(txn, b"boot")? == Some(&boot) && meta.get(txn, b"identity")? == Some(&identity);
+            let same = seal::get(meta, txn, b"identity")? == Some(&identity[..]);
             if let (true, Some(domain)) = (same, domain_in(meta, txn)?) {
                 return Ok(Ok(domain));
             }
-            let at = now_us.max(number_in(meta, txn, b"clock")?.unwrap_or(0) + 1);
+            let at = now_us.max(seal::number(meta, txn, b"clock")?.unwrap_or(0) + 1);
             for (name, number) in [(&b"format"[..], FORMAT), (b"clock", at), (b"floor", at)] {
-                meta.put(txn, name, &number.to_be_bytes())?;
+                seal::put(meta, txn, name, &number.to_be_bytes())?;
             }
-            meta.put(txn, b"domain", &new_domain.0.to_be_bytes())?;
-            meta.put(txn, b"boot", &boot)?;
-            meta.put(txn, b"identity", &identity)?;
+            seal::put(meta, txn, b"domain", &new_domain.0.to_be_bytes())?;
+            seal::put(meta, txn, b"identity", &identity)?;
             // Marks stay: who announced them may live.
             rooms.tags.table(LOG).clear(txn)?;
             rooms.tags.table(TAGS).clear(txn)?;
@@ -265,9 +263,9 @@ impl Sequencer for LmdbSequencer {
         let (meta, marks) = (rooms.tags.table(META), rooms.tags.table(MARKS));
         let row = mark_bytes(change);
         let id = rooms.tags.write(|txn| {
-            let id = number_in(meta, txn, b"last mark")?.unwrap_or(0) + 1;
-            meta.put(txn, b"last mark", &id.to_be_bytes())?;
-            marks.put(txn, &id.to_be_bytes(), &row)?;
+            let id = seal::number(meta, txn, b"last mark")?.unwrap_or(0) + 1;
+            seal::put(meta, txn, b"last mark", &id.to_be_bytes())?;
+            seal::put(marks, txn, &id.to_be_bytes(), &row)?;
             count_mark(meta, txn)?;
             Ok(id)
         })?;
@@ -280,7 +278,7 @@ impl Sequencer for LmdbSequencer {
         let rooms = self.folder.rooms()?;
         let own = self.own_marks.lock().get(&mark.0).cloned();
         let at = rooms.tags.write(|txn| {
-            let row = rooms.tags.table(MARKS).get(txn, &mark.0.to_be_bytes())?;
+            let row = seal::get(rooms.tags.table(MARKS), txn, &mark.0.to_be_bytes())?;
             let tags = row.and_then(read_mark).map(|mark| mark.tags);
             // One that expired invalidates again: the change may have been made after its deadline.
             let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
@@ -371,14 +369,16 @@ impl Sequencer for LmdbSequencer {
                 let rows = log
                     .iter(txn)?
                     .take(TIDY_STEP)
-                    .map(|row| row.map(|(place, row)| (place.to_vec(), hash(row))));
+                    .map(|row| row.map(|(place, row)| (place.to_vec(), seal::open(place, row).map(hash))));
                 let rows = rows.collect::<heed::Result<Vec<_>>>()?;
                 for (place, hash) in rows.into_iter().filter(|(place, _)| position_of(place) <= last) {
                     log.delete(txn, &place)?;
-                    tags.delete(txn, &hash)?;
+                    if let Some(hash) = hash {
+                        tags.delete(txn, &hash)?;
+                    }
                 }
-                let floor = number_in(meta, txn, b"floor")?.unwrap_or(0).max(last);
-                meta.put(txn, b"floor", &floor.to_be_bytes())
+                let floor = seal::number(meta, txn, b"floor")?.unwrap_or(0).max(last);
+                seal::put(meta, txn, b"floor", &floor.to_be_bytes())
             })?;
         }
         engine.set_horizon(Timestamp::from_micros(horizon_us));
@@ -386,23 +386,18 @@ impl Sequencer for LmdbSequencer {
     }
 }
 
-fn number_in(table: Table, txn: &Reading<'_>, name: &[u8]) -> heed::Result<Option<u64>> {
-    let bytes = table.get(txn, name)?;
-    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes))
-}
-
 fn domain_in(meta: Table, txn: &Reading<'_>) -> heed::Result<Option<DomainId>> {
-    let bytes = meta.get(txn, b"domain")?;
+    let bytes = seal::get(meta, txn, b"domain")?;
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(|bytes| DomainId(u128::from_be_bytes(bytes))))
 }
 
 /// The next position; `None` when there is none left.
 fn mint(rooms: &Rooms, txn: &mut RwTxn<'_>, now_us: u64) -> heed::Result<Option<Timestamp>> {
     let meta = rooms.tags.table(META);
-    let last_us = number_in(meta, txn, b"clock")?.unwrap_or(0);
+    let last_us = seal::number(meta, txn, b"clock")?.unwrap_or(0);
     let at = last_us.checked_add(1).and_then(|next| Timestamp::checked(next.max(now_us)));
     if let Some(at) = at {
-        meta.put(txn, b"clock", &at.as_micros().to_be_bytes())?;
+        seal::put(meta, txn, b"clock", &at.as_micros().to_be_bytes())?;
     }
     Ok(at)
 }
@@ -434,11 +429,11 @@ fn put_row(
     let mut key = [0; 12];
     key[..8].copy_from_slice(&at.as_micros().to_be_bytes());
     key[8..].copy_from_slice(&place.to_be_bytes());
-    if let Some(earlier) = tags.get(txn, &hash)?.map(<[u8]>::to_vec) {
+    if let Some(earlier) = seal::get(tags, txn, &hash)?.map(<[u8]>::to_vec) {
         log.delete(txn, &earlier)?;
     }
-    log.put(txn, &key, &row)?;
-    tags.put(txn, &hash, &key)
+    seal::put(log, txn, &key, &row)?;
+    seal::put(tags, txn, &hash, &key)
 }
 
 /// A key that is never too long for LMDB.
@@ -456,12 +451,12 @@ fn read_news(rooms: &Rooms, engine: &dyn Engine, state: &State) -> Result<News, 
     let news = rooms.tags.read(|txn| {
         let domain = domain_in(meta, txn)?.unwrap_or(own);
         let after = if domain == own { state.applied_us } else { 0 };
-        let marks_changes = number_in(meta, txn, b"marks")?.unwrap_or(0);
+        let marks_changes = seal::number(meta, txn, b"marks")?.unwrap_or(0);
         let mut news = News {
             number: txn.id() as u64,
             domain,
-            clock_us: number_in(meta, txn, b"clock")?.unwrap_or(0),
-            floor_us: number_in(meta, txn, b"floor")?.unwrap_or(0),
+            clock_us: seal::number(meta, txn, b"clock")?.unwrap_or(0),
+            floor_us: seal::number(meta, txn, b"floor")?.unwrap_or(0),
             marks_changes,
             rows: Vec::new(),
             keys: Vec::new(),
@@ -483,6 +478,7 @@ fn read_rows(log: Table, txn: &Reading<'_>, from_us: u64, news: &mut News) -> he
     for row in log.range(txn, &(Bound::Included(&from[..]), Bound::Unbounded))? {
         let (place, row) = row?;
         let at = position_of(place);
+        let row = seal::open(place, row).unwrap_or_default();
         if let Some((&OF_KEY, key)) = row.split_first() {
             news.keys.push((at, key.to_vec()));
             continue;
@@ -530,7 +526,8 @@ fn marks_in(marks: Table, txn: &Reading<'_>) -> heed::Result<BTreeMap<u64, Mark>
     for row in marks.iter(txn)? {
         let (id, bytes) = row?;
         // What cannot be read may be about anything, and is over.
-        let mark = read_mark(bytes).unwrap_or_else(|| Mark { deadline_us: 0, tags: vec![Tag::root()] });
+        let mark = seal::open(id, bytes).and_then(read_mark);
+        let mark = mark.unwrap_or_else(|| Mark { deadline_us: 0, tags: vec![Tag::root()] });
         found.insert(position_of(id), mark);
     }
     Ok(found)
@@ -543,6 +540,6 @@ fn remove_mark(rooms: &Rooms, txn: &mut RwTxn<'_>, id: u64) -> heed::Result<()> 
 
 /// Lets readers see that the marks have changed.
 fn count_mark(meta: Table, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-    let changes = number_in(meta, txn, b"marks")?.unwrap_or(0) + 1;
-    meta.put(txn, b"marks", &changes.to_be_bytes())
+    let changes = seal::number(meta, txn, b"marks")?.unwrap_or(0) + 1;
+    seal::put(meta, txn, b"marks", &changes.to_be_bytes())
 }

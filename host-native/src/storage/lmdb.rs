@@ -7,7 +7,7 @@
 //! by_age      age, hash: the oldest is evicted first
 //! by_expiry   expiry, hash: of those that expire
 //! ```
-//! Numbers in `rows` are little-endian, in keys big-endian. Invariant: a row, its place and its indexes change
+//! Rows of `meta` and `places` are sealed. Numbers in `rows` are little-endian, in keys big-endian. Invariant: a row, its place and its indexes change
 //! in one transaction, so no crash leaves one without the other. A hit writes nothing, so the oldest row is
 //! evicted first; what is read often is held by the near caches. A row that is damaged or of a later format is
 //! a miss.
@@ -16,14 +16,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use heed::RwTxn;
+use heed::{MdbError, RwTxn};
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
 use super::{Limits, NewRow, Row, Rows, StorageStats};
 use crate::codec::{self, Authentication};
 use crate::error::Error;
-use crate::folder::{Folder, FolderError, Reading, Rooms, Table};
+use crate::folder::{Folder, FolderError, LEAST_MAP_PAGES, Reading, Rooms, seal};
 
 /// The format of the tables. Another one is refused.
 const FORMAT: u64 = 1;
@@ -31,8 +31,14 @@ const FORMAT: u64 = 1;
 const SWEEP_STEP: usize = 256;
 /// Rows that one call of the sweeper looks at beside those that expired.
 const SWEEP_ROWS: usize = 4_096;
-/// Rows that go when the disk is full.
-const EVICT_STEP: u64 = 64;
+/// Rows that go at a time when the map or the disk is full; fewer if there is no room to say that so many go.
+const EVICT_STEPS: [u64; 3] = [64, 8, 1];
+/// Pages of the map that no row takes: evicting needs some, and what it frees is free two commits later.
+const SPARE_PAGES: u64 = 64;
+/// Commits after the last eviction until all that was freed can be used, and what is left lies side by side.
+const IDLE_COMMITS: usize = 16;
+/// Pages of an environment without rows.
+const EMPTY_PAGES: u64 = 8;
 /// Bytes that a row occupies beside its own: places, indexes, half-filled pages.
 const BOOKKEEPING_BYTES: u64 = 256;
 
@@ -42,6 +48,8 @@ const PLACES: usize = 2;
 const BY_AGE: usize = 3;
 const BY_EXPIRY: usize = 4;
 
+/// LMDB stores no more under one key.
+const MAX_ROW_BYTES: u64 = u32::MAX as u64;
 const CHECKSUM_BYTES: usize = 8;
 const HASH_BYTES: usize = blake3::OUT_LEN;
 
@@ -49,6 +57,8 @@ const HASH_BYTES: usize = blake3::OUT_LEN;
 pub(crate) struct LmdbStorage {
     folder: Arc<Folder>,
     limits: Limits,
+    /// What the map was to have, if that was said.
+    map_bytes: Option<u64>,
     evicted: AtomicU64,
     /// Where the sweeper goes on.
     swept_to: Mutex<Vec<u8>>,
@@ -66,13 +76,17 @@ type Hash = [u8; HASH_BYTES];
 
 impl LmdbStorage {
     /// The entries of a folder.
-    pub(crate) fn open(folder: Arc<Folder>, limits: Limits) -> Result<Self, FolderError> {
+    pub(crate) fn open(
+        folder: Arc<Folder>,
+        limits: Limits,
+        map_bytes: Option<u64>,
+    ) -> Result<Self, FolderError> {
         let rooms = folder.rooms()?;
         let meta = rooms.entries.table(META);
         let found = rooms.entries.write(|txn| {
-            let found = number_in(meta, txn, b"format")?;
+            let found = seal::number(meta, txn, b"format")?;
             if found.is_none() {
-                meta.put(txn, b"format", &FORMAT.to_be_bytes())?;
+                seal::put(meta, txn, b"format", &FORMAT.to_be_bytes())?;
             }
             Ok(found.unwrap_or(FORMAT))
         })?;
@@ -80,17 +94,20 @@ impl LmdbStorage {
             let path = folder.path().display().to_string();
             return Err(FolderError::Newer { path, found, readable: FORMAT });
         }
-        Ok(Self { folder, limits, evicted: AtomicU64::new(0), swept_to: Mutex::default() })
+        Ok(Self { folder, limits, map_bytes, evicted: AtomicU64::new(0), swept_to: Mutex::default() })
     }
 
-    /// Makes room for `bytes` more in one more row.
-    fn make_room(&self, rooms: &Rooms, txn: &mut RwTxn<'_>, bytes: u64) -> heed::Result<u64> {
-        let (meta, places) = (rooms.entries.table(META), rooms.entries.table(PLACES));
+    /// Makes room for `bytes` more, and so many pages, in one more row.
+    fn make_room(&self, rooms: &Rooms, txn: &mut RwTxn<'_>, (bytes, pages): (u64, u64)) -> heed::Result<u64> {
+        let entries = &rooms.entries;
+        let (meta, places) = (entries.table(META), entries.table(PLACES));
         let max_entries = self.limits.max_entries.unwrap_or(u64::MAX);
         let max_bytes = self.limits.max_bytes.unwrap_or(u64::MAX);
+        let max_pages = entries.most_pages();
         let mut evicted = 0;
         while places.len(txn)? >= max_entries
-            || number_in(meta, txn, b"bytes")?.unwrap_or(0).saturating_add(bytes) > max_bytes
+            || seal::number(meta, txn, b"bytes")?.unwrap_or(0).saturating_add(bytes) > max_bytes
+            || entries.used_pages(txn)? + pages + SPARE_PAGES > max_pages
         {
             if !evict_oldest(rooms, txn)? {
                 break;
@@ -100,29 +117,73 @@ impl LmdbStorage {
         Ok(evicted)
     }
 
+    /// What the map must have for a row, if it has less.
+    fn too_small(&self, rooms: &Rooms, row_bytes: u64) -> Option<FolderError> {
+        let entries = &rooms.entries;
+        let pages =
+            (row_bytes.div_ceil(entries.page_bytes()) + 1 + EMPTY_PAGES + SPARE_PAGES).max(LEAST_MAP_PAGES);
+        let needed = pages * entries.page_bytes();
+        // The least map is made even if less was asked for.
+        let map_bytes = entries.map_bytes().min(self.map_bytes.unwrap_or(u64::MAX));
+        let path = || self.folder.path().display().to_string();
+        (needed > map_bytes).then(|| FolderError::TooSmall { path: path(), map_bytes, needed })
+    }
+
+    /// Of a row that finds no room though the map is large enough by its numbers: what is left lies in its midst.
+    fn outgrown(&self, rooms: &Rooms, row_bytes: u64) -> FolderError {
+        let map_bytes = rooms.entries.map_bytes();
+        let path = self.folder.path().display().to_string();
+        FolderError::TooSmall { path, map_bytes, needed: map_bytes.saturating_add(row_bytes) }
+    }
+
     fn try_put(
         &self,
         rooms: &Rooms,
         key: &[u8],
         (envelope, expires_us): (&[u8], u64),
         admits: &mut dyn FnMut(Option<&Row>) -> bool,
-    ) -> Result<Option<u64>, FolderError> {
+    ) -> heed::Result<Option<u64>> {
         let hash = *blake3::hash(key).as_bytes();
         let bytes = room_of(key, envelope);
-        rooms.entries.write(|txn| {
+        rooms.entries.try_write(|txn| {
             let current = rooms.entries.table(ROWS).get(txn, &hash)?.and_then(|bytes| read(bytes, Some(key)));
             if !admits(current.as_ref()) {
                 return Ok(None);
             }
             remove(rooms, txn, &hash)?;
-            let evicted = self.make_room(rooms, txn, bytes)?;
+            let pages = bytes / rooms.entries.page_bytes() + 1;
+            let evicted = self.make_room(rooms, txn, (bytes, pages))?;
             let meta = rooms.entries.table(META);
-            let age = number_in(meta, txn, b"age")?.unwrap_or(0) + 1;
-            meta.put(txn, b"age", &age.to_be_bytes())?;
+            let age = seal::number(meta, txn, b"age")?.unwrap_or(0) + 1;
+            seal::put(meta, txn, b"age", &age.to_be_bytes())?;
             let row = write(txn.id() as u64, key, envelope);
             insert(rooms, txn, &hash, Place { age, expires_us, bytes }, &row)?;
             Ok(Some(evicted))
         })
+    }
+
+    /// Evicts a few rows, for the pages they leave; says how many. They can be used again if there is room to say so.
+    fn evict(&self, rooms: &Rooms) -> Result<u64, FolderError> {
+        let mut result = Ok(0);
+        for step in EVICT_STEPS {
+            result = rooms.entries.write(|txn| {
+                let mut evicted = 0;
+                while evicted < step && evict_oldest(rooms, txn)? {
+                    evicted += 1;
+                }
+                if evicted == 0 {
+                    // A commit all the same.
+                    let meta = rooms.entries.table(META);
+                    seal::put(meta, txn, b"turn", &(txn.id() as u64).to_be_bytes())?;
+                }
+                Ok(evicted)
+            });
+            if !matches!(result, Err(FolderError::Full { .. })) {
+                break;
+            }
+        }
+        self.evicted.fetch_add(*result.as_ref().unwrap_or(&0), Ordering::Relaxed);
+        result
     }
 }
 
@@ -154,18 +215,32 @@ impl Rows for LmdbStorage {
         if self.limits.max_bytes.is_some_and(|max_bytes| room_of(key, &envelope) > max_bytes) {
             return Ok(false);
         }
+        let row_bytes = row_bytes(key, &envelope);
+        if row_bytes > MAX_ROW_BYTES {
+            return Err(rooms.entries.error(&heed::Error::Mdb(MdbError::BadValSize)).into());
+        }
+        if let Some(error) = self.too_small(&rooms, row_bytes) {
+            return Err(error.into());
+        }
         let parts = (&envelope[..], row.header.expires_us);
-        let stored = match self.try_put(&rooms, key, parts, admits) {
-            Err(FolderError::Full { .. }) => {
-                // The pages of what goes are there to be used again, if there is room to say so.
-                let evict = |txn: &mut RwTxn<'_>| {
-                    (0..EVICT_STEP).try_for_each(|_| evict_oldest(&rooms, txn).map(drop))
-                };
-                rooms.entries.write(evict)?;
-                self.evicted.fetch_add(EVICT_STEP, Ordering::Relaxed);
-                self.try_put(&rooms, key, parts, admits)?
+        let mut idle = 0;
+        let stored = loop {
+            let error = match self.try_put(&rooms, key, parts, admits) {
+                Ok(stored) => break stored,
+                Err(error) => error,
+            };
+            let full = rooms.entries.error(&error);
+            if !matches!(full, FolderError::Full { .. }) {
+                return Err(full.into());
             }
-            result => result?,
+            // What was evicted may lie apart, so more may have to go.
+            idle += usize::from(self.evict(&rooms)? == 0);
+            if idle > IDLE_COMMITS {
+                return Err(match error {
+                    heed::Error::Mdb(MdbError::MapFull) => self.outgrown(&rooms, row_bytes).into(),
+                    _ => full.into(),
+                });
+            }
         };
         self.evicted.fetch_add(stored.unwrap_or(0), Ordering::Relaxed);
         Ok(stored.is_some())
@@ -191,7 +266,7 @@ impl Rows for LmdbStorage {
             [ROWS, PLACES, BY_AGE, BY_EXPIRY]
                 .into_iter()
                 .try_for_each(|table| rooms.entries.table(table).clear(txn))?;
-            rooms.entries.table(META).put(txn, b"bytes", &0_u64.to_be_bytes())
+            seal::put(rooms.entries.table(META), txn, b"bytes", &0_u64.to_be_bytes())
         })?;
         Ok(())
     }
@@ -216,7 +291,7 @@ impl Rows for LmdbStorage {
     fn stats(&self) -> StorageStats {
         let sizes = self.folder.rooms().and_then(|rooms| {
             let (meta, places) = (rooms.entries.table(META), rooms.entries.table(PLACES));
-            rooms.entries.read(|txn| Ok((places.len(txn)?, number_in(meta, txn, b"bytes")?.unwrap_or(0))))
+            rooms.entries.read(|txn| Ok((places.len(txn)?, seal::number(meta, txn, b"bytes")?.unwrap_or(0))))
         });
         let (entries, bytes) = sizes.unwrap_or_default();
         StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) }
@@ -290,11 +365,6 @@ fn sweep_some(
     Ok((removed, end))
 }
 
-fn number_in(table: Table, txn: &Reading<'_>, name: &[u8]) -> heed::Result<Option<u64>> {
-    let bytes = table.get(txn, name)?;
-    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes))
-}
-
 /// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
 fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + 12 + key.len() + envelope.len());
@@ -344,6 +414,11 @@ fn hash_of(key: &[u8]) -> Hash {
     key.last_chunk::<HASH_BYTES>().copied().unwrap_or([0; HASH_BYTES])
 }
 
+/// How long a row is.
+fn row_bytes(key: &[u8], envelope: &[u8]) -> u64 {
+    (CHECKSUM_BYTES + 12 + key.len() + envelope.len()) as u64
+}
+
 /// What a row counts for in `max_bytes`.
 fn room_of(key: &[u8], envelope: &[u8]) -> u64 {
     (envelope.len() + key.len()) as u64 + BOOKKEEPING_BYTES
@@ -372,20 +447,20 @@ fn insert(rooms: &Rooms, txn: &mut RwTxn<'_>, hash: &Hash, place: Place, row: &[
     for (chunk, number) in bytes.chunks_exact_mut(8).zip([place.age, place.expires_us, place.bytes]) {
         chunk.copy_from_slice(&number.to_be_bytes());
     }
-    entries.table(PLACES).put(txn, hash, &bytes)?;
+    seal::put(entries.table(PLACES), txn, hash, &bytes)?;
     entries.table(BY_AGE).put(txn, &index_key(place.age, hash), &[])?;
     if place.expires_us != 0 {
         entries.table(BY_EXPIRY).put(txn, &index_key(place.expires_us, hash), &[])?;
     }
-    let used = number_in(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_add(place.bytes);
-    entries.table(META).put(txn, b"bytes", &used.to_be_bytes())
+    let used = seal::number(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_add(place.bytes);
+    seal::put(entries.table(META), txn, b"bytes", &used.to_be_bytes())
 }
 
 /// Removes a row with all that belongs to it; nothing, if there is none.
 fn remove(rooms: &Rooms, txn: &mut RwTxn<'_>, hash: &Hash) -> heed::Result<()> {
     let entries = &rooms.entries;
     entries.table(ROWS).delete(txn, hash)?;
-    let Some(bytes) = entries.table(PLACES).get(txn, hash)? else { return Ok(()) };
+    let Some(bytes) = seal::get(entries.table(PLACES), txn, hash)? else { return Ok(()) };
     let mut numbers = bytes.chunks_exact(8).map(position_of);
     let mut number = || numbers.next().unwrap_or(0);
     let place = Place { age: number(), expires_us: number(), bytes: number() };
@@ -394,8 +469,8 @@ fn remove(rooms: &Rooms, txn: &mut RwTxn<'_>, hash: &Hash) -> heed::Result<()> {
     if place.expires_us != 0 {
         entries.table(BY_EXPIRY).delete(txn, &index_key(place.expires_us, hash))?;
     }
-    let used = number_in(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_sub(place.bytes);
-    entries.table(META).put(txn, b"bytes", &used.to_be_bytes())
+    let used = seal::number(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_sub(place.bytes);
+    seal::put(entries.table(META), txn, b"bytes", &used.to_be_bytes())
 }
 
 fn position_of(bytes: &[u8]) -> u64 {
