@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyTuple};
-use zoocache::{Event, Observer, Tag};
+use zoocache::{Error, Event, FolderError, Observer, Tag};
 
-use crate::process;
 use crate::troubles::Troubles;
+use crate::{process, troubles};
 
 /// Who wants to know of invalidations.
 #[derive(Default)]
@@ -107,7 +107,15 @@ impl Watcher {
     }
 
     fn storage_failed(&self, error: &(dyn std::error::Error + 'static)) {
-        self.troubles.note(error.to_string());
+        match error.downcast_ref() {
+            Some(Error::Folder(FolderError::TooSmall { map_bytes, needed, .. })) => {
+                troubles::raise_later(format!(
+                    "LMDB storage is full: this entry needs a map of {needed} bytes, and it has {map_bytes}; \
+                     give lmdb_map_size at least {needed}, or cache less under one key"
+                ));
+            }
+            _ => self.troubles.note(error.to_string()),
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     #[pyo3(attribute)]
     near_entries: u64,
     #[pyo3(attribute)]
+    map_bytes: Option<u64>,
+    #[pyo3(attribute)]
     max_age_ms: Option<u64>,
     #[pyo3(attribute)]
     max_readers: Option<u32>,
@@ -162,6 +164,9 @@ fn shared_in(builder: Builder<Value>, mut folder: PathBuf, settings: &Settings) 
         folder.push(application);
     }
     let mut builder = builder.lmdb(folder, shared::Codec).near_entries(settings.near_entries);
+    if let Some(map_bytes) = settings.map_bytes {
+        builder = builder.map_bytes(map_bytes);
+    }
     if let Some(max_age_ms) = settings.max_age_ms {
         builder = builder.max_age(Duration::from_millis(max_age_ms));
     }

@@ -36,6 +36,7 @@ class Settings:
     #: The application's own folder in it.
     application: str | None = None
     near_entries: int = 10_000
+    map_bytes: int | None = None
     max_age_ms: int | None = None
     max_readers: int | None = None
     max_entries: int | None = None
@@ -258,6 +259,7 @@ def check(given: dict[str, Any]) -> Settings:
         folder=None if url is None else url.removeprefix(_LMDB),
         application=None if prefix is None else _application(prefix),
         near_entries=given.get("lru_cache_size", DEFAULTS["lru_cache_size"]) if near else 0,
+        map_bytes=given.get("lmdb_map_size"),
         max_age_ms=milliseconds("max_age", given.get("max_age", DEFAULTS["max_age"])),
         max_readers=given.get("max_readers"),
         max_entries=given.get("max_entries"),
