@@ -35,12 +35,12 @@ class Location:
 class Database:
     """SQLite with one connection for each thread."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        """Create the file and fill it with rows that depend on `seed` alone."""
-        self._path = path
+    def __init__(self, path: Path) -> None:
+        """Open a file that `create` has made."""
+        self.path = path
         self._local = threading.local()
-        self.locations: list[Location] = []
-        self._generate(random.Random(seed))  # noqa: S311 - test data, no secret
+        sql = "SELECT organization, store, product.id FROM product JOIN store ON store.id = store ORDER BY 3"
+        self.locations = [Location(*row) for row in self.rows(sql)]
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run a query and return all rows."""
@@ -59,35 +59,36 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(self._path, timeout=30)
+            self._local.connection = sqlite3.connect(self.path, timeout=30)
+            self._local.connection.execute("PRAGMA synchronous = OFF")
         return self._local.connection
 
-    def _generate(self, random_: random.Random) -> None:
-        connection = self._connection()
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.executescript(SCHEMA)
-        with connection:
-            for store in range(1, ORGANIZATIONS * STORES_EACH + 1):
-                organization = (store - 1) // STORES_EACH + 1
-                connection.execute(
-                    "INSERT INTO store VALUES (?, ?, ?)", (store, organization, f"Store {store}")
-                )
-                for _ in range(PRODUCTS_EACH):
-                    self._add_product(
-                        connection, Location(organization, store, len(self.locations) + 1), random_
-                    )
 
-    def _add_product(
-        self, connection: sqlite3.Connection, location: Location, random_: random.Random
-    ) -> None:
-        self.locations.append(location)
-        product = (
-            location.product,
-            location.store,
-            f"Product {location.product}",
-            random_.randint(99, 99_999),
-        )
-        connection.execute("INSERT INTO product VALUES (?, ?, ?, ?)", product)
-        reviews = [(location.product, random_.randint(1, 5)) for _ in range(REVIEWS_EACH)]
-        connection.executemany("INSERT INTO review (product, stars) VALUES (?, ?)", reviews)
+def create(path: Path, seed: int) -> Database:
+    """Make the file and fill it with rows that depend on `seed` alone."""
+    random_ = random.Random(seed)  # noqa: S311 - test data, no secret
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(SCHEMA)
+    with connection:
+        for store in range(1, ORGANIZATIONS * STORES_EACH + 1):
+            organization = (store - 1) // STORES_EACH + 1
+            connection.execute(
+                "INSERT INTO store VALUES (?, ?, ?)",
+                (store, organization, f"Store {store}"),
+            )
+            for number in range(1, PRODUCTS_EACH + 1):
+                _add_product(
+                    connection, (store - 1) * PRODUCTS_EACH + number, store, random_
+                )
+    connection.close()
+    return Database(path)
+
+
+def _add_product(
+    connection: sqlite3.Connection, product: int, store: int, random_: random.Random
+) -> None:
+    row = product, store, f"Product {product}", random_.randint(99, 99_999)
+    connection.execute("INSERT INTO product VALUES (?, ?, ?, ?)", row)
+    reviews = [(product, random_.randint(1, 5)) for _ in range(REVIEWS_EACH)]
+    connection.executemany("INSERT INTO review (product, stars) VALUES (?, ?)", reviews)

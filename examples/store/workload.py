@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import random
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalogue import Catalogue, open_catalogue, tag
@@ -13,7 +16,7 @@ from catalogue import Catalogue, open_catalogue, tag
 import zoocache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from database import Database, Location
 
@@ -42,22 +45,39 @@ class Shop:
     database: Database
     catalogue: Catalogue
     truth: Catalogue
-    audit: bool
-    #: A write and its invalidation happen under this lock, and so does the auditor's comparison. Nothing
-    #: else needs it: ordinary reads run while values are computed, written and invalidated.
-    writing: threading.Lock = field(default_factory=threading.Lock)
+    #: After how many reads of a customer one is compared; 0 for none.
+    audit_every: int
     outcome: Outcome = field(default_factory=Outcome)
     counting: threading.Lock = field(default_factory=threading.Lock)
     #: One permit for each write that is due; readers hand them out as they go.
-    writes_due: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    writes_due: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(0)
+    )
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep others from writing, in all processes.
+
+        A write and its invalidation happen in this block, and so does the auditor's comparison. Nothing else
+        needs it: ordinary reads run while values are computed, written and invalidated.
+        """
+        with Path(f"{self.database.path}.writing").open("w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
-def run(database: Database, catalogue: Catalogue, *, audit: bool, seed: int, reads: int) -> Outcome:
+def run(
+    database: Database, catalogue: Catalogue, *, audit_every: int, seed: int, reads: int
+) -> Outcome:
     """Let readers and writers work at the same time, and say what happened."""
-    shop = Shop(database, catalogue, open_catalogue(database, cached=False), audit)
+    shop = Shop(
+        database, catalogue, open_catalogue(database, cached=False), audit_every
+    )
     writes_each = READERS * reads // READS_PER_WRITE // WRITERS
     threads = [_thread(shop, _read, seed + n, reads) for n in range(READERS)]
-    threads += [_thread(shop, _write, -seed - n, writes_each) for n in range(1, WRITERS + 1)]
+    threads += [
+        _thread(shop, _write, -seed - n, writes_each) for n in range(1, WRITERS + 1)
+    ]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -69,11 +89,15 @@ def run(database: Database, catalogue: Catalogue, *, audit: bool, seed: int, rea
     return shop.outcome
 
 
-def _thread(shop: Shop, job: Callable[[Shop, random.Random, int], None], *arguments: int) -> threading.Thread:
+def _thread(
+    shop: Shop, job: Callable[[Shop, random.Random, int], None], *arguments: int
+) -> threading.Thread:
     return threading.Thread(target=_guarded, args=(shop, job, *arguments))
 
 
-def _guarded(shop: Shop, job: Callable[[Shop, random.Random, int], None], seed: int, times: int) -> None:
+def _guarded(
+    shop: Shop, job: Callable[[Shop, random.Random, int], None], seed: int, times: int
+) -> None:
     try:
         job(shop, random.Random(seed), times)  # noqa: S311 - customers, no secret
     except BaseException as error:  # noqa: BLE001 - raised again by `run`, in the main thread
@@ -86,9 +110,9 @@ def _read(shop: Shop, random_: random.Random, times: int) -> None:
     audited = stale = 0
     for number in range(times):
         request = _request(shop.database, random_)
-        if shop.audit and number % AUDIT_EVERY == 0:
+        if shop.audit_every and number % shop.audit_every == 0:
             audited += 1
-            with shop.writing:
+            with shop.writing():
                 stale += request(shop.catalogue) != request(shop.truth)
         else:
             request(shop.catalogue)
@@ -115,7 +139,7 @@ def _request(database: Database, random_: random.Random) -> Callable[[Catalogue]
 def _write(shop: Shop, random_: random.Random, times: int) -> None:
     for _ in range(times):
         shop.writes_due.acquire()
-        with shop.writing:
+        with shop.writing():
             _change(shop.database, random_.choice(shop.database.locations), random_)
         with shop.counting:
             shop.outcome.writes += 1
@@ -126,14 +150,20 @@ def _change(database: Database, location: Location, random_: random.Random) -> N
     kind = random_.random()
     if kind < 0.5:  # noqa: PLR2004 - half of them
         database.write(
-            "UPDATE product SET cents = ? WHERE id = ?", random_.randint(99, 99_999), location.product
+            "UPDATE product SET cents = ? WHERE id = ?",
+            random_.randint(99, 99_999),
+            location.product,
         )
         zoocache.invalidate(tag(location))
     elif kind < 0.9:  # noqa: PLR2004 - most of the others
         database.write(
-            "INSERT INTO review (product, stars) VALUES (?, ?)", location.product, random_.randint(1, 5)
+            "INSERT INTO review (product, stars) VALUES (?, ?)",
+            location.product,
+            random_.randint(1, 5),
         )
         zoocache.invalidate(f"reviews:{location.product}")
     else:
-        database.write("UPDATE product SET cents = cents * 0.9 WHERE store = ?", location.store)
+        database.write(
+            "UPDATE product SET cents = cents * 0.9 WHERE store = ?", location.store
+        )
         zoocache.invalidate(f"org:{location.organization}:store:{location.store}")

@@ -74,7 +74,8 @@ def _own(identity: str) -> str:
 def _main(module: types.ModuleType | None) -> str | None:
     """Name the module that a program was started with."""
     spec = getattr(module, "__spec__", None)
-    if spec is not None:
+    # Of a folder or a zip file that is run, this says nothing.
+    if spec is not None and spec.name not in _MAIN:
         return f"={spec.name}"
     file = getattr(module, "__file__", None)
     return None if file is None else _escaped(os.path.realpath(file))
