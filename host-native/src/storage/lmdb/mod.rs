@@ -12,7 +12,10 @@
 //! evicted first; what is read often is held by the near caches. A row that is damaged or of a later format is
 //! a miss.
 
-use std::ops::Bound;
+mod places;
+mod row;
+mod sweep;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +27,10 @@ use super::{Limits, NewRow, Row, Rows, StorageStats};
 use crate::codec::{self, Authentication};
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, Table};
+
+use places::{Place, evict_oldest, insert, remove};
+use row::{read, write};
+use sweep::{expire, sweep_some};
 
 /// The format of the tables. Another one is refused.
 const FORMAT: u64 = 1;
@@ -42,9 +49,6 @@ const PLACES: usize = 2;
 const BY_AGE: usize = 3;
 const BY_EXPIRY: usize = 4;
 
-const CHECKSUM_BYTES: usize = 8;
-const HASH_BYTES: usize = blake3::OUT_LEN;
-
 /// Entries in an LMDB folder.
 pub(crate) struct LmdbStorage {
     folder: Arc<Folder>,
@@ -53,16 +57,6 @@ pub(crate) struct LmdbStorage {
     /// Where the sweeper goes on.
     swept_to: Mutex<Vec<u8>>,
 }
-
-/// What the indexes say of a row.
-#[derive(Clone, Copy)]
-struct Place {
-    age: u64,
-    expires_us: u64,
-    bytes: u64,
-}
-
-type Hash = [u8; HASH_BYTES];
 
 impl LmdbStorage {
     /// The entries of a folder.
@@ -223,181 +217,12 @@ impl Rows for LmdbStorage {
     }
 }
 
-fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
-    let by_expiry = rooms.entries.table(BY_EXPIRY);
-    let mut removed = 0;
-    loop {
-        let end = now_us.saturating_add(1).to_be_bytes();
-        let due = |txn: &Reading<'_>| {
-            let due = by_expiry.range(txn, &(Bound::Unbounded, Bound::Excluded(&end[..])))?;
-            due.take(SWEEP_STEP).map(|row| row.map(|(key, _)| key.to_vec())).collect::<heed::Result<Vec<_>>>()
-        };
-        // Most calls find nothing, and need not wait for the writer's place then.
-        if rooms.entries.read(|txn| Ok(due(txn)?.is_empty()))? {
-            return Ok(removed);
-        }
-        removed += rooms.entries.write(|txn| {
-            let due = due(txn)?;
-            for key in &due {
-                remove(rooms, txn, &hash_of(key))?;
-                by_expiry.delete(txn, key)?;
-            }
-            Ok(due.len())
-        })?;
-    }
-}
-
-/// Looks at some rows; says where it stopped, and removes those that are dead.
-fn sweep_some(
-    rooms: &Rooms,
-    from: &[u8],
-    is_dead: &dyn Fn(&Header) -> bool,
-) -> Result<(usize, Vec<u8>), FolderError> {
-    let rows = rooms.entries.table(ROWS);
-    let mut end = Vec::new();
-    let dead = rooms.entries.read(|txn| {
-        let mut dead = Vec::new();
-        end.clear();
-        // LMDB knows no empty key.
-        let start = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(from) };
-        let range = rows.range(txn, &(start, Bound::Unbounded))?;
-        for (count, row) in range.take(SWEEP_STEP).enumerate() {
-            let (hash, bytes) = row?;
-            if count + 1 == SWEEP_STEP {
-                end = hash.to_vec();
-            }
-            let header = read(bytes, None).map(|row| row.header);
-            if header.is_none_or(|header| is_dead(&header)) {
-                dead.push((hash_of(hash), number_of(bytes)));
-            }
-        }
-        Ok(dead)
-    })?;
-    if dead.is_empty() {
-        return Ok((0, end));
-    }
-    let removed = rooms.entries.write(|txn| {
-        let mut removed = 0;
-        for (hash, number) in &dead {
-            // Another may have been stored there meanwhile.
-            if rows.get(txn, hash)?.is_some_and(|bytes| number_of(bytes) == *number) {
-                remove(rooms, txn, hash)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    })?;
-    Ok((removed, end))
-}
-
 fn number_in(table: Table, txn: &Reading<'_>, name: &[u8]) -> heed::Result<Option<u64>> {
     let bytes = table.get(txn, name)?;
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes))
 }
 
-/// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
-fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + 12 + key.len() + envelope.len());
-    bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
-    bytes.extend_from_slice(&number.to_le_bytes());
-    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(key);
-    bytes.extend_from_slice(envelope);
-    let sum = checksum(&bytes[CHECKSUM_BYTES..]);
-    bytes[..CHECKSUM_BYTES].copy_from_slice(&sum);
-    bytes
-}
-
-/// A row, if the bytes are one and of this key.
-fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
-    let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
-    if checksum(rest) != *sum {
-        return None;
-    }
-    let (number, rest) = rest.split_first_chunk::<8>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (stored_key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    if key.is_some_and(|key| key != stored_key) {
-        return None;
-    }
-    let envelope = codec::open(envelope, Authentication::default()).ok()?;
-    let (header, _) = Header::decode(envelope.header).ok()?;
-    Some(Row { number: u64::from_le_bytes(*number), header, payload: envelope.payload.into_owned() })
-}
-
-/// The number of a row that may be damaged.
-fn number_of(bytes: &[u8]) -> u64 {
-    let number = bytes.get(CHECKSUM_BYTES..).and_then(<[u8]>::first_chunk::<8>);
-    number.map_or(0, |number| u64::from_le_bytes(*number))
-}
-
-/// Against damage, not against intent.
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let mut sum = [0; CHECKSUM_BYTES];
-    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
-    sum
-}
-
-/// The hash at the end of an index's key.
-fn hash_of(key: &[u8]) -> Hash {
-    key.last_chunk::<HASH_BYTES>().copied().unwrap_or([0; HASH_BYTES])
-}
-
 /// What a row counts for in `max_bytes`.
 fn room_of(key: &[u8], envelope: &[u8]) -> u64 {
     (envelope.len() + key.len()) as u64 + BOOKKEEPING_BYTES
-}
-
-/// Returns whether there was one.
-fn evict_oldest(rooms: &Rooms, txn: &mut RwTxn<'_>) -> heed::Result<bool> {
-    let by_age = rooms.entries.table(BY_AGE);
-    let Some(key) = by_age.first(txn)?.map(|(key, _)| key.to_vec()) else { return Ok(false) };
-    remove(rooms, txn, &hash_of(&key))?;
-    by_age.delete(txn, &key)?;
-    Ok(true)
-}
-
-fn index_key(number: u64, hash: &Hash) -> [u8; 8 + HASH_BYTES] {
-    let mut key = [0; 8 + HASH_BYTES];
-    key[..8].copy_from_slice(&number.to_be_bytes());
-    key[8..].copy_from_slice(hash);
-    key
-}
-
-fn insert(rooms: &Rooms, txn: &mut RwTxn<'_>, hash: &Hash, place: Place, row: &[u8]) -> heed::Result<()> {
-    let entries = &rooms.entries;
-    entries.table(ROWS).put(txn, hash, row)?;
-    let mut bytes = [0; 24];
-    for (chunk, number) in bytes.chunks_exact_mut(8).zip([place.age, place.expires_us, place.bytes]) {
-        chunk.copy_from_slice(&number.to_be_bytes());
-    }
-    entries.table(PLACES).put(txn, hash, &bytes)?;
-    entries.table(BY_AGE).put(txn, &index_key(place.age, hash), &[])?;
-    if place.expires_us != 0 {
-        entries.table(BY_EXPIRY).put(txn, &index_key(place.expires_us, hash), &[])?;
-    }
-    let used = number_in(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_add(place.bytes);
-    entries.table(META).put(txn, b"bytes", &used.to_be_bytes())
-}
-
-/// Removes a row with all that belongs to it; nothing, if there is none.
-fn remove(rooms: &Rooms, txn: &mut RwTxn<'_>, hash: &Hash) -> heed::Result<()> {
-    let entries = &rooms.entries;
-    entries.table(ROWS).delete(txn, hash)?;
-    let Some(bytes) = entries.table(PLACES).get(txn, hash)? else { return Ok(()) };
-    let mut numbers = bytes.chunks_exact(8).map(position_of);
-    let mut number = || numbers.next().unwrap_or(0);
-    let place = Place { age: number(), expires_us: number(), bytes: number() };
-    entries.table(PLACES).delete(txn, hash)?;
-    entries.table(BY_AGE).delete(txn, &index_key(place.age, hash))?;
-    if place.expires_us != 0 {
-        entries.table(BY_EXPIRY).delete(txn, &index_key(place.expires_us, hash))?;
-    }
-    let used = number_in(entries.table(META), txn, b"bytes")?.unwrap_or(0).saturating_sub(place.bytes);
-    entries.table(META).put(txn, b"bytes", &used.to_be_bytes())
-}
-
-fn position_of(bytes: &[u8]) -> u64 {
-    bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -1,0 +1,52 @@
+//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian.
+
+use zoocache_core::Header;
+
+use crate::codec::{self, Authentication};
+use crate::storage::Row;
+
+const CHECKSUM_BYTES: usize = 8;
+
+/// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
+pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + 12 + key.len() + envelope.len());
+    bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    bytes.extend_from_slice(&number.to_le_bytes());
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(envelope);
+    let sum = checksum(&bytes[CHECKSUM_BYTES..]);
+    bytes[..CHECKSUM_BYTES].copy_from_slice(&sum);
+    bytes
+}
+
+/// A row, if the bytes are one and of this key.
+pub(super) fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
+    let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+    if checksum(rest) != *sum {
+        return None;
+    }
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (stored_key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    if key.is_some_and(|key| key != stored_key) {
+        return None;
+    }
+    let envelope = codec::open(envelope, Authentication::default()).ok()?;
+    let (header, _) = Header::decode(envelope.header).ok()?;
+    Some(Row { number: u64::from_le_bytes(*number), header, payload: envelope.payload.into_owned() })
+}
+
+/// The number of a row that may be damaged.
+pub(super) fn number_of(bytes: &[u8]) -> u64 {
+    let number = bytes.get(CHECKSUM_BYTES..).and_then(<[u8]>::first_chunk::<8>);
+    number.map_or(0, |number| u64::from_le_bytes(*number))
+}
+
+/// Against damage, not against intent.
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut sum = [0; CHECKSUM_BYTES];
+    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
+    sum
+}
