@@ -134,6 +134,7 @@ struct FolderSettings<V> {
     max_age: Duration,
     max_readers: u32,
     near_entries: Option<u64>,
+    use_interval: Duration,
 }
 
 impl<V> Default for Builder<V> {
@@ -153,6 +154,7 @@ impl<V> Default for Builder<V> {
                 max_age: Duration::from_hours(30 * 24),
                 max_readers: 1_024,
                 near_entries: None,
+                use_interval: Duration::from_secs(30),
             },
         }
     }
@@ -238,7 +240,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// exist, and belongs to zoocache: nothing else may change it, and it must not be on a network file system.
     ///
     /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) then bound the folder, and beside
-    /// it what this process holds of it in memory. A time to idle is a time to live there, as no hit writes.
+    /// it what this process holds of it in memory. No hit writes there: of uses it is told now and then
+    /// ([`use_interval`](Self::use_interval)).
     /// Processes that share a folder must agree on what the keys and tags mean; a value that `codec` cannot
     /// decode is computed anew. Explanations, visits and stand-ins see what this process holds in memory. In a forked child it is opened again, unless another thread of the parent was
     /// reading or writing it at that moment: then the child goes without, and computes.
@@ -296,6 +299,17 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[must_use]
     pub fn near_entries(mut self, entries: u64) -> Self {
         self.folder.near_entries = Some(entries);
+        self
+    }
+
+    /// How often the folder is told in the background what was used, so that what one process reads is evicted
+    /// late and, if it has a time to idle, lives on for all; 30 s by default. Less often than once a minute, or
+    /// than an entry may idle, others take for unused what is used here. It is told when the cache is swept
+    /// ([`sweep_interval`](Self::sweep_interval)), so not more often. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn use_interval(mut self, interval: Duration) -> Self {
+        self.folder.use_interval = interval;
         self
     }
 
@@ -370,7 +384,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         Ok(Place {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),
-            resting: Some(Resting::new(rows, Arc::clone(codec))),
+            resting: Some(Resting::new(rows, Arc::clone(codec), millis(settings.use_interval))),
             near_entries: settings.near_entries,
         })
     }

@@ -227,11 +227,8 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let parts = &shared.parts;
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
-        let mut lifetime = how.lifetime.unwrap_or(parts.default_lifetime);
-        // No hit writes to where entries rest, so none could prolong a life there.
-        lifetime.extend_on_hit &= parts.resting.is_none();
         let placement = Placement {
-            lifetime,
+            lifetime: how.lifetime.unwrap_or(parts.default_lifetime),
             expires_bound_ms: basis.expires_ms,
             started_ms: self.started_ms,
             now_ms: parts.clock.monotonic_ms(),

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use zoocache_core::{Header, Verdict};
 
-use super::stand_in::Now;
-use super::{Cache, Lookup, Status};
+use super::uses::Uses;
+use super::{Cache, Lookup, Now, Status};
 use crate::codec::ValueCodec;
 use crate::counters::Count;
 use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
@@ -36,12 +36,14 @@ pub(crate) struct Resting<V> {
     pub(crate) codec: Arc<dyn ValueCodec<V>>,
     /// Held while the near cache is made to say what the rows say: both change in the same order.
     order: Mutex<()>,
+    /// What the rows are to be told.
+    pub(super) uses: Uses,
 }
 
 impl<V> Resting<V> {
     #[cfg_attr(not(feature = "lmdb"), expect(dead_code, reason = "no feature that is on brings rows"))]
-    pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>) -> Self {
-        Self { rows, codec, order: Mutex::new(()) }
+    pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>, use_interval_ms: u64) -> Self {
+        Self { rows, codec, order: Mutex::new(()), uses: Uses::new(use_interval_ms) }
     }
 }
 
@@ -79,10 +81,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return Lookup::Miss(why);
             }
         };
-        let entry = match self.admit(resting, &row) {
+        if !shared.keep_up() {
+            return Lookup::Miss(Count::Stale);
+        }
+        let now = self.now();
+        let entry = match self.admit(resting, &row, now) {
             Ok(entry) => Arc::new(entry),
             Err(why) => return Lookup::Miss(why),
         };
+        resting.uses.note(key, now.wall_us);
         let mut gone = Vec::new();
         {
             let stripe = shared.flights.stripe(key);
@@ -117,13 +124,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    fn admit(&self, resting: &Resting<V>, row: &Row) -> Result<Entry<V>, Count> {
+    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Count> {
         let parts = &self.shared.parts;
-        if !self.shared.keep_up() {
-            return Err(Count::Stale);
-        }
-        let now = self.now();
-        if row.header.expires_us != 0 && row.header.expires_us <= now.wall_us {
+        if row.is_expired(now.wall_us) {
             return Err(Count::Expired);
         }
         let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
@@ -132,15 +135,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let value = resting.codec.decode(bytes).map_err(|_| Count::Misses)?;
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
+        let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);
         let placement = Placement {
-            lifetime: Lifetime::FOREVER,
+            lifetime: Lifetime { ttl_ms: idle_ms, extend_on_hit: true },
             expires_bound_ms: expiry_ms(&row.header, now),
             started_ms: created_ms.saturating_sub(u64::from(computed_ms)),
             now_ms: created_ms,
             weight: self.weigh(&value),
             retention,
         };
-        Ok(Entry::new(value, sealed, &placement))
+        let entry = Entry::new(value, sealed, &placement);
+        // This is a use: its life is that of the clock that never jumps from now on.
+        entry.touch(now.monotonic_ms);
+        Ok(entry)
     }
 
     /// Stores an entry below and then, by `store_above`, above, if no valid one was stored by an overlapping
@@ -154,7 +161,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     ) -> Option<R> {
         // Foreign code, so before any lock is taken.
         let (header, payload) = self.bytes_of(resting, entry)?;
-        let row = NewRow { header: &header, payload: &payload };
+        let row =
+            NewRow { header: &header, idle_us: entry.idle_ms().saturating_mul(1_000), payload: &payload };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
             if !self.shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
@@ -200,9 +208,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
         let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
         let now_us = shared.parts.clock.now_us();
-        let is_fresh = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
-        let overlaps = current.number > departure.rows_began;
-        Judged { admits: !(is_fresh && overlaps), replaces: is_fresh, behind: false }
+        // Where a time to idle seems over, others may use it all the same and have not told of it yet.
+        let is_valid = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
+        let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
+        Judged { admits: !(is_valid && overlaps), replaces: is_valid, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and
@@ -225,7 +234,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         });
         let was_fresh = row.is_some_and(|row| {
             let now_us = shared.parts.clock.now_us();
-            shared.keep_up() && shared.parts.engine.judge_header(&row.header, now_us) == Verdict::Fresh
+            shared.keep_up()
+                && !row.is_expired(now_us)
+                && shared.parts.engine.judge_header(&row.header, now_us) == Verdict::Fresh
         });
         (was_fresh, above)
     }
@@ -238,21 +249,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// Frees what is dead below, a little of it, and what the log need not know any more.
+    /// Tells of uses, and frees what is dead below, a little of it, and what the log need not know any more.
     pub(super) fn sweep_below(&self) -> usize {
         let shared = &*self.shared;
         let Some(resting) = &shared.parts.resting else { return 0 };
-        let now_us = shared.parts.clock.now_us();
+        let now = self.now();
+        let now_us = now.wall_us;
         let is_dead = |header: &Header| {
             let verdict = shared.parts.engine.judge_header(header, now_us);
             matches!(verdict, Verdict::Stale | Verdict::Foreign | Verdict::Expired)
         };
         let _passed = shared.sweeper.pass();
+        // First: what is used is not removed for having idled.
+        let told = self.tell_uses(resting, now);
         // Without the log nothing can be called dead: what is of a new domain would seem foreign.
         let swept = if shared.keep_up() { resting.rows.sweep(now_us, &is_dead) } else { Ok(0) };
         let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
-        if let Err(error) = swept.as_ref().map(drop).and(tidied.as_ref().map(drop)) {
-            self.storage_failed(error);
+        for error in [told.err(), swept.as_ref().err().cloned(), tidied.err()].into_iter().flatten() {
+            self.storage_failed(&error);
         }
         swept.unwrap_or(0)
     }

@@ -82,6 +82,12 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be removed.
     fn delete(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    /// Notes that rows were used: keys, and when, in microseconds since the Unix epoch. A row that was used goes
+    /// late when room runs out, and one with a time to idle lives on. Those that are gone are passed over.
+    ///
+    /// # Errors
+    /// When it could not be noted.
+    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error>;
     /// Removes all rows.
     ///
     /// # Errors
@@ -104,15 +110,28 @@ pub struct Row {
     pub number: u64,
     /// What it is judged by.
     pub header: Header,
+    /// Time to idle in microseconds, or 0.
+    pub idle_us: u64,
+    /// When its time runs out, Unix microseconds; 0 = never. Later than it was at first if uses have extended it.
+    pub expires_us: u64,
     /// What it holds.
     pub payload: Vec<u8>,
+}
+
+impl Row {
+    /// Has its time run out?
+    pub(crate) fn is_expired(&self, now_us: u64) -> bool {
+        self.expires_us != 0 && self.expires_us <= now_us
+    }
 }
 
 /// A row to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRow<'a> {
-    /// What it will be judged by.
+    /// What it will be judged by. Its expiry is what no use extends its life beyond.
     pub header: &'a Header,
+    /// Time to idle in microseconds, or 0: how long it lives from its creation, and from each use, on.
+    pub idle_us: u64,
     /// What it holds.
     pub payload: &'a [u8],
 }

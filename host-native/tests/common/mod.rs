@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[cfg(feature = "lmdb")]
+pub(crate) mod folder;
+
 use std::sync::Arc;
 use std::time::Duration;
 

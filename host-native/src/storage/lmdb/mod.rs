@@ -3,18 +3,18 @@
 //! ```text
 //! meta        format, bytes in use, last age
 //! rows        hash of the key → checksum, number, the key, the envelope
-//! places      hash of the key → age, expiry, bytes: what the indexes say of it
+//! places      hash of the key → age, expiry, bytes, time to idle and its bound: what the indexes say of it
 //! by_age      age, hash: the oldest is evicted first
-//! by_expiry   expiry, hash: of those that expire
+//! by_expiry   when it may be removed, hash: of those that expire
 //! ```
 //! Numbers in `rows` are little-endian, in keys big-endian. Invariant: a row, its place and its indexes change
-//! in one transaction, so no crash leaves one without the other. A hit writes nothing, so the oldest row is
-//! evicted first; what is read often is held by the near caches. A row that is damaged or of a later format is
-//! a miss.
+//! in one transaction, so no crash leaves one without the other. A hit writes nothing: uses are told now and
+//! then (`touch.rs`), and make a row young again. A row that is damaged or of a later format is a miss.
 
 mod places;
 mod row;
 mod sweep;
+mod touch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,16 +24,16 @@ use parking_lot::Mutex;
 use zoocache_core::Header;
 
 use super::{Limits, NewRow, Row, Rows, StorageStats};
-use crate::codec::{self, Authentication};
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, Table};
 
-use places::{Place, evict_oldest, insert, remove};
-use row::{read, write};
+use places::{Hash, Place, evict_oldest, insert, last_age, place_of, remove, set_last_age};
+use row::{read, seal, write};
 use sweep::{expire, sweep_some};
+use touch::touch;
 
 /// The format of the tables. Another one is refused.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Rows that one transaction of the sweeper looks at: a writer waits no longer than that takes.
 const SWEEP_STEP: usize = 256;
 /// Rows that one call of the sweeper looks at beside those that expired.
@@ -97,26 +97,56 @@ impl LmdbStorage {
     fn try_put(
         &self,
         rooms: &Rooms,
-        key: &[u8],
-        (envelope, expires_us): (&[u8], u64),
+        new: &Sealed<'_>,
         admits: &mut dyn FnMut(Option<&Row>) -> bool,
     ) -> Result<Option<u64>, FolderError> {
-        let hash = *blake3::hash(key).as_bytes();
-        let bytes = room_of(key, envelope);
         rooms.entries.write(|txn| {
-            let current = rooms.entries.table(ROWS).get(txn, &hash)?.and_then(|bytes| read(bytes, Some(key)));
-            if !admits(current.as_ref()) {
+            if !admits(row_of(rooms, txn, new.key, &new.hash)?.as_ref()) {
                 return Ok(None);
             }
-            remove(rooms, txn, &hash)?;
-            let evicted = self.make_room(rooms, txn, bytes)?;
-            let meta = rooms.entries.table(META);
-            let age = number_in(meta, txn, b"age")?.unwrap_or(0) + 1;
-            meta.put(txn, b"age", &age.to_be_bytes())?;
-            let row = write(txn.id() as u64, key, envelope);
-            insert(rooms, txn, &hash, Place { age, expires_us, bytes }, &row)?;
+            remove(rooms, txn, &new.hash)?;
+            let evicted = self.make_room(rooms, txn, new.place.bytes)?;
+            let age = last_age(rooms, txn)? + 1;
+            set_last_age(rooms, txn, age)?;
+            let row = write(txn.id() as u64, new.key, &new.envelope);
+            insert(rooms, txn, &new.hash, Place { age, ..new.place }, &row)?;
             Ok(Some(evicted))
         })
+    }
+}
+
+/// A row whose bytes are made.
+struct Sealed<'a> {
+    key: &'a [u8],
+    hash: Hash,
+    envelope: Vec<u8>,
+    /// But for its age.
+    place: Place,
+}
+
+impl<'a> Sealed<'a> {
+    fn new(key: &'a [u8], row: &NewRow<'_>, envelope: Vec<u8>) -> Self {
+        let bound_us = row.header.expires_us;
+        let expires_us = match (row.idle_us, bound_us) {
+            (0, bound_us) => bound_us,
+            (idle_us, 0) => row.header.created_us.saturating_add(idle_us),
+            (idle_us, bound_us) => row.header.created_us.saturating_add(idle_us).min(bound_us),
+        };
+        let bytes = room_of(key, &envelope);
+        let place = Place { age: 0, expires_us, bytes, idle_us: row.idle_us, bound_us };
+        Self { key, hash: *blake3::hash(key).as_bytes(), envelope, place }
+    }
+}
+
+/// The row of a key, with the expiry that its uses have given it.
+fn row_of(rooms: &Rooms, txn: &Reading<'_>, key: &[u8], hash: &Hash) -> heed::Result<Option<Row>> {
+    let row = rooms.entries.table(ROWS).get(txn, hash)?.and_then(|bytes| read(bytes, Some(key)));
+    match row {
+        Some(row) if row.idle_us != 0 => {
+            let place = place_of(rooms, txn, hash)?;
+            Ok(place.map(|place| Row { expires_us: place.expires_us, ..row }))
+        }
+        row => Ok(row),
     }
 }
 
@@ -131,8 +161,7 @@ impl Rows for LmdbStorage {
     fn get(&self, key: &[u8]) -> Result<Option<Row>, Error> {
         let rooms = self.folder.rooms()?;
         let hash = *blake3::hash(key).as_bytes();
-        let rows = rooms.entries.table(ROWS);
-        Ok(rooms.entries.read(|txn| Ok(rows.get(txn, &hash)?.and_then(|bytes| read(bytes, Some(key)))))?)
+        Ok(rooms.entries.read(|txn| row_of(&rooms, txn, key, &hash))?)
     }
 
     fn put(
@@ -143,13 +172,13 @@ impl Rows for LmdbStorage {
     ) -> Result<bool, Error> {
         let rooms = self.folder.rooms()?;
         let path = || self.folder.path().display().to_string();
-        let envelope = codec::seal(&row.header.encode(), row.payload, Authentication::default())
-            .map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
-        if self.limits.max_bytes.is_some_and(|max_bytes| room_of(key, &envelope) > max_bytes) {
+        let envelope =
+            seal(row).map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
+        let new = Sealed::new(key, row, envelope);
+        if self.limits.max_bytes.is_some_and(|max_bytes| new.place.bytes > max_bytes) {
             return Ok(false);
         }
-        let parts = (&envelope[..], row.header.expires_us);
-        let stored = match self.try_put(&rooms, key, parts, admits) {
+        let stored = match self.try_put(&rooms, &new, admits) {
             Err(FolderError::Full { .. }) => {
                 // The pages of what goes are there to be used again, if there is room to say so.
                 let evict = |txn: &mut RwTxn<'_>| {
@@ -157,7 +186,7 @@ impl Rows for LmdbStorage {
                 };
                 rooms.entries.write(evict)?;
                 self.evicted.fetch_add(EVICT_STEP, Ordering::Relaxed);
-                self.try_put(&rooms, key, parts, admits)?
+                self.try_put(&rooms, &new, admits)?
             }
             result => result?,
         };
@@ -173,10 +202,14 @@ impl Rows for LmdbStorage {
             return Ok(None);
         }
         Ok(rooms.entries.write(|txn| {
-            let row = rows.get(txn, &hash)?.and_then(|bytes| read(bytes, Some(key)));
+            let row = row_of(&rooms, txn, key, &hash)?;
             remove(&rooms, txn, &hash)?;
             Ok(row)
         })?)
+    }
+
+    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error> {
+        Ok(touch(&*self.folder.rooms()?, uses, now_us)?)
     }
 
     fn clear(&self) -> Result<(), Error> {

@@ -1,11 +1,19 @@
-//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian.
+//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian. The envelope's
+//! header is the entry's, followed by its time to idle.
 
 use zoocache_core::Header;
 
-use crate::codec::{self, Authentication};
-use crate::storage::Row;
+use crate::codec::{self, Authentication, TooLong};
+use crate::storage::{NewRow, Row};
 
 const CHECKSUM_BYTES: usize = 8;
+
+/// The envelope of a row.
+pub(super) fn seal(row: &NewRow<'_>) -> Result<Vec<u8>, TooLong> {
+    let mut header = row.header.encode();
+    header.extend_from_slice(&row.idle_us.to_le_bytes());
+    codec::seal(&header, row.payload, Authentication::default())
+}
 
 /// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
 pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
@@ -21,7 +29,7 @@ pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A row, if the bytes are one and of this key.
+/// A row, if the bytes are one and of this key. Its expiry is that of its header.
 pub(super) fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
     let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
     if checksum(rest) != *sum {
@@ -34,8 +42,15 @@ pub(super) fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
         return None;
     }
     let envelope = codec::open(envelope, Authentication::default()).ok()?;
-    let (header, _) = Header::decode(envelope.header).ok()?;
-    Some(Row { number: u64::from_le_bytes(*number), header, payload: envelope.payload.into_owned() })
+    let (header, end) = Header::decode(envelope.header).ok()?;
+    let idle_us = u64::from_le_bytes(envelope.header.get(end..)?.try_into().ok()?);
+    Some(Row {
+        number: u64::from_le_bytes(*number),
+        idle_us,
+        expires_us: header.expires_us,
+        header,
+        payload: envelope.payload.into_owned(),
+    })
 }
 
 /// The number of a row that may be damaged.
