@@ -294,7 +294,9 @@ impl<V: Send + Sync + 'static> Builder<V> {
     }
 
     /// At most this many entries of the folder are also held in the memory of this process, ready to be served;
-    /// as many as [`max_entries`](Self::max_entries) by default. Only with [`lmdb`](Self::lmdb).
+    /// as many as [`max_entries`](Self::max_entries) by default. With 0 every hit is read from the folder, and
+    /// explanations, visits and stand-ins, which look at the memory only, find nothing. Only with
+    /// [`lmdb`](Self::lmdb).
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn near_entries(mut self, entries: u64) -> Self {
@@ -370,7 +372,6 @@ impl<V: Send + Sync + 'static> Builder<V> {
     fn place(&self) -> Result<Place<V>, Error> {
         let settings = &self.folder;
         let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
-        at_least_one("near_entries", settings.near_entries)?;
         at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
         let folder = Folder::open(path, settings.max_readers)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {

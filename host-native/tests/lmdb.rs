@@ -234,6 +234,11 @@ fn a_value_without_bytes_is_computed_and_not_stored() {
     assert_eq!(compute(&one, "k", &on(&["a"]), 666), 666);
     assert_eq!((one.get("k"), two.get("k")), (None, None));
     assert_eq!(one.stats().storage_errors, 1);
+    // What it was to replace is out of date.
+    assert!(one.put("k", 1, &on(&["a"])));
+    assert_eq!(two.get("k"), Some(1));
+    assert!(!one.put("k", 666, &on(&["a"])));
+    assert_eq!((one.get("k"), two.get("k")), (None, None));
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
 use crate::storage::Storage;
 
+/// How often [`Cache::join`] looks below for what was stored meanwhile.
+const LOOKS: usize = 4;
+
 /// What a caller that needs a key's value is told to do.
 #[derive(Debug)]
 pub enum Join<V: Send + Sync + 'static> {
@@ -74,13 +77,31 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
+        for _ in 1..LOOKS {
+            if let Some(join) = self.try_join(key, parent, second_round, false) {
+                return Ok(join);
+            }
+        }
+        let join = self.try_join(key, parent, second_round, true);
+        Ok(join.expect("invariant: the last look decides"))
+    }
+
+    /// `None` if something was stored, under this key perhaps, after the look below; unless this is the `last` one.
+    fn try_join(
+        &self,
+        key: &[u8],
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+        last: bool,
+    ) -> Option<Join<V>> {
         // Before the stripe is locked: reading the log may take its time. The number first: what is stored below
         // from then on is of a computation that overlaps with the one that may begin here.
+        let sequence = self.shared.flights.stripe(key).sequence();
         let rows_began = self.rows_number();
         if let Some(entry) = self.found_below(key) {
             self.count(Count::Hits);
             self.absorb(parent, &entry);
-            return Ok(Join::Hit(entry));
+            return Some(Join::Hit(entry));
         }
         let current = self.shared.keep_up();
         let found;
@@ -88,7 +109,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let mut stripe = self.shared.flights.stripe(key);
             if let Some(flight) = stripe.flight(key).cloned() {
                 drop(stripe);
-                return Ok(self.wait_for(flight, key, parent, second_round));
+                return Some(self.wait_for(flight, key, parent, second_round));
             }
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
@@ -99,10 +120,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     self.count(Count::Hits);
                     let entry = found.expect("invariant: only an entry is fresh");
                     self.absorb(parent, &entry);
-                    return Ok(Join::Hit(entry));
+                    return Some(Join::Hit(entry));
                 }
                 Err(why) => why,
             };
+            // It may have stored below only, where the near cache keeps nothing, or not for long.
+            if !last && self.shared.parts.resting.is_some() && stripe.sequence() != sequence {
+                return None;
+            }
             self.count(why);
             let flight = Flight::new(self.begin_fill(key, parent));
             let began = stripe.depart(key, Some(&flight));
@@ -110,7 +135,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let mut leader = self.leader(Arc::clone(&flight.fill), Some(flight), began);
         (leader.why, leader.rows_began) = (why, rows_began);
-        Ok(Join::Lead(leader))
+        Some(Join::Lead(leader))
     }
 
     fn wait_for(
@@ -254,8 +279,6 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let stored = how.store && self.commit(&entry);
         if !how.store {
             self.leave();
-        }
-        if !stored {
             entry.retire();
         }
         (Landing::Sealed(entry), stored)
@@ -277,19 +300,22 @@ impl<V: Send + Sync + 'static> Leader<V> {
             let up_to_date = self.cache.shared.keep_up();
             return self.commit_above(entry, up_to_date).0;
         };
-        let departure = Departure {
-            key: self.fill.key(),
-            began: self.began,
-            rows_began: self.rows_began,
-            supersedes: self.supersedes,
-        };
+        let key = self.fill.key();
+        let departure =
+            Departure { key, began: self.began, rows_began: self.rows_began, supersedes: self.supersedes };
         let committed =
             self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
         if committed.is_none() {
             self.leave();
+            entry.retire();
+            if self.supersedes {
+                // What is stored is out of date by the caller's own word.
+                self.cache.delete(key);
+            }
         }
-        // What had to go is dropped here, under no lock.
-        committed.is_some_and(|(stored, _gone)| stored)
+        // What had to go is dropped here, under no lock. What lies below is what is stored, whether or not the
+        // near cache holds it too.
+        committed.is_some()
     }
 
     /// Stores in memory; hands out what had to go, as dropping a value may run foreign code.
@@ -309,7 +335,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),
         };
         let mut gone = Vec::new();
-        if !yields {
+        if yields {
+            entry.retire();
+        } else {
             gone = shared.parts.storage.insert(key, Arc::clone(entry));
             stripe.stored(key);
         }
