@@ -135,6 +135,8 @@ struct FolderSettings<V> {
     max_readers: u32,
     near_entries: Option<u64>,
     use_interval: Duration,
+    secret: Option<crate::codec::Secret>,
+    secret_is_empty: bool,
 }
 
 impl<V> Default for Builder<V> {
@@ -155,6 +157,8 @@ impl<V> Default for Builder<V> {
                 max_readers: 1_024,
                 near_entries: None,
                 use_interval: Duration::from_secs(30),
+                secret: None,
+                secret_is_empty: false,
             },
         }
     }
@@ -315,6 +319,18 @@ impl<V: Send + Sync + 'static> Builder<V> {
         self
     }
 
+    /// Authenticates what rests in the folder, each entry together with its key, by keyed BLAKE3: what was not
+    /// stored by somebody who knows the same secret is not served ([`Stats::rejected`](crate::Stats)). It does not
+    /// encrypt, and says nothing of invalidations. All processes that share a folder must use the same; long and
+    /// random, as it cannot be guessed then. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.folder.secret = Some(crate::codec::Secret::derive(secret.as_ref()));
+        self.folder.secret_is_empty = secret.as_ref().is_empty();
+        self
+    }
+
     /// How many threads of all processes may read the folder at one instant; 1024 by default. The first process
     /// that opens it decides. Only with [`lmdb`](Self::lmdb).
     #[cfg(feature = "lmdb")]
@@ -373,6 +389,13 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let settings = &self.folder;
         let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
         at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
+        if settings.secret_is_empty {
+            return Err(Error::Config {
+                parameter: "secret",
+                value: "\"\"".to_owned(),
+                remedy: "give a long random text, or leave it out",
+            });
+        }
         let folder = Folder::open(path, settings.max_readers)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
             observer.on_event(&Event::StartedOver { cause });
@@ -381,7 +404,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let new = DomainId(random_u128());
         let (sequencer, domain) =
             LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
-        let rows = Arc::new(LmdbStorage::open(folder, self.limits)?);
+        let rows = Arc::new(LmdbStorage::open(folder, self.limits, settings.secret.clone())?);
         Ok(Place {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),

@@ -22,7 +22,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
-use crate::storage::{NewRow, Row, Rows, Storage};
+use crate::storage::{Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
@@ -67,15 +67,28 @@ pub(super) struct Departure<'a> {
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// The fresh entry under `key` below the near cache, which gets it; else `why` there is none above.
+    /// The fresh entry under `key` below the near cache; else why there is none: `why` there is none above, if
+    /// there is none below.
     #[cold]
     pub(super) fn look_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
+        match self.search_below(resting, key, why) {
+            Lookup::Miss(Count::Rejected) => {
+                self.count(Count::Rejected);
+                Lookup::Miss(Count::Misses)
+            }
+            found => found,
+        }
+    }
+
+    /// [`look_below`](Self::look_below) that does not count what is rejected. The near cache gets what is found.
+    fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
         let shared = &*self.shared;
         let began = shared.flights.stripe(key).sequence();
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let row = match resting.rows.get(key) {
-            Ok(Some(row)) => row,
-            Ok(None) => return Lookup::Miss(why),
+            Ok(Found::Row(row)) => row,
+            Ok(Found::Nothing) => return Lookup::Miss(why),
+            Ok(Found::Rejected) => return Lookup::Miss(Count::Rejected),
             Err(error) => {
                 self.storage_failed(&error);
                 return Lookup::Miss(why);
@@ -118,7 +131,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if near.is_some_and(|entry| self.is_servable(&entry)) {
             return None;
         }
-        match self.look_below(resting, key, Count::Misses) {
+        // Whoever joins has looked before, and counted.
+        match self.search_below(resting, key, Count::Misses) {
             Lookup::Hit(entry) => Some(entry),
             Lookup::Miss(_) => None,
         }
@@ -130,9 +144,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Err(Count::Expired);
         }
         let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
-        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Misses)?;
-        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Misses)?;
-        let value = resting.codec.decode(bytes).map_err(|_| Count::Misses)?;
+        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Rejected)?;
+        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Rejected)?;
+        let value = resting.codec.decode(bytes).map_err(|_| Count::Rejected)?;
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
         let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);

@@ -65,7 +65,7 @@ pub trait Rows: Send + Sync + 'static {
     ///
     /// # Errors
     /// When it could not be read.
-    fn get(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    fn get(&self, key: &[u8]) -> Result<Found, Error>;
     /// Stores a row if `admits`, which is shown what is stored there now, says so; in one step, against all
     /// processes. `admits` may be asked again. Returns whether it was stored.
     ///
@@ -101,6 +101,27 @@ pub trait Rows: Send + Sync + 'static {
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error>;
     /// Sizes and counters.
     fn stats(&self) -> StorageStats;
+}
+
+/// What is stored under a key.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// No row.
+    Nothing,
+    /// One that is damaged, of another format, or not authentic.
+    Rejected,
+    /// A row.
+    Row(Row),
+}
+
+impl Found {
+    /// The row, if there is one that can be read.
+    pub fn row(self) -> Option<Row> {
+        match self {
+            Self::Row(row) => Some(row),
+            Self::Nothing | Self::Rejected => None,
+        }
+    }
 }
 
 /// A stored row.

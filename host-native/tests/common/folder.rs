@@ -77,3 +77,34 @@ pub(crate) fn latest_commit(folder: &Path, room: &str) -> u64 {
     };
     number(0).max(number(1))
 }
+
+/// Exchanges the envelopes of two keys, as somebody would who may write there: with the checksums that belong.
+pub(crate) fn swap_rows(folder: &Path, one: &[u8], two: &[u8]) {
+    let envelope = |key: &[u8]| {
+        let mut found = Vec::new();
+        with_table_seen(folder, &mut |bytes| {
+            if bytes[20..].starts_with(key) {
+                found = bytes[20 + key.len()..].to_vec();
+            }
+        });
+        assert!(!found.is_empty(), "it is stored");
+        found
+    };
+    let envelopes = [(one, envelope(two)), (two, envelope(one))];
+    with_table(folder, "entries", "rows", |bytes| {
+        for (key, envelope) in &envelopes {
+            if bytes[20..].starts_with(key) {
+                bytes.truncate(20 + key.len());
+                bytes.extend_from_slice(envelope);
+                let sum = blake3::hash(&bytes[8..]);
+                bytes[..8].copy_from_slice(&sum.as_bytes()[..8]);
+                return;
+            }
+        }
+    });
+}
+
+fn with_table_seen(folder: &Path, see: &mut dyn FnMut(&[u8])) {
+    let see = std::cell::RefCell::new(see);
+    with_table(folder, "entries", "rows", |bytes| see.borrow_mut()(bytes));
+}

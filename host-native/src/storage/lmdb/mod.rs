@@ -23,7 +23,8 @@ use heed::RwTxn;
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
-use super::{Limits, NewRow, Row, Rows, StorageStats};
+use super::{Found, Limits, NewRow, Row, Rows, StorageStats};
+use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, Table};
 
@@ -53,6 +54,8 @@ const BY_EXPIRY: usize = 4;
 pub(crate) struct LmdbStorage {
     folder: Arc<Folder>,
     limits: Limits,
+    /// What authenticates envelopes.
+    secret: Option<Secret>,
     evicted: AtomicU64,
     /// Where the sweeper goes on.
     swept_to: Mutex<Vec<u8>>,
@@ -60,7 +63,11 @@ pub(crate) struct LmdbStorage {
 
 impl LmdbStorage {
     /// The entries of a folder.
-    pub(crate) fn open(folder: Arc<Folder>, limits: Limits) -> Result<Self, FolderError> {
+    pub(crate) fn open(
+        folder: Arc<Folder>,
+        limits: Limits,
+        secret: Option<Secret>,
+    ) -> Result<Self, FolderError> {
         let rooms = folder.rooms()?;
         let meta = rooms.entries.table(META);
         let found = rooms.entries.write(|txn| {
@@ -74,7 +81,7 @@ impl LmdbStorage {
             let path = folder.path().display().to_string();
             return Err(FolderError::Newer { path, found, readable: FORMAT });
         }
-        Ok(Self { folder, limits, evicted: AtomicU64::new(0), swept_to: Mutex::default() })
+        Ok(Self { folder, limits, secret, evicted: AtomicU64::new(0), swept_to: Mutex::default() })
     }
 
     /// Makes room for `bytes` more in one more row.
@@ -94,6 +101,18 @@ impl LmdbStorage {
         Ok(evicted)
     }
 
+    /// The row of a key, with the expiry that its uses have given it.
+    fn row_of(&self, rooms: &Rooms, txn: &Reading<'_>, key: &[u8], hash: &Hash) -> heed::Result<Found> {
+        let Some(bytes) = rooms.entries.table(ROWS).get(txn, hash)? else { return Ok(Found::Nothing) };
+        let Some(mut row) = read(bytes, Some(key), self.secret.as_ref()) else { return Ok(Found::Rejected) };
+        if row.idle_us != 0
+            && let Some(place) = place_of(rooms, txn, hash)?
+        {
+            row.expires_us = place.expires_us;
+        }
+        Ok(Found::Row(row))
+    }
+
     fn try_put(
         &self,
         rooms: &Rooms,
@@ -101,7 +120,7 @@ impl LmdbStorage {
         admits: &mut dyn FnMut(Option<&Row>) -> bool,
     ) -> Result<Option<u64>, FolderError> {
         rooms.entries.write(|txn| {
-            if !admits(row_of(rooms, txn, new.key, &new.hash)?.as_ref()) {
+            if !admits(self.row_of(rooms, txn, new.key, &new.hash)?.row().as_ref()) {
                 return Ok(None);
             }
             remove(rooms, txn, &new.hash)?;
@@ -138,18 +157,6 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// The row of a key, with the expiry that its uses have given it.
-fn row_of(rooms: &Rooms, txn: &Reading<'_>, key: &[u8], hash: &Hash) -> heed::Result<Option<Row>> {
-    let row = rooms.entries.table(ROWS).get(txn, hash)?.and_then(|bytes| read(bytes, Some(key)));
-    match row {
-        Some(row) if row.idle_us != 0 => {
-            let place = place_of(rooms, txn, hash)?;
-            Ok(place.map(|place| Row { expires_us: place.expires_us, ..row }))
-        }
-        row => Ok(row),
-    }
-}
-
 impl Rows for LmdbStorage {
     fn number(&self) -> u64 {
         // Not the number that is seen, whose commit may not be readable yet: who took that for the beginning of a
@@ -158,10 +165,10 @@ impl Rows for LmdbStorage {
         number.unwrap_or(0)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Row>, Error> {
+    fn get(&self, key: &[u8]) -> Result<Found, Error> {
         let rooms = self.folder.rooms()?;
         let hash = *blake3::hash(key).as_bytes();
-        Ok(rooms.entries.read(|txn| row_of(&rooms, txn, key, &hash))?)
+        Ok(rooms.entries.read(|txn| self.row_of(&rooms, txn, key, &hash))?)
     }
 
     fn put(
@@ -172,8 +179,8 @@ impl Rows for LmdbStorage {
     ) -> Result<bool, Error> {
         let rooms = self.folder.rooms()?;
         let path = || self.folder.path().display().to_string();
-        let envelope =
-            seal(row).map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
+        let envelope = seal(key, row, self.secret.as_ref())
+            .map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
         let new = Sealed::new(key, row, envelope);
         if self.limits.max_bytes.is_some_and(|max_bytes| new.place.bytes > max_bytes) {
             return Ok(false);
@@ -202,7 +209,7 @@ impl Rows for LmdbStorage {
             return Ok(None);
         }
         Ok(rooms.entries.write(|txn| {
-            let row = row_of(&rooms, txn, key, &hash)?;
+            let row = self.row_of(&rooms, txn, key, &hash)?.row();
             remove(&rooms, txn, &hash)?;
             Ok(row)
         })?)
@@ -229,7 +236,7 @@ impl Rows for LmdbStorage {
         let mut removed = expire(&rooms, now_us)?;
         let mut from = std::mem::take(&mut *self.swept_to.lock());
         for _ in 0..SWEEP_ROWS / SWEEP_STEP {
-            let (some, end) = sweep_some(&rooms, &from, is_dead)?;
+            let (some, end) = sweep_some(&rooms, &from, self.secret.as_ref(), is_dead)?;
             removed += some;
             from = end;
             if from.is_empty() {

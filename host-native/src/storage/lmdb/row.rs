@@ -1,18 +1,19 @@
 //! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian. The envelope's
-//! header is the entry's, followed by its time to idle.
+//! header is the entry's, followed by its time to idle. With a secret the envelope is authenticated together with
+//! the key, so it cannot be moved under another one.
 
 use zoocache_core::Header;
 
-use crate::codec::{self, Authentication, TooLong};
+use crate::codec::{self, Authentication, Secret, TooLong};
 use crate::storage::{NewRow, Row};
 
 const CHECKSUM_BYTES: usize = 8;
 
 /// The envelope of a row.
-pub(super) fn seal(row: &NewRow<'_>) -> Result<Vec<u8>, TooLong> {
+pub(super) fn seal(key: &[u8], row: &NewRow<'_>, secret: Option<&Secret>) -> Result<Vec<u8>, TooLong> {
     let mut header = row.header.encode();
     header.extend_from_slice(&row.idle_us.to_le_bytes());
-    codec::seal(&header, row.payload, Authentication::default())
+    codec::seal(&header, row.payload, Authentication { secret, context: key })
 }
 
 /// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
@@ -30,7 +31,7 @@ pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
 }
 
 /// A row, if the bytes are one and of this key. Its expiry is that of its header.
-pub(super) fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
+pub(super) fn read(bytes: &[u8], key: Option<&[u8]>, secret: Option<&Secret>) -> Option<Row> {
     let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
     if checksum(rest) != *sum {
         return None;
@@ -41,7 +42,7 @@ pub(super) fn read(bytes: &[u8], key: Option<&[u8]>) -> Option<Row> {
     if key.is_some_and(|key| key != stored_key) {
         return None;
     }
-    let envelope = codec::open(envelope, Authentication::default()).ok()?;
+    let envelope = codec::open(envelope, Authentication { secret, context: stored_key }).ok()?;
     let (header, end) = Header::decode(envelope.header).ok()?;
     let idle_us = u64::from_le_bytes(envelope.header.get(end..)?.try_into().ok()?);
     Some(Row {

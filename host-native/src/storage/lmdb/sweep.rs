@@ -7,6 +7,7 @@ use zoocache_core::Header;
 use super::places::{hash_of, remove};
 use super::row::{number_of, read};
 use super::{BY_EXPIRY, ROWS, SWEEP_STEP};
+use crate::codec::Secret;
 use crate::folder::{FolderError, Reading, Rooms};
 
 pub(super) fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
@@ -37,6 +38,7 @@ pub(super) fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
 pub(super) fn sweep_some(
     rooms: &Rooms,
     from: &[u8],
+    secret: Option<&Secret>,
     is_dead: &dyn Fn(&Header) -> bool,
 ) -> Result<(usize, Vec<u8>), FolderError> {
     let rows = rooms.entries.table(ROWS);
@@ -52,7 +54,7 @@ pub(super) fn sweep_some(
             if count + 1 == SWEEP_STEP {
                 end = hash.to_vec();
             }
-            let header = read(bytes, None).map(|row| row.header);
+            let header = read(bytes, None, secret).map(|row| row.header);
             if header.is_none_or(|header| is_dead(&header)) {
                 dead.push((hash_of(hash), number_of(bytes)));
             }
