@@ -38,6 +38,7 @@ pub struct Policy {
     tags: Vec<Tag>,
     lifetime: Option<Lifetime>,
     retention: Retention,
+    cluster_lock: bool,
 }
 
 impl Policy {
@@ -81,6 +82,21 @@ impl Policy {
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
+    }
+
+    /// Computes it in one process at a time: the others wait for what it stores, up to the cache's
+    /// [`flight_timeout`](Builder::flight_timeout), which is also how long the lock is held at most. For values
+    /// that are dear to compute; it costs a small write transaction. Off by default, and without effect where no
+    /// processes share entries.
+    #[must_use]
+    pub fn cluster_lock(mut self, lock: bool) -> Self {
+        self.cluster_lock = lock;
+        self
+    }
+
+    /// Is it computed in one process at a time?
+    pub(crate) fn is_locked(&self) -> bool {
+        self.cluster_lock
     }
 
     /// The declared dependencies.

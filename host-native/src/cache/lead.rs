@@ -5,7 +5,9 @@
 //! over to one of its waiters, so a panic, a cancelled task or a dead thread blocks nobody.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::claim::Waiting;
 use super::resting::Departure;
 use super::{Cache, Status, Waiter};
 use crate::config::Policy;
@@ -35,17 +37,20 @@ pub enum Join<V: Send + Sync + 'static> {
 /// The duty to compute a key's value. Dropped without a result, it hands over to a waiter.
 pub struct Leader<V: Send + Sync + 'static> {
     pub(super) cache: Cache<V>,
-    fill: Arc<Fill>,
+    pub(super) fill: Arc<Fill>,
     /// `None` for those who compute beside the flight: nobody waits for them.
     pub(super) flight: Option<Arc<Flight<V>>>,
     /// The stripe's sequence when the fill began.
-    began: u64,
+    pub(super) began: u64,
     /// The number of the rows below the near cache when the fill began.
-    rows_began: u64,
-    started_ms: u64,
+    pub(super) rows_began: u64,
+    pub(super) started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
     pub(super) why: Count,
+    /// Of the lock that is held among processes; 0 for none.
+    pub(super) token: AtomicU64,
+    pub(super) waiting: Waiting,
 }
 
 /// How a computation ends that has a value.
@@ -170,8 +175,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let parts = &self.shared.parts;
         let started_ms = parts.clock.monotonic_ms();
         let rows_began = self.rows_number();
-        let cache = self.clone();
-        Leader { cache, fill, flight, began, rows_began, started_ms, supersedes: false, why: Count::Misses }
+        Leader {
+            cache: self.clone(),
+            fill,
+            flight,
+            began,
+            rows_began,
+            started_ms,
+            supersedes: false,
+            why: Count::Misses,
+            token: AtomicU64::new(0),
+            waiting: Waiting::default(),
+        }
     }
 
     /// The caller has caught up with the log, or tried to: a lower `as_of` than possible costs a miss.
@@ -229,10 +244,12 @@ impl<V: Send + Sync + 'static> Leader<V> {
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
         let weight = self.cache.weigh(&value);
         let (landing, stored) = self.seal_and_store(value, how, weight);
+        let unlocked = self.unlock();
         if let Some(flight) = self.flight.take() {
             flight.land(landing.clone());
         }
         // Last: an observer that panics must not keep waiters waiting.
+        self.cache.told_of(unlocked);
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         match &landing {
@@ -301,11 +318,19 @@ impl<V: Send + Sync + 'static> Leader<V> {
             return self.commit_above(entry, up_to_date).0;
         };
         let key = self.fill.key();
-        let departure =
-            Departure { key, began: self.began, rows_began: self.rows_began, supersedes: self.supersedes };
+        let departure = Departure {
+            key,
+            began: self.began,
+            rows_began: self.rows_began,
+            supersedes: self.supersedes,
+            unlocks: self.token.load(Ordering::Relaxed),
+        };
         let committed =
             self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
-        if committed.is_none() {
+        if committed.is_some() {
+            // Given back with the row.
+            self.token.store(0, Ordering::Relaxed);
+        } else {
             self.leave();
             entry.retire();
             if self.supersedes {
@@ -360,9 +385,11 @@ impl<V: Send + Sync + 'static> Leader<V> {
             Some(collected) => self.land_without_value(failure, collected),
             None => Landing::Abandoned,
         };
+        let unlocked = self.unlock();
         if let Some(flight) = self.flight.take() {
             flight.land(landing);
         }
+        self.cache.told_of(unlocked);
         self.cache.shared.observe(&Event::FillFailed { key: self.fill.key() });
     }
 
@@ -380,7 +407,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         Landing::Failed(failure, Arc::new(basis), proof)
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let key = self.fill.key();
         self.cache.shared.flights.stripe(key).arrive(key, self.flight.as_ref());
     }

@@ -4,6 +4,7 @@
 //! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
 //!   somebody else's result (`wait.rs`);
 //! * entries that rest outside of the process: `resting.rs`, and what they are told of uses: `uses.rs`;
+//! * one computation among all processes: [`Leader::claim`] (`claim.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
@@ -13,6 +14,7 @@
 //! runs, and no value is dropped under a lock.
 
 mod affected;
+mod claim;
 mod compute;
 mod inspect;
 mod lead;
@@ -25,6 +27,7 @@ mod sweep;
 mod uses;
 mod wait;
 
+pub use claim::Claim;
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
 pub use lead::{Finish, Join, Leader};
 pub(crate) use resting::Resting;

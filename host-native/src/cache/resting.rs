@@ -64,6 +64,8 @@ pub(super) struct Departure<'a> {
     pub(super) began: u64,
     pub(super) rows_began: u64,
     pub(super) supersedes: bool,
+    /// The token of its lock, which is given back with the row.
+    pub(super) unlocks: u64,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -71,7 +73,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// there is none below.
     #[cold]
     pub(super) fn look_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
-        match self.search_below(resting, key, why) {
+        match self.search_below(resting, key, why, 0) {
             Lookup::Miss(Count::Rejected) => {
                 self.count(Count::Rejected);
                 Lookup::Miss(Count::Misses)
@@ -81,13 +83,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// [`look_below`](Self::look_below) that does not count what is rejected. The near cache gets what is found.
-    fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
+    /// Rows up to the number `since` count as none.
+    fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count, since: u64) -> Lookup<V> {
         let shared = &*self.shared;
         let began = shared.flights.stripe(key).sequence();
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let row = match resting.rows.get(key) {
-            Ok(Found::Row(row)) => row,
-            Ok(Found::Nothing) => return Lookup::Miss(why),
+            Ok(Found::Row(row)) if row.number > since => row,
+            Ok(Found::Nothing | Found::Row(_)) => return Lookup::Miss(why),
             Ok(Found::Rejected) => return Lookup::Miss(Count::Rejected),
             Err(error) => {
                 self.storage_failed(&error);
@@ -132,7 +135,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return None;
         }
         // Whoever joins has looked before, and counted.
-        match self.search_below(resting, key, Count::Misses) {
+        match self.search_below(resting, key, Count::Misses, 0) {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss(_) => None,
+        }
+    }
+
+    /// The fresh entry below, if it was stored after the rows had the number `since`.
+    pub(super) fn found_since(&self, key: &[u8], since: u64) -> Option<Arc<Entry<V>>> {
+        let resting = self.shared.parts.resting.as_ref()?;
+        match self.search_below(resting, key, Count::Misses, since) {
             Lookup::Hit(entry) => Some(entry),
             Lookup::Miss(_) => None,
         }
@@ -175,8 +187,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     ) -> Option<R> {
         // Foreign code, so before any lock is taken.
         let (header, payload) = self.bytes_of(resting, entry)?;
-        let row =
-            NewRow { header: &header, idle_us: entry.idle_ms().saturating_mul(1_000), payload: &payload };
+        let row = NewRow {
+            header: &header,
+            idle_us: entry.idle_ms().saturating_mul(1_000),
+            payload: &payload,
+            unlocks: departure.unlocks,
+        };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
             if !self.shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
@@ -301,7 +317,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }));
     }
 
-    fn storage_failed(&self, error: &Error) {
+    pub(super) fn storage_failed(&self, error: &Error) {
         self.count(Count::StorageErrors);
         self.shared.observe(&Event::StorageFailed { error });
     }

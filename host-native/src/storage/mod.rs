@@ -88,6 +88,17 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be noted.
     fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error>;
+    /// Takes the lock of a key, which ends at its deadline or with this process; or returns the token of the
+    /// process that holds it. A lock keeps nobody from storing.
+    ///
+    /// # Errors
+    /// When it could not be taken.
+    fn lock(&self, key: &[u8], lease: &Lease) -> Result<Option<u64>, Error>;
+    /// Gives a lock back, if it is still that of `token`.
+    ///
+    /// # Errors
+    /// When it could not be given back: it ends at its deadline.
+    fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error>;
     /// Removes all rows.
     ///
     /// # Errors
@@ -155,4 +166,17 @@ pub struct NewRow<'a> {
     pub idle_us: u64,
     /// What it holds.
     pub payload: &'a [u8],
+    /// The token of a lock that is given back with the row; 0 for none.
+    pub unlocks: u64,
+}
+
+/// A lock that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// By chance, and not 0: tells it from all others.
+    pub token: u64,
+    /// The time, in microseconds since the Unix epoch.
+    pub now_us: u64,
+    /// When it ends.
+    pub deadline_us: u64,
 }

@@ -6,11 +6,14 @@
 //! places      hash of the key → age, expiry, bytes, time to idle and its bound: what the indexes say of it
 //! by_age      age, hash: the oldest is evicted first
 //! by_expiry   when it may be removed, hash: of those that expire
+//! locks       hash of the key → owner, token, deadline: who computes it
 //! ```
 //! Numbers in `rows` are little-endian, in keys big-endian. Invariant: a row, its place and its indexes change
 //! in one transaction, so no crash leaves one without the other. A hit writes nothing: uses are told now and
 //! then (`touch.rs`), and make a row young again. A row that is damaged or of a later format is a miss.
 
+mod locks;
+mod owner;
 mod places;
 mod row;
 mod sweep;
@@ -23,11 +26,12 @@ use heed::RwTxn;
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
-use super::{Found, Limits, NewRow, Row, Rows, StorageStats};
+use super::{Found, Lease, Limits, NewRow, Row, Rows, StorageStats};
 use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, Table};
 
+use locks::{lock, sweep_locks, unlock};
 use places::{Hash, Place, evict_oldest, insert, last_age, place_of, remove, set_last_age};
 use row::{read, seal, write};
 use sweep::{expire, sweep_some};
@@ -49,6 +53,7 @@ const ROWS: usize = 1;
 const PLACES: usize = 2;
 const BY_AGE: usize = 3;
 const BY_EXPIRY: usize = 4;
+const LOCKS: usize = 5;
 
 /// Entries in an LMDB folder.
 pub(crate) struct LmdbStorage {
@@ -129,6 +134,9 @@ impl LmdbStorage {
             set_last_age(rooms, txn, age)?;
             let row = write(txn.id() as u64, new.key, &new.envelope);
             insert(rooms, txn, &new.hash, Place { age, ..new.place }, &row)?;
+            if new.unlocks != 0 {
+                unlock(rooms, txn, &new.hash, new.unlocks)?;
+            }
             Ok(Some(evicted))
         })
     }
@@ -141,6 +149,8 @@ struct Sealed<'a> {
     envelope: Vec<u8>,
     /// But for its age.
     place: Place,
+    /// The token of a lock that is given back.
+    unlocks: u64,
 }
 
 impl<'a> Sealed<'a> {
@@ -153,7 +163,7 @@ impl<'a> Sealed<'a> {
         };
         let bytes = room_of(key, &envelope);
         let place = Place { age: 0, expires_us, bytes, idle_us: row.idle_us, bound_us };
-        Self { key, hash: *blake3::hash(key).as_bytes(), envelope, place }
+        Self { key, hash: *blake3::hash(key).as_bytes(), envelope, place, unlocks: row.unlocks }
     }
 }
 
@@ -219,6 +229,15 @@ impl Rows for LmdbStorage {
         Ok(touch(&*self.folder.rooms()?, uses, now_us)?)
     }
 
+    fn lock(&self, key: &[u8], lease: &Lease) -> Result<Option<u64>, Error> {
+        Ok(lock(&*self.folder.rooms()?, blake3::hash(key).as_bytes(), lease)?)
+    }
+
+    fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error> {
+        let rooms = self.folder.rooms()?;
+        Ok(rooms.entries.write(|txn| unlock(&rooms, txn, blake3::hash(key).as_bytes(), token))?)
+    }
+
     fn clear(&self) -> Result<(), Error> {
         let rooms = self.folder.rooms()?;
         rooms.entries.write(|txn| {
@@ -233,6 +252,7 @@ impl Rows for LmdbStorage {
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {
         let rooms = self.folder.rooms()?;
         rooms.entries.forget_the_dead();
+        sweep_locks(&rooms, now_us)?;
         let mut removed = expire(&rooms, now_us)?;
         let mut from = std::mem::take(&mut *self.swept_to.lock());
         for _ in 0..SWEEP_ROWS / SWEEP_STEP {
