@@ -315,7 +315,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let Some(resting) = &self.cache.shared.parts.resting else {
             // Before the stripe is locked: reading the log may take its time.
             let up_to_date = self.cache.shared.keep_up();
-            return self.commit_above(entry, up_to_date).0;
+            return self.commit_above(entry, up_to_date, None).0;
         };
         let key = self.fill.key();
         let departure = Departure {
@@ -325,8 +325,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             supersedes: self.supersedes,
             unlocks: self.token.load(Ordering::Relaxed),
         };
-        let committed =
-            self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
+        let committed = self.cache.commit_below(resting, entry, &departure, |sequence| {
+            self.commit_above(entry, true, Some(sequence))
+        });
         if committed.is_some() {
             // Given back with the row.
             self.token.store(0, Ordering::Relaxed);
@@ -344,14 +345,24 @@ impl<V: Send + Sync + 'static> Leader<V> {
     }
 
     /// Stores in memory; hands out what had to go, as dropping a value may run foreign code.
-    fn commit_above(&self, entry: &Arc<Entry<V>>, up_to_date: bool) -> (bool, Vec<Arc<Entry<V>>>) {
+    ///
+    /// `sequence` is that of the stripe before the entry was stored below, if it was.
+    fn commit_above(
+        &self,
+        entry: &Arc<Entry<V>>,
+        up_to_date: bool,
+        sequence: Option<u64>,
+    ) -> (bool, Vec<Arc<Entry<V>>>) {
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         let is_fresh = |entry: &Arc<Entry<V>>| self.cache.status_as_of(up_to_date, entry) == Status::Fresh;
         let mut stripe = shared.flights.stripe(key);
         let current = shared.parts.storage.peek(key);
         let yields = match stripe.since(key, self.began) {
-            _ if self.supersedes => false,
+            // Another process may have replaced what was just stored below.
+            _ if self.supersedes => {
+                sequence.is_some_and(|sequence| stripe.since(key, sequence) == Since::Deleted)
+            }
             Since::Deleted => true,
             // One that is gone may have been newer than ours.
             Since::Stored => current.as_ref().is_none_or(is_fresh),

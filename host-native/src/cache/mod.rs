@@ -3,7 +3,8 @@
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
 //! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
 //!   somebody else's result (`wait.rs`);
-//! * entries that rest outside of the process: `resting.rs`, and what they are told of uses: `uses.rs`;
+//! * entries that rest outside of the process: `resting.rs`; what others are told when one of them is replaced:
+//!   `replaced.rs`; what is told of uses: `uses.rs`;
 //! * one computation among all processes: [`Leader::claim`] (`claim.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
@@ -21,6 +22,7 @@ mod lead;
 #[cfg(test)]
 mod log_tests;
 mod refresh;
+mod replaced;
 mod resting;
 mod stand_in;
 mod sweep;

@@ -3,17 +3,19 @@
 //! The near cache is the memory storage: decoded values, valid while the sequencer is current. What is found
 //! below is judged by its header after the log has been read, *entry first, tags second*, and taken into the
 //! near cache. What is stored goes below first: there the first valid commit among the overlapping
-//! computations of all processes wins. Whoever replaces what others may hold, or deletes it, tells them.
+//! computations of all processes wins. Whoever replaces what others may hold, or deletes it, tells them first
+//! (`replaced.rs`).
 //!
-//! Lock order: `order`, then the rows' write transaction, then a flight stripe; the sequencer's own lock comes
-//! before stripes, and after `order`. No value is dropped, and nobody is told, under `order`. No error
-//! of the storage breaks a computation: it is counted, told, and taken for a miss.
+//! Lock order: `order`, then the rows' write transaction, then the sequencer's own lock, then a flight stripe.
+//! No value is dropped, and no observer told, under `order`. No error of the storage breaks a computation: it is
+//! counted, told, and taken for a miss.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use zoocache_core::{Header, Verdict};
 
+use super::replaced::Replaced;
 use super::uses::Uses;
 use super::{Cache, Lookup, Now, Status};
 use crate::codec::ValueCodec;
@@ -38,12 +40,20 @@ pub(crate) struct Resting<V> {
     order: Mutex<()>,
     /// What the rows are to be told.
     pub(super) uses: Uses,
+    /// What is about to be replaced.
+    pub(super) replaced: Replaced,
 }
 
 impl<V> Resting<V> {
     #[cfg_attr(not(feature = "lmdb"), expect(dead_code, reason = "no feature that is on brings rows"))]
     pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>, use_interval_ms: u64) -> Self {
-        Self { rows, codec, order: Mutex::new(()), uses: Uses::new(use_interval_ms) }
+        Self {
+            rows,
+            codec,
+            order: Mutex::new(()),
+            uses: Uses::new(use_interval_ms),
+            replaced: Replaced::default(),
+        }
     }
 }
 
@@ -86,7 +96,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Rows up to the number `since` count as none.
     fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count, since: u64) -> Lookup<V> {
         let shared = &*self.shared;
+        // What the log tells already is not to be taken below for what was told while the row was read.
+        let _known = shared.keep_up();
         let began = shared.flights.stripe(key).sequence();
+        let may_keep = !resting.replaced.holds(key, || resting.rows.number());
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let row = match resting.rows.get(key) {
             Ok(Found::Row(row)) if row.number > since => row,
@@ -110,7 +123,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         {
             let stripe = shared.flights.stripe(key);
             // Stored or deleted meanwhile: what was read may be older.
-            if stripe.sequence() == began {
+            if may_keep && stripe.sequence() == began {
                 gone = shared.parts.storage.insert(key, Arc::clone(&entry));
             } else {
                 entry.retire();
@@ -177,14 +190,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Stores an entry below and then, by `store_above`, above, if no valid one was stored by an overlapping
-    /// computation. `None` if `store_above` was not called.
+    /// computation. `None` if `store_above` was not called; it is given the stripe's sequence before the row could
+    /// be seen.
     pub(super) fn commit_below<R>(
         &self,
         resting: &Resting<V>,
         entry: &Arc<Entry<V>>,
         departure: &Departure<'_>,
-        store_above: impl Fn() -> R,
+        store_above: impl Fn(u64) -> R,
     ) -> Option<R> {
+        let shared = &*self.shared;
         // Foreign code, so before any lock is taken.
         let (header, payload) = self.bytes_of(resting, entry)?;
         let row = NewRow {
@@ -195,21 +210,25 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
-            if !self.shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
+            if !shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
                 return None;
             }
-            let order = resting.order.lock();
             let mut judged = Judged::default();
-            let put = resting.rows.put(departure.key, &row, &mut |current| {
+            let (mut told, mut gone, mut sequence) = (Ok(()), None, 0);
+            let order = resting.order.lock();
+            let put = resting.rows.put(departure.key, &row, &mut |current, number| {
                 judged = self.judge_current(entry, departure, current);
+                if judged.admits && judged.replaces {
+                    // Not stored if the others cannot be told.
+                    (told, gone) = self.tell_replaced(resting, departure.key, number);
+                    judged.admits = told.is_ok();
+                }
+                sequence = shared.flights.stripe(departure.key).sequence();
                 judged.admits
             });
-            let told = match &put {
-                Ok(true) if judged.replaces => self.shared.parts.sequencer.replaced(departure.key),
-                _ => Ok(()),
-            };
-            let stored = matches!(put, Ok(true)).then(&store_above);
+            let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
+            drop(gone);
             if let Err(error) = put.map(drop).and(told) {
                 self.storage_failed(&error);
             }
@@ -253,11 +272,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         delete_above: impl FnOnce() -> R,
     ) -> (bool, R) {
         let shared = &*self.shared;
+        let (mut told, mut gone) = (Ok(()), None);
         let order = resting.order.lock();
-        let deleted = resting.rows.delete(key);
-        let told = shared.parts.sequencer.replaced(key);
+        let deleted = resting.rows.delete(key, &mut |number| {
+            (told, gone) = self.tell_replaced(resting, key, number);
+        });
         let above = delete_above();
         drop(order);
+        drop(gone);
         let row = deleted.and_then(|row| told.map(|()| row)).unwrap_or_else(|error| {
             self.storage_failed(&error);
             None
@@ -299,22 +321,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.storage_failed(&error);
         }
         swept.unwrap_or(0)
-    }
-
-    /// Lets the near cache forget what other processes replace or delete.
-    pub(crate) fn listen_to_others(&self) {
-        let shared = Arc::downgrade(&self.shared);
-        self.shared.parts.sequencer.when_replaced(Box::new(move |keys| {
-            let Some(shared) = shared.upgrade() else { return Box::new(()) };
-            let mut gone = Vec::new();
-            for key in keys {
-                let mut stripe = shared.flights.stripe(key);
-                stripe.delete(key);
-                gone.extend(shared.parts.storage.remove(key));
-            }
-            // The cache itself too: this may be its last owner, and a lock is held here.
-            Box::new((gone, shared))
-        }));
     }
 
     pub(super) fn storage_failed(&self, error: &Error) {

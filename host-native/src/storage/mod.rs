@@ -66,8 +66,9 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be read.
     fn get(&self, key: &[u8]) -> Result<Found, Error>;
-    /// Stores a row if `admits`, which is shown what is stored there now, says so; in one step, against all
-    /// processes. `admits` may be asked again. Returns whether it was stored.
+    /// Stores a row if `admits` says so, which is shown what is stored there now and the number that the row would
+    /// have; in one step, against all processes. Nobody sees the row before `admits` has answered; it may be asked
+    /// again. Returns whether it was stored.
     ///
     /// # Errors
     /// When it could not be written: nothing has changed then.
@@ -75,13 +76,14 @@ pub trait Rows: Send + Sync + 'static {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
     ) -> Result<bool, Error>;
-    /// Removes and returns the row under `key`.
+    /// Removes and returns the row under `key`. Before anybody can miss it, `tell` is called with the number of
+    /// this change; also if there is no row.
     ///
     /// # Errors
     /// When it could not be removed.
-    fn delete(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error>;
     /// Notes that rows were used: keys, and when, in microseconds since the Unix epoch. A row that was used goes
     /// late when room runs out, and one with a time to idle lives on. Those that are gone are passed over.
     ///

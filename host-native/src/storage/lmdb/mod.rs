@@ -122,10 +122,11 @@ impl LmdbStorage {
         &self,
         rooms: &Rooms,
         new: &Sealed<'_>,
-        admits: &mut dyn FnMut(Option<&Row>) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
     ) -> Result<Option<u64>, FolderError> {
         rooms.entries.write(|txn| {
-            if !admits(self.row_of(rooms, txn, new.key, &new.hash)?.row().as_ref()) {
+            let current = self.row_of(rooms, txn, new.key, &new.hash)?.row();
+            if !admits(current.as_ref(), txn.id() as u64) {
                 return Ok(None);
             }
             remove(rooms, txn, &new.hash)?;
@@ -185,7 +186,7 @@ impl Rows for LmdbStorage {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
     ) -> Result<bool, Error> {
         let rooms = self.folder.rooms()?;
         let path = || self.folder.path().display().to_string();
@@ -211,14 +212,12 @@ impl Rows for LmdbStorage {
         Ok(stored.is_some())
     }
 
-    fn delete(&self, key: &[u8]) -> Result<Option<Row>, Error> {
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
         let rooms = self.folder.rooms()?;
         let hash = *blake3::hash(key).as_bytes();
-        let rows = rooms.entries.table(ROWS);
-        if rooms.entries.read(|txn| Ok(rows.get(txn, &hash)?.is_none()))? {
-            return Ok(None);
-        }
         Ok(rooms.entries.write(|txn| {
+            // Inside the transaction also if there is no row: nobody stores one in between.
+            tell(txn.id() as u64);
             let row = self.row_of(&rooms, txn, key, &hash)?.row();
             remove(&rooms, txn, &hash)?;
             Ok(row)
