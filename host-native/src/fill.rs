@@ -86,7 +86,9 @@ impl Fill {
         let mut used = self.used.lock();
         let unused = if used.token.is_some() { used.token.replace(token) } else { Some(token) };
         drop(used);
-        unused.into_iter().for_each(|token| self.engine.abandon(token));
+        if let Some(token) = unused {
+            self.engine.abandon(token);
+        }
     }
 
     /// The key being computed.

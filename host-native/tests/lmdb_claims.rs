@@ -69,9 +69,11 @@ fn what_was_stored_just_before_the_lock_was_free_is_found() {
     assert_eq!(two.stats().errors, 0);
 }
 
+type End = fn(Leader<u64>, &Cache<u64>);
+
 #[test]
 fn who_ends_without_a_row_gives_the_lock_back() {
-    let ends: [fn(Leader<u64>, &Cache<u64>); 5] = [
+    let ends: [End; 5] = [
         |leader, _| drop(leader),
         |leader, _| leader.fail(Arc::new(Error::Recursion { key: String::new() })),
         |leader, cache| {

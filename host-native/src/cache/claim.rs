@@ -79,13 +79,11 @@ impl<V: Send + Sync + 'static> Leader<V> {
         }
         // Its former owner may have stored in between.
         let number = cache.rows_number();
-        match self.find(number) {
-            Some(found) => Claim::Found(found),
-            None => {
-                self.begin_anew(number);
-                Claim::Ours
-            }
+        if let Some(found) = self.find(number) {
+            return Claim::Found(found);
         }
+        self.begin_anew(number);
+        Claim::Ours
     }
 
     /// Notes that the caller has waited long enough for others: from now on the key counts as claimed, and is

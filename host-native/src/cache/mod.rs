@@ -23,6 +23,8 @@ mod lead;
 mod log_tests;
 mod refresh;
 mod replaced;
+#[cfg(all(test, feature = "lmdb"))]
+mod replaced_tests;
 mod resting;
 mod stand_in;
 mod sweep;
