@@ -81,7 +81,7 @@ impl Worker {
     }
 
     fn fetch(&self, key: usize) -> Result<Value, Error> {
-        let policy = Policy::default().cluster_lock(key % 3 == 0);
+        let policy = Policy::default().cluster_lock(key.is_multiple_of(3));
         self.cache.get_or_compute(name(key), &policy, |fill| self.compute(key, fill))
     }
 
