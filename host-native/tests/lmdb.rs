@@ -1,5 +1,5 @@
 //! Caches that share an LMDB folder. Each cache has an engine and a near cache of its own, so two of them in one
-//! process see of one another what two processes do; `processes.rs` has real ones.
+//! process see of one another what two processes do; `processes` has real ones.
 
 mod common;
 
