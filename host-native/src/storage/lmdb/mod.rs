@@ -121,7 +121,7 @@ impl LmdbStorage {
     fn try_put(
         &self,
         rooms: &Rooms,
-        new: &Sealed<'_>,
+        new: &Prepared<'_>,
         admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
     ) -> Result<Option<u64>, FolderError> {
         rooms.entries.write(|txn| {
@@ -144,7 +144,7 @@ impl LmdbStorage {
 }
 
 /// A row whose bytes are made.
-struct Sealed<'a> {
+struct Prepared<'a> {
     key: &'a [u8],
     hash: Hash,
     envelope: Vec<u8>,
@@ -154,7 +154,7 @@ struct Sealed<'a> {
     unlocks: u64,
 }
 
-impl<'a> Sealed<'a> {
+impl<'a> Prepared<'a> {
     fn new(key: &'a [u8], row: &NewRow<'_>, envelope: Vec<u8>) -> Self {
         let bound_us = row.header.expires_us;
         let expires_us = match (row.idle_us, bound_us) {
@@ -192,7 +192,7 @@ impl Rows for LmdbStorage {
         let path = || self.folder.path().display().to_string();
         let envelope = seal(key, row, self.secret.as_ref())
             .map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
-        let new = Sealed::new(key, row, envelope);
+        let new = Prepared::new(key, row, envelope);
         if self.limits.max_bytes.is_some_and(|max_bytes| new.place.bytes > max_bytes) {
             return Ok(false);
         }
