@@ -3,12 +3,18 @@
 //! Owns the one seam through which the host learns what time it is ([`WallClock`]), the system's
 //! implementation and one that tests move by hand. Safety never depends on these readings: positions in
 //! a domain are ordered by the engine's clock, and time decides only expiry, ages and deadlines.
-//! This is the only file that may read a clock.
+//! This is the only file that may read a clock, or sleep.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// Lets this thread sleep. For waiting on other processes, who can wake nobody.
+pub(crate) fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
+    std::thread::sleep(time);
+}
 
 /// Where a cache reads the time. All methods must be cheap and must not block.
 pub trait WallClock: Send + Sync + 'static {

@@ -38,6 +38,7 @@ pub struct Policy {
     tags: Vec<Tag>,
     lifetime: Option<Lifetime>,
     retention: Retention,
+    cluster_lock: bool,
 }
 
 impl Policy {
@@ -81,6 +82,21 @@ impl Policy {
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
+    }
+
+    /// Computes it in one process at a time: the others wait for what it stores, up to the cache's
+    /// [`flight_timeout`](Builder::flight_timeout), which is also how long the lock is held at most. For values
+    /// that are dear to compute; it costs a small write transaction. Off by default, and without effect where no
+    /// processes share entries.
+    #[must_use]
+    pub fn cluster_lock(mut self, lock: bool) -> Self {
+        self.cluster_lock = lock;
+        self
+    }
+
+    /// Is it computed in one process at a time?
+    pub(crate) fn is_locked(&self) -> bool {
+        self.cluster_lock
     }
 
     /// The declared dependencies.
@@ -135,6 +151,9 @@ struct FolderSettings<V> {
     max_readers: u32,
     map_bytes: Option<u64>,
     near_entries: Option<u64>,
+    use_interval: Duration,
+    secret: Option<crate::codec::Secret>,
+    secret_is_empty: bool,
 }
 
 impl<V> Default for Builder<V> {
@@ -155,6 +174,9 @@ impl<V> Default for Builder<V> {
                 max_readers: 1_024,
                 map_bytes: None,
                 near_entries: None,
+                use_interval: Duration::from_secs(30),
+                secret: None,
+                secret_is_empty: false,
             },
         }
     }
@@ -240,7 +262,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// exist, and belongs to zoocache: nothing else may change it, and it must not be on a network file system.
     ///
     /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) then bound the folder, and beside
-    /// it what this process holds of it in memory. A time to idle is a time to live there, as no hit writes.
+    /// it what this process holds of it in memory. No hit writes there: of uses it is told now and then
+    /// ([`use_interval`](Self::use_interval)).
     /// Processes that share a folder must agree on what the keys and tags mean; a value that `codec` cannot
     /// decode is computed anew. Explanations, visits and stand-ins see what this process holds in memory. In a forked child it is opened again, unless another thread of the parent was
     /// reading or writing it at that moment: then the child goes without, and computes.
@@ -293,11 +316,36 @@ impl<V: Send + Sync + 'static> Builder<V> {
     }
 
     /// At most this many entries of the folder are also held in the memory of this process, ready to be served;
-    /// as many as [`max_entries`](Self::max_entries) by default. Only with [`lmdb`](Self::lmdb).
+    /// as many as [`max_entries`](Self::max_entries) by default. With 0 every hit is read from the folder, and
+    /// explanations, visits and stand-ins, which look at the memory only, find nothing. Only with
+    /// [`lmdb`](Self::lmdb).
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn near_entries(mut self, entries: u64) -> Self {
         self.folder.near_entries = Some(entries);
+        self
+    }
+
+    /// How often the folder is told in the background what was used, so that what one process reads is evicted
+    /// late and, if it has a time to idle, lives on for all; 30 s by default. Less often than once a minute, or
+    /// than an entry may idle, others take for unused what is used here. It is told when the cache is swept
+    /// ([`sweep_interval`](Self::sweep_interval)), so not more often. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn use_interval(mut self, interval: Duration) -> Self {
+        self.folder.use_interval = interval;
+        self
+    }
+
+    /// Authenticates what rests in the folder, each entry together with its key, by keyed BLAKE3: what was not
+    /// stored by somebody who knows the same secret is not served ([`Stats::rejected`](crate::Stats)). It does not
+    /// encrypt, and says nothing of invalidations. All processes that share a folder must use the same; long and
+    /// random, as it cannot be guessed then. Only with [`lmdb`](Self::lmdb).
+    #[cfg(feature = "lmdb")]
+    #[must_use]
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.folder.secret = Some(crate::codec::Secret::derive(secret.as_ref()));
+        self.folder.secret_is_empty = secret.as_ref().is_empty();
         self
     }
 
@@ -369,9 +417,15 @@ impl<V: Send + Sync + 'static> Builder<V> {
     fn place(&self) -> Result<Place<V>, Error> {
         let settings = &self.folder;
         let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
-        at_least_one("near_entries", settings.near_entries)?;
         at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
         at_least_one("map_bytes", settings.map_bytes)?;
+        if settings.secret_is_empty {
+            return Err(Error::Config {
+                parameter: "secret",
+                value: "\"\"".to_owned(),
+                remedy: "give a long random text, or leave it out",
+            });
+        }
         let how = Settings { max_readers: settings.max_readers, map_bytes: settings.map_bytes };
         let folder = Folder::open(path, &how)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
@@ -381,11 +435,12 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let new = DomainId(random_u128());
         let (sequencer, domain) =
             LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
-        let rows = Arc::new(LmdbStorage::open(folder, self.limits, settings.map_bytes)?);
+        let rows = LmdbStorage::open(folder, self.limits, settings.map_bytes, settings.secret.clone())?;
+        let rows = Arc::new(rows);
         Ok(Place {
             engine: Arc::new(NativeEngine::following_a_log(domain, random_u64())),
             sequencer: Arc::new(sequencer),
-            resting: Some(Resting::new(rows, Arc::clone(codec))),
+            resting: Some(Resting::new(rows, Arc::clone(codec), millis(settings.use_interval))),
             near_entries: settings.near_entries,
         })
     }

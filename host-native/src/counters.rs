@@ -37,9 +37,11 @@ pub enum Count {
     SharedHits,
     /// That storage could not be read or written.
     StorageErrors,
+    /// What was found there was damaged, of another format, or not authentic.
+    Rejected,
 }
 
-const KINDS: usize = Count::StorageErrors as usize + 1;
+const KINDS: usize = Count::Rejected as usize + 1;
 
 #[derive(Debug, Default)]
 #[repr(align(64))]

@@ -33,6 +33,8 @@ pub struct Entry<V> {
     /// The retention, field by field: as one it would be padded.
     grace_ms: u32,
     keep_invalidated: bool,
+    /// Set by a hit, until it is told where the entry rests.
+    used: AtomicBool,
     /// Set when the entry is not in the storage, for those who remember it beside the storage.
     retired: AtomicBool,
 }
@@ -132,6 +134,7 @@ impl<V> Entry<V> {
                 .unwrap_or(u32::MAX),
             grace_ms: placement.retention.grace_ms,
             keep_invalidated: placement.retention.keep_invalidated,
+            used: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }
@@ -175,6 +178,11 @@ impl<V> Entry<V> {
     /// The expiry that no hit moves: what bounds a value computed from this one.
     pub(crate) fn hard_expiry_ms(&self) -> u64 {
         if self.idle_ms == 0 { self.expires_ms.load(Ordering::Relaxed) } else { self.bound_ms }
+    }
+
+    /// The time to idle, or 0.
+    pub(crate) fn idle_ms(&self) -> u64 {
+        self.idle_ms
     }
 
     /// Can the entry expire at all? A reader that learns no needs no clock.
@@ -242,6 +250,27 @@ impl<V> Entry<V> {
     #[inline]
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.expires_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes a hit, for those who ask later.
+    #[inline]
+    pub(crate) fn mark_used(&self) {
+        // Written once, so that hot entries stay in shared cache lines.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// When it was used last, if it was since this was asked before; about now, unless it has a time to idle.
+    pub(crate) fn take_use(&self, now_ms: u64) -> Option<u64> {
+        if !self.used.load(Ordering::Relaxed) || !self.used.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        let used_ms = match self.idle_ms {
+            0 => now_ms,
+            idle_ms => self.expires_ms.load(Ordering::Relaxed).saturating_sub(idle_ms),
+        };
+        Some(used_ms.min(now_ms))
     }
 
     /// Notes a hit: starts the time to idle anew.

@@ -80,6 +80,17 @@ impl Fill {
         })
     }
 
+    /// Begins again, before the computation has read anything.
+    pub(crate) fn begin_anew(&self, now_us: u64) {
+        let token = self.engine.begin(now_us);
+        let mut used = self.used.lock();
+        let unused = if used.token.is_some() { used.token.replace(token) } else { Some(token) };
+        drop(used);
+        if let Some(token) = unused {
+            self.engine.abandon(token);
+        }
+    }
+
     /// The key being computed.
     pub fn key(&self) -> &[u8] {
         &self.key

@@ -218,6 +218,11 @@ impl<V> Stripe<V> {
         }
     }
 
+    /// Notes that what is read below may not be what will be stored there in a moment. Running computations go on.
+    pub(crate) fn replace(&mut self) {
+        self.sequence += 1;
+    }
+
     /// Forgets the key's flight and forbids running computations of the key to store.
     pub(crate) fn delete(&mut self, key: &[u8]) {
         self.sequence += 1;

@@ -40,8 +40,8 @@ pub mod sequencer;
 pub mod storage;
 
 pub use cache::{
-    Cache, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, StaleCause, StandIn,
-    Stats, Tolerance, Waited, Waiter,
+    Cache, Claim, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, StaleCause,
+    StandIn, Stats, Tolerance, Waited, Waiter,
 };
 pub use clock::{ManualClock, SystemClock, WallClock};
 pub use config::{Builder, Policy, Weigher};

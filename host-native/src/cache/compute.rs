@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use futures_timer::Delay;
 
-use super::{Cache, Join, Leader, Lookup, Waited, Waiter};
+use super::{Cache, Claim, Join, Leader, Lookup, Waited, Waiter};
+use crate::clock;
 use crate::config::Policy;
 use crate::counters::Count;
 use crate::error::{Error, Failure};
 use crate::fill::{Entered, Fill, Within, current_fill};
+use crate::flight::Landing;
 
 /// What a round of waiting came to.
 enum Round<V> {
@@ -20,6 +22,52 @@ enum Round<V> {
     Again,
     GaveUp,
 }
+
+/// What a leader that asked to compute alone came to.
+enum Claimed<V: Send + Sync + 'static> {
+    Lead(Leader<V>),
+    Value(V),
+    Again,
+}
+
+impl<V: Clone + Send + Sync + 'static> Claimed<V> {
+    /// Of a leader that yielded to what another process stored.
+    fn of(landing: Landing<V>) -> Self {
+        match landing {
+            Landing::Sealed(entry) => Self::Value(entry.value().clone()),
+            _ => Self::Again,
+        }
+    }
+}
+
+/// The pauses of somebody who waits for another process, which can wake nobody: short at first, and `left` at most.
+struct Pauses {
+    left: Duration,
+    next: Duration,
+}
+
+impl Pauses {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    fn until(timeout: Duration) -> Self {
+        Self { left: timeout, next: Self::SHORTEST }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next.min(self.left);
+        self.left -= pause;
+        self.next = (self.next * 3 / 2).min(Self::LONGEST);
+        (!pause.is_zero()).then_some(pause)
+    }
+}
+
+/// How often a caller yields to what turns out to be stale already before it computes without the lock.
+const MAX_YIELDS: u32 = 2;
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// The fresh value under `key`, if there is one.
@@ -76,10 +124,17 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         if let Some(value) = self.hit(key, parent.as_ref()) {
             return Ok(value);
         }
-        let mut second_round = false;
+        let (mut second_round, mut yields) = (false, 0);
         let leader = loop {
             match self.join(key, parent.as_ref(), second_round)? {
                 Join::Hit(entry) => return Ok(entry.value().clone()),
+                Join::Lead(leader) if policy.is_locked() && yields < MAX_YIELDS => {
+                    match self.claim_blocking(leader) {
+                        Claimed::Lead(leader) => break leader,
+                        Claimed::Value(value) => return Ok(value),
+                        Claimed::Again => yields += 1,
+                    }
+                }
                 Join::Lead(leader) => break leader,
                 Join::Wait(waiter) => match self.taken(waiter.wait(self.shared.parts.flight_timeout))? {
                     Round::Value(value) => return Ok(value),
@@ -128,10 +183,17 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         if let Some(value) = self.hit(key, parent.as_ref()) {
             return Ok(value);
         }
-        let mut second_round = false;
+        let (mut second_round, mut yields) = (false, 0);
         let leader = loop {
             match self.join(key, parent.as_ref(), second_round)? {
                 Join::Hit(entry) => return Ok(entry.value().clone()),
+                Join::Lead(leader) if policy.is_locked() && yields < MAX_YIELDS => {
+                    match self.claim_async(leader).await {
+                        Claimed::Lead(leader) => break leader,
+                        Claimed::Value(value) => return Ok(value),
+                        Claimed::Again => yields += 1,
+                    }
+                }
                 Join::Lead(leader) => break leader,
                 Join::Wait(waiter) => {
                     let end = Wait::new(&waiter, self.shared.parts.flight_timeout).await;
@@ -150,6 +212,32 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let fill = Arc::clone(leader.fill());
         let computed = Within { future: Box::pin(compute(Arc::clone(&fill))), fill }.await;
         Self::ended(leader, computed, policy)
+    }
+
+    fn claim_blocking(&self, mut leader: Leader<V>) -> Claimed<V> {
+        let timeout = self.shared.parts.flight_timeout;
+        for pause in Pauses::until(timeout) {
+            match leader.claim(timeout) {
+                Claim::Ours => return Claimed::Lead(leader),
+                Claim::Found(entry) => return Claimed::of(leader.yield_to(entry)),
+                Claim::Busy => clock::pause(pause),
+            }
+        }
+        leader.give_up_claim();
+        Claimed::Lead(leader)
+    }
+
+    async fn claim_async(&self, mut leader: Leader<V>) -> Claimed<V> {
+        let timeout = self.shared.parts.flight_timeout;
+        for pause in Pauses::until(timeout) {
+            match leader.claim(timeout) {
+                Claim::Ours => return Claimed::Lead(leader),
+                Claim::Found(entry) => return Claimed::of(leader.yield_to(entry)),
+                Claim::Busy => Delay::new(pause).await,
+            }
+        }
+        leader.give_up_claim();
+        Claimed::Lead(leader)
     }
 
     #[inline]

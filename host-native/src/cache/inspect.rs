@@ -37,6 +37,9 @@ pub struct Stats {
     pub shared_hits: u64,
     /// Times that storage could not be read or written.
     pub storage_errors: u64,
+    /// Lookups that found below the near cache what is damaged, of another format, or not authentic: each is
+    /// a miss beside.
+    pub rejected: u64,
     /// Invalidations, of any number of tags each.
     pub invalidations: u64,
     /// Entries stored now, fresh or not.
@@ -141,6 +144,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             refreshes: sum(Count::Refreshes),
             shared_hits: sum(Count::SharedHits),
             storage_errors: sum(Count::StorageErrors),
+            rejected: sum(Count::Rejected),
             invalidations: shared.invalidations.load(std::sync::atomic::Ordering::Relaxed),
             entries: storage.entries,
             bytes: storage.bytes,

@@ -5,7 +5,9 @@
 //! over to one of its waiters, so a panic, a cancelled task or a dead thread blocks nobody.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::claim::Waiting;
 use super::resting::Departure;
 use super::{Cache, Status, Waiter};
 use crate::config::Policy;
@@ -17,6 +19,9 @@ use crate::event::Event;
 use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
 use crate::storage::Storage;
+
+/// How often [`Cache::join`] looks below for what was stored meanwhile.
+const LOOKS: usize = 4;
 
 /// What a caller that needs a key's value is told to do.
 #[derive(Debug)]
@@ -32,19 +37,22 @@ pub enum Join<V: Send + Sync + 'static> {
 /// The duty to compute a key's value. Dropped without a result, it hands over to a waiter.
 pub struct Leader<V: Send + Sync + 'static> {
     pub(super) cache: Cache<V>,
-    fill: Arc<Fill>,
+    pub(super) fill: Arc<Fill>,
     /// `None` for those who compute beside the flight: nobody waits for them.
     pub(super) flight: Option<Arc<Flight<V>>>,
     /// The stripe's sequence when the fill began.
-    began: u64,
+    pub(super) began: u64,
     /// The number of the rows below the near cache when the fill began.
-    rows_began: u64,
-    started_ms: u64,
+    pub(super) rows_began: u64,
+    pub(super) started_ms: u64,
     /// Whether the result replaces a fresh entry (an explicit store) or yields to it.
     supersedes: bool,
     /// The bytes of the value, if the caller has them already.
     encoded: Option<Vec<u8>>,
     pub(super) why: Count,
+    /// Of the lock that is held among processes; 0 for none.
+    pub(super) token: AtomicU64,
+    pub(super) waiting: Waiting,
 }
 
 /// How a computation ends that has a value.
@@ -76,13 +84,31 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
+        for _ in 1..LOOKS {
+            if let Some(join) = self.try_join(key, parent, second_round, false) {
+                return Ok(join);
+            }
+        }
+        let join = self.try_join(key, parent, second_round, true);
+        Ok(join.expect("invariant: the last look decides"))
+    }
+
+    /// `None` if something was stored, under this key perhaps, after the look below; unless this is the `last` one.
+    fn try_join(
+        &self,
+        key: &[u8],
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+        last: bool,
+    ) -> Option<Join<V>> {
         // Before the stripe is locked: reading the log may take its time. The number first: what is stored below
         // from then on is of a computation that overlaps with the one that may begin here.
+        let sequence = self.shared.flights.stripe(key).sequence();
         let rows_began = self.rows_number();
         if let Some(entry) = self.found_below(key) {
             self.count(Count::Hits);
             self.absorb(parent, &entry);
-            return Ok(Join::Hit(entry));
+            return Some(Join::Hit(entry));
         }
         let current = self.shared.keep_up();
         let found;
@@ -90,7 +116,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let mut stripe = self.shared.flights.stripe(key);
             if let Some(flight) = stripe.flight(key).cloned() {
                 drop(stripe);
-                return Ok(self.wait_for(flight, key, parent, second_round));
+                return Some(self.wait_for(flight, key, parent, second_round));
             }
             // The last leader may have stored between the caller's lookup and here. What is found dead is
             // kept until the stripe is unlocked: dropping a value may run foreign code.
@@ -101,10 +127,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     self.count(Count::Hits);
                     let entry = found.expect("invariant: only an entry is fresh");
                     self.absorb(parent, &entry);
-                    return Ok(Join::Hit(entry));
+                    return Some(Join::Hit(entry));
                 }
                 Err(why) => why,
             };
+            // It may have stored below only, where the near cache keeps nothing, or not for long.
+            if !last && self.shared.parts.resting.is_some() && stripe.sequence() != sequence {
+                return None;
+            }
             self.count(why);
             let flight = Flight::new(self.begin_fill(key, parent));
             let began = stripe.depart(key, Some(&flight));
@@ -112,7 +142,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let mut leader = self.leader(Arc::clone(&flight.fill), Some(flight), began);
         (leader.why, leader.rows_began) = (why, rows_began);
-        Ok(Join::Lead(leader))
+        Some(Join::Lead(leader))
     }
 
     fn wait_for(
@@ -147,9 +177,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let parts = &self.shared.parts;
         let started_ms = parts.clock.monotonic_ms();
         let rows_began = self.rows_number();
-        let cache = self.clone();
         Leader {
-            cache,
+            cache: self.clone(),
             fill,
             flight,
             began,
@@ -158,6 +187,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
             supersedes: false,
             encoded: None,
             why: Count::Misses,
+            token: AtomicU64::new(0),
+            waiting: Waiting::default(),
         }
     }
 
@@ -224,10 +255,12 @@ impl<V: Send + Sync + 'static> Leader<V> {
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
         let weight = self.cache.weigh(&value);
         let (landing, stored) = self.seal_and_store(value, how, weight);
+        let unlocked = self.unlock();
         if let Some(flight) = self.flight.take() {
             flight.land(landing.clone());
         }
         // Last: an observer that panics must not keep waiters waiting.
+        self.cache.told_of(unlocked);
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         match &landing {
@@ -247,11 +280,8 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let parts = &shared.parts;
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
-        let mut lifetime = how.lifetime.unwrap_or(parts.default_lifetime);
-        // No hit writes to where entries rest, so none could prolong a life there.
-        lifetime.extend_on_hit &= parts.resting.is_none();
         let placement = Placement {
-            lifetime,
+            lifetime: how.lifetime.unwrap_or(parts.default_lifetime),
             expires_bound_ms: basis.expires_ms,
             started_ms: self.started_ms,
             now_ms: parts.clock.monotonic_ms(),
@@ -277,8 +307,6 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let stored = how.store && self.commit(&entry);
         if !how.store {
             self.leave();
-        }
-        if !stored {
             entry.retire();
         }
         (Landing::Sealed(entry), stored)
@@ -298,33 +326,55 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let Some(resting) = &self.cache.shared.parts.resting else {
             // Before the stripe is locked: reading the log may take its time.
             let up_to_date = self.cache.shared.keep_up();
-            return self.commit_above(entry, up_to_date).0;
+            return self.commit_above(entry, up_to_date, None).0;
         };
+        let key = self.fill.key();
         let departure = Departure {
-            key: self.fill.key(),
+            key,
             began: self.began,
             rows_began: self.rows_began,
             supersedes: self.supersedes,
             encoded: self.encoded.as_deref(),
+            unlocks: self.token.load(Ordering::Relaxed),
         };
-        let committed =
-            self.cache.commit_below(resting, entry, &departure, || self.commit_above(entry, true));
-        if committed.is_none() {
+        let committed = self.cache.commit_below(resting, entry, &departure, |sequence| {
+            self.commit_above(entry, true, Some(sequence))
+        });
+        if committed.is_some() {
+            // Given back with the row.
+            self.token.store(0, Ordering::Relaxed);
+        } else {
             self.leave();
+            entry.retire();
+            if self.supersedes {
+                // What is stored is out of date by the caller's own word.
+                self.cache.delete(key);
+            }
         }
-        // What had to go is dropped here, under no lock.
-        committed.is_some_and(|(stored, _gone)| stored)
+        // What had to go is dropped here, under no lock. What lies below is what is stored, whether or not the
+        // near cache holds it too.
+        committed.is_some()
     }
 
     /// Stores in memory; hands out what had to go, as dropping a value may run foreign code.
-    fn commit_above(&self, entry: &Arc<Entry<V>>, up_to_date: bool) -> (bool, Vec<Arc<Entry<V>>>) {
+    ///
+    /// `sequence` is that of the stripe before the entry was stored below, if it was.
+    fn commit_above(
+        &self,
+        entry: &Arc<Entry<V>>,
+        up_to_date: bool,
+        sequence: Option<u64>,
+    ) -> (bool, Vec<Arc<Entry<V>>>) {
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         let is_fresh = |entry: &Arc<Entry<V>>| self.cache.status_as_of(up_to_date, entry) == Status::Fresh;
         let mut stripe = shared.flights.stripe(key);
         let current = shared.parts.storage.peek(key);
         let yields = match stripe.since(key, self.began) {
-            _ if self.supersedes => false,
+            // Another process may have replaced what was just stored below.
+            _ if self.supersedes => {
+                sequence.is_some_and(|sequence| stripe.since(key, sequence) == Since::Deleted)
+            }
             Since::Deleted => true,
             // One that is gone may have been newer than ours.
             Since::Stored => current.as_ref().is_none_or(is_fresh),
@@ -333,7 +383,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),
         };
         let mut gone = Vec::new();
-        if !yields {
+        if yields {
+            entry.retire();
+        } else {
             gone = shared.parts.storage.insert(key, Arc::clone(entry));
             stripe.stored(key);
         }
@@ -356,9 +408,11 @@ impl<V: Send + Sync + 'static> Leader<V> {
             Some(collected) => self.land_without_value(failure, collected),
             None => Landing::Abandoned,
         };
+        let unlocked = self.unlock();
         if let Some(flight) = self.flight.take() {
             flight.land(landing);
         }
+        self.cache.told_of(unlocked);
         self.cache.shared.observe(&Event::FillFailed { key: self.fill.key() });
     }
 
@@ -376,7 +430,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         Landing::Failed(failure, Arc::new(basis), proof)
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let key = self.fill.key();
         self.cache.shared.flights.stripe(key).arrive(key, self.flight.as_ref());
     }

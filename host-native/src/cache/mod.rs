@@ -3,7 +3,9 @@
 //! * hit: [`Cache::lookup`]: storage, then the judgement of what was found;
 //! * miss: [`Cache::join`] → the user's function → [`Leader::finish`] (`lead.rs`), or a [`Waiter`] for
 //!   somebody else's result (`wait.rs`);
-//! * entries that rest outside of the process: `resting.rs`;
+//! * entries that rest outside of the process: `resting.rs`; what others are told when one of them is replaced:
+//!   `replaced.rs`; what is told of uses: `uses.rs`;
+//! * one computation among all processes: [`Leader::claim`] (`claim.rs`);
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
@@ -13,20 +15,27 @@
 //! runs, and no value is dropped under a lock.
 
 mod affected;
+mod claim;
 mod compute;
 mod inspect;
 mod lead;
 #[cfg(test)]
 mod log_tests;
 mod refresh;
+mod replaced;
+#[cfg(all(test, feature = "lmdb"))]
+mod replaced_tests;
 mod resting;
 mod stand_in;
 mod sweep;
+mod uses;
 mod wait;
 
+pub use claim::Claim;
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
 pub use lead::{Finish, Join, Leader};
 pub(crate) use resting::Resting;
+use stand_in::Now;
 pub use stand_in::{StandIn, Tolerance};
 pub use wait::{Waited, Waiter};
 
@@ -166,7 +175,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn status(&self, entry: &Entry<V>) -> Status {
-        self.status_as_of(self.shared.keep_up(), entry)
+        let status = self.status_as_of(self.shared.keep_up(), entry);
+        if self.shared.follows_log && status == Status::Fresh {
+            entry.mark_used();
+        }
+        status
     }
 
     /// The status as far as the engine knows, which knows enough if `current`: the caller has just caught

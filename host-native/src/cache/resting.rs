@@ -3,11 +3,12 @@
 //! The near cache is the memory storage: decoded values, valid while the sequencer is current. What is found
 //! below is judged by its header after the log has been read, *entry first, tags second*, and taken into the
 //! near cache. What is stored goes below first: there the first valid commit among the overlapping
-//! computations of all processes wins. Whoever replaces what others may hold, or deletes it, tells them.
+//! computations of all processes wins. Whoever replaces what others may hold, or deletes it, tells them first
+//! (`replaced.rs`).
 //!
-//! Lock order: `order`, then the rows' write transaction, then a flight stripe; the sequencer's own lock comes
-//! before stripes, and after `order`. No value is dropped, and nobody is told, under `order`. No error
-//! of the storage breaks a computation: it is counted, told, and taken for a miss.
+//! Lock order: `order`, then the rows' write transaction, then the sequencer's own lock, then a flight stripe.
+//! No value is dropped, and no observer told, under `order`. No error of the storage breaks a computation: it is
+//! counted, told, and taken for a miss.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,15 +16,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use zoocache_core::{Header, Verdict};
 
-use super::stand_in::Now;
-use super::{Cache, Lookup, Status};
+use super::replaced::Replaced;
+use super::uses::Uses;
+use super::{Cache, Lookup, Now, Status};
 use crate::codec::ValueCodec;
 use crate::counters::Count;
 use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
-use crate::storage::{NewRow, Row, Rows, Storage};
+use crate::storage::{Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
@@ -37,12 +39,22 @@ pub(crate) struct Resting<V> {
     pub(crate) codec: Arc<dyn ValueCodec<V>>,
     /// Held while the near cache is made to say what the rows say: both change in the same order.
     order: Mutex<()>,
+    /// What the rows are to be told.
+    pub(super) uses: Uses,
+    /// What is about to be replaced.
+    pub(super) replaced: Replaced,
 }
 
 impl<V> Resting<V> {
     #[cfg_attr(not(feature = "lmdb"), expect(dead_code, reason = "no feature that is on brings rows"))]
-    pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>) -> Self {
-        Self { rows, codec, order: Mutex::new(()) }
+    pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>, use_interval_ms: u64) -> Self {
+        Self {
+            rows,
+            codec,
+            order: Mutex::new(()),
+            uses: Uses::new(use_interval_ms),
+            replaced: Replaced::default(),
+        }
     }
 }
 
@@ -65,32 +77,56 @@ pub(super) struct Departure<'a> {
     pub(super) supersedes: bool,
     /// The bytes of its value, if they are there already.
     pub(super) encoded: Option<&'a [u8]>,
+    /// The token of its lock, which is given back with the row.
+    pub(super) unlocks: u64,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// The fresh entry under `key` below the near cache, which gets it; else `why` there is none above.
+    /// The fresh entry under `key` below the near cache; else why there is none: `why` there is none above, if
+    /// there is none below.
     #[cold]
     pub(super) fn look_below(&self, resting: &Resting<V>, key: &[u8], why: Count) -> Lookup<V> {
+        match self.search_below(resting, key, why, 0) {
+            Lookup::Miss(Count::Rejected) => {
+                self.count(Count::Rejected);
+                Lookup::Miss(Count::Misses)
+            }
+            found => found,
+        }
+    }
+
+    /// [`look_below`](Self::look_below) that does not count what is rejected. The near cache gets what is found.
+    /// Rows up to the number `since` count as none.
+    fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count, since: u64) -> Lookup<V> {
         let shared = &*self.shared;
+        // What the log tells already is not to be taken below for what was told while the row was read.
+        let _known = shared.keep_up();
         let began = shared.flights.stripe(key).sequence();
+        let may_keep = !resting.replaced.holds(key, || resting.rows.number());
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let row = match resting.rows.get(key) {
-            Ok(Some(row)) => row,
-            Ok(None) => return Lookup::Miss(why),
+            Ok(Found::Row(row)) if row.number > since => row,
+            Ok(Found::Nothing | Found::Row(_)) => return Lookup::Miss(why),
+            Ok(Found::Rejected) => return Lookup::Miss(Count::Rejected),
             Err(error) => {
                 self.storage_failed(&error);
                 return Lookup::Miss(why);
             }
         };
-        let entry = match self.admit(resting, &row) {
+        if !shared.keep_up() {
+            return Lookup::Miss(Count::Stale);
+        }
+        let now = self.now();
+        let entry = match self.admit(resting, &row, now) {
             Ok(entry) => Arc::new(entry),
             Err(why) => return Lookup::Miss(why),
         };
+        resting.uses.note(key, now.wall_us);
         let mut gone = Vec::new();
         {
             let stripe = shared.flights.stripe(key);
             // Stored or deleted meanwhile: what was read may be older.
-            if stripe.sequence() == began {
+            if may_keep && stripe.sequence() == began {
                 gone = shared.parts.storage.insert(key, Arc::clone(&entry));
             } else {
                 entry.retire();
@@ -114,67 +150,88 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if near.is_some_and(|entry| self.is_servable(&entry)) {
             return None;
         }
-        match self.look_below(resting, key, Count::Misses) {
+        // Whoever joins has looked before, and counted.
+        match self.search_below(resting, key, Count::Misses, 0) {
             Lookup::Hit(entry) => Some(entry),
             Lookup::Miss(_) => None,
         }
     }
 
-    fn admit(&self, resting: &Resting<V>, row: &Row) -> Result<Entry<V>, Count> {
-        let parts = &self.shared.parts;
-        if !self.shared.keep_up() {
-            return Err(Count::Stale);
+    /// The fresh entry below, if it was stored after the rows had the number `since`.
+    pub(super) fn found_since(&self, key: &[u8], since: u64) -> Option<Arc<Entry<V>>> {
+        let resting = self.shared.parts.resting.as_ref()?;
+        match self.search_below(resting, key, Count::Misses, since) {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss(_) => None,
         }
-        let now = self.now();
-        if row.header.expires_us != 0 && row.header.expires_us <= now.wall_us {
+    }
+
+    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Count> {
+        let parts = &self.shared.parts;
+        if row.is_expired(now.wall_us) {
             return Err(Count::Expired);
         }
         let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
-        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Misses)?;
-        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Misses)?;
-        let value = resting.codec.decode(bytes).map_err(|_| Count::Misses)?;
+        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Rejected)?;
+        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Rejected)?;
+        let value = resting.codec.decode(bytes).map_err(|_| Count::Rejected)?;
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
+        let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);
         let placement = Placement {
-            lifetime: Lifetime::FOREVER,
+            lifetime: Lifetime { ttl_ms: idle_ms, extend_on_hit: true },
             expires_bound_ms: expiry_ms(&row.header, now),
             started_ms: created_ms.saturating_sub(u64::from(computed_ms)),
             now_ms: created_ms,
             weight: self.weigh(&value),
             retention,
         };
-        Ok(Entry::new(value, sealed, &placement))
+        let entry = Entry::new(value, sealed, &placement);
+        // This is a use: its life is that of the clock that never jumps from now on.
+        entry.touch(now.monotonic_ms);
+        Ok(entry)
     }
 
     /// Stores an entry below and then, by `store_above`, above, if no valid one was stored by an overlapping
-    /// computation. `None` if `store_above` was not called.
+    /// computation. `None` if `store_above` was not called; it is given the stripe's sequence before the row could
+    /// be seen.
     pub(super) fn commit_below<R>(
         &self,
         resting: &Resting<V>,
         entry: &Arc<Entry<V>>,
         departure: &Departure<'_>,
-        store_above: impl Fn() -> R,
+        store_above: impl Fn(u64) -> R,
     ) -> Option<R> {
+        let shared = &*self.shared;
         // Foreign code, so before any lock is taken.
         let (header, payload) = self.bytes_of(resting, entry, departure.encoded)?;
-        let row = NewRow { header: &header, payload: &payload };
+        let row = NewRow {
+            header: &header,
+            idle_us: entry.idle_ms().saturating_mul(1_000),
+            payload: &payload,
+            unlocks: departure.unlocks,
+        };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
-            if !self.shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
+            if !shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
                 return None;
             }
-            let order = resting.order.lock();
             let mut judged = Judged::default();
-            let put = resting.rows.put(departure.key, &row, &mut |current| {
+            let (mut told, mut gone, mut sequence) = (Ok(()), None, 0);
+            let order = resting.order.lock();
+            let put = resting.rows.put(departure.key, &row, &mut |current, number| {
                 judged = self.judge_current(entry, departure, current);
+                if judged.admits && judged.replaces {
+                    // Not stored if the others cannot be told.
+                    (told, gone) = self.tell_replaced(resting, departure.key, number);
+                    judged.admits = told.is_ok();
+                }
+                sequence = shared.flights.stripe(departure.key).sequence();
                 judged.admits
             });
-            let told = match &put {
-                Ok(true) if judged.replaces => self.shared.parts.sequencer.replaced(departure.key),
-                _ => Ok(()),
-            };
-            let stored = matches!(put, Ok(true)).then(&store_above);
+            let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
+            drop(gone);
             if let Err(error) = put.map(drop).and(told) {
                 self.storage_failed(&error);
             }
@@ -203,9 +260,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
         let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
         let now_us = shared.parts.clock.now_us();
-        let is_fresh = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
-        let overlaps = current.number > departure.rows_began;
-        Judged { admits: !(is_fresh && overlaps), replaces: is_fresh, behind: false }
+        // Where a time to idle seems over, others may use it all the same and have not told of it yet.
+        let is_valid = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
+        let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
+        Judged { admits: !(is_valid && overlaps), replaces: is_valid, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and
@@ -217,18 +275,23 @@ impl<V: Send + Sync + 'static> Cache<V> {
         delete_above: impl FnOnce() -> R,
     ) -> (bool, R) {
         let shared = &*self.shared;
+        let (mut told, mut gone) = (Ok(()), None);
         let order = resting.order.lock();
-        let deleted = resting.rows.delete(key);
-        let told = shared.parts.sequencer.replaced(key);
+        let deleted = resting.rows.delete(key, &mut |number| {
+            (told, gone) = self.tell_replaced(resting, key, number);
+        });
         let above = delete_above();
         drop(order);
+        drop(gone);
         let row = deleted.and_then(|row| told.map(|()| row)).unwrap_or_else(|error| {
             self.storage_failed(&error);
             None
         });
         let was_fresh = row.is_some_and(|row| {
             let now_us = shared.parts.clock.now_us();
-            shared.keep_up() && shared.parts.engine.judge_header(&row.header, now_us) == Verdict::Fresh
+            shared.keep_up()
+                && !row.is_expired(now_us)
+                && shared.parts.engine.judge_header(&row.header, now_us) == Verdict::Fresh
         });
         (was_fresh, above)
     }
@@ -241,42 +304,29 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// Frees what is dead below, a little of it, and what the log need not know any more.
+    /// Tells of uses, and frees what is dead below, a little of it, and what the log need not know any more.
     pub(super) fn sweep_below(&self) -> usize {
         let shared = &*self.shared;
         let Some(resting) = &shared.parts.resting else { return 0 };
-        let now_us = shared.parts.clock.now_us();
+        let now = self.now();
+        let now_us = now.wall_us;
         let is_dead = |header: &Header| {
             let verdict = shared.parts.engine.judge_header(header, now_us);
             matches!(verdict, Verdict::Stale | Verdict::Foreign | Verdict::Expired)
         };
         let _passed = shared.sweeper.pass();
+        // First: what is used is not removed for having idled.
+        let told = self.tell_uses(resting, now);
         // Without the log nothing can be called dead: what is of a new domain would seem foreign.
         let swept = if shared.keep_up() { resting.rows.sweep(now_us, &is_dead) } else { Ok(0) };
         let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
-        if let Err(error) = swept.as_ref().map(drop).and(tidied.as_ref().map(drop)) {
-            self.storage_failed(error);
+        for error in [told.err(), swept.as_ref().err().cloned(), tidied.err()].into_iter().flatten() {
+            self.storage_failed(&error);
         }
         swept.unwrap_or(0)
     }
 
-    /// Lets the near cache forget what other processes replace or delete.
-    pub(crate) fn listen_to_others(&self) {
-        let shared = Arc::downgrade(&self.shared);
-        self.shared.parts.sequencer.when_replaced(Box::new(move |keys| {
-            let Some(shared) = shared.upgrade() else { return Box::new(()) };
-            let mut gone = Vec::new();
-            for key in keys {
-                let mut stripe = shared.flights.stripe(key);
-                stripe.delete(key);
-                gone.extend(shared.parts.storage.remove(key));
-            }
-            // The cache itself too: this may be its last owner, and a lock is held here.
-            Box::new((gone, shared))
-        }));
-    }
-
-    fn storage_failed(&self, error: &Error) {
+    pub(super) fn storage_failed(&self, error: &Error) {
         self.count(Count::StorageErrors);
         self.shared.observe(&Event::StorageFailed { error });
     }

@@ -65,7 +65,7 @@ pub(crate) struct Folder {
 /// The tables of the tags environment.
 pub(crate) const TAGS_TABLES: [&str; 4] = ["meta", "log", "tags", "marks"];
 /// The tables of the entries environment.
-pub(crate) const ENTRIES_TABLES: [&str; 5] = ["meta", "rows", "places", "by_age", "by_expiry"];
+pub(crate) const ENTRIES_TABLES: [&str; 6] = ["meta", "rows", "places", "by_age", "by_expiry", "locks"];
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Folder>>>> = LazyLock::new(Mutex::default);
 

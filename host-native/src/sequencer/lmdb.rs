@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! meta    format, domain, clock, floor, device and inode, last mark, changes of marks
-//! log     position, number in its batch → kind, tag or key: one row for each tag, its latest
+//! log     position, number in its batch → kind, number of a change, tag or key: one row for each tag, its latest
 //! tags    hash of kind and tag → its key in `log`
 //! marks   number → deadline, tags: announced changes
 //! ```
 //! So the log is compacted, what came after a position is one range of it, and a process that opens the folder
-//! reads the same range from the beginning. Rows of the kind "key" tell that what is remembered of one key was
-//! replaced or deleted by its own process. All rows are sealed.
+//! reads the same range from the beginning. Rows of the kind "key" tell that what is remembered of one key will
+//! be replaced or deleted, by the change of the entries that has the number; it is 0 for tags. All rows are sealed.
 //!
 //! Invariant (`docs/design/0007-lmdb.md`, `tests/lmdb_model.rs`): the engine is current while the number of the
 //! latest commit is that of the transaction *it was read in*; what is read is applied before that number is
@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, Table, seal};
 
 /// The format of the folder. A later one is refused; there is no earlier one.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Rows that one transaction deletes: a writer waits no longer than that takes.
 const TIDY_STEP: usize = 1_000;
 /// Tags remembered while they cannot be written; of more, everything is invalidated.
@@ -86,7 +86,8 @@ struct News {
     floor_us: u64,
     marks_changes: u64,
     rows: Vec<LogRow>,
-    keys: Vec<(u64, Vec<u8>)>,
+    /// Position, key and number.
+    keys: Vec<(u64, (Vec<u8>, u64))>,
     /// All marks, if they changed.
     marks: Option<BTreeMap<u64, Mark>>,
 }
@@ -202,7 +203,7 @@ impl LmdbSequencer {
     }
 
     /// Applies what was read, marks before rows and the floor before both, and remembers its number last.
-    fn apply(&self, engine: &dyn Engine, state: &mut State, news: News) -> Vec<Vec<u8>> {
+    fn apply(&self, engine: &dyn Engine, state: &mut State, news: News) -> Vec<(Vec<u8>, u64)> {
         let to = Timestamp::from_micros(news.clock_us);
         if news.domain != engine.domain() {
             engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
@@ -332,7 +333,7 @@ impl Sequencer for LmdbSequencer {
         Ok(())
     }
 
-    fn replaced(&self, key: &[u8]) -> Result<(), Error> {
+    fn replaced(&self, key: &[u8], number: u64) -> Result<(), Error> {
         // Held until the row is known to be our own: reading it must not make us forget what replaced it.
         let mut state = self.state.lock();
         let rooms = self.folder.rooms()?;
@@ -340,7 +341,7 @@ impl Sequencer for LmdbSequencer {
         let at = rooms.tags.write(|txn| {
             let at = mint(&rooms, txn, now_us)?;
             if let Some(at) = at {
-                put_row(&rooms, txn, (at, 0), (OF_KEY, key))?;
+                put_row(&rooms, txn, (at, 0), &Row { kind: OF_KEY, number, content: key })?;
             }
             Ok(at)
         })?;
@@ -366,10 +367,11 @@ impl Sequencer for LmdbSequencer {
             })?;
             let Some(last) = old.last().copied() else { break };
             rooms.tags.write(|txn| {
-                let rows = log
-                    .iter(txn)?
-                    .take(TIDY_STEP)
-                    .map(|row| row.map(|(place, row)| (place.to_vec(), seal::open(place, row).map(hash))));
+                let rows = log.iter(txn)?.take(TIDY_STEP).map(|row| {
+                    row.map(|(place, row)| {
+                        (place.to_vec(), seal::open(place, row).map(|row| Row::read(row).hash()))
+                    })
+                });
                 let rows = rows.collect::<heed::Result<Vec<_>>>()?;
                 for (place, hash) in rows.into_iter().filter(|(place, _)| position_of(place) <= last) {
                     log.delete(txn, &place)?;
@@ -409,9 +411,42 @@ fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: &[Tag]) -> 
         rooms.tags.table(TAGS).clear(txn)?;
     }
     let mut places = 0..;
-    tags.iter()
-        .zip(&mut places)
-        .try_for_each(|(tag, place)| put_row(rooms, txn, (at, place), (OF_TAG, tag.as_str().as_bytes())))
+    tags.iter().zip(&mut places).try_for_each(|(tag, place)| {
+        let row = Row { kind: OF_TAG, number: 0, content: tag.as_str().as_bytes() };
+        put_row(rooms, txn, (at, place), &row)
+    })
+}
+
+/// A row of the log.
+struct Row<'a> {
+    kind: u8,
+    number: u64,
+    content: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.content.len() + 9);
+        bytes.push(self.kind);
+        bytes.extend_from_slice(&self.number.to_be_bytes());
+        bytes.extend_from_slice(self.content);
+        bytes
+    }
+
+    /// What cannot be read is of no kind.
+    fn read(bytes: &'a [u8]) -> Self {
+        let parts =
+            bytes.split_first().and_then(|(kind, rest)| Some((*kind, rest.split_first_chunk::<8>()?)));
+        let (kind, (number, content)) = parts.unwrap_or((u8::MAX, (&[0; 8], bytes)));
+        Self { kind, number: u64::from_be_bytes(*number), content }
+    }
+
+    /// A key of what the row is about, never too long for LMDB.
+    fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[self.kind]).update(self.content);
+        *hasher.finalize().as_bytes()
+    }
 }
 
 /// Puts a row at the end of the log, in the place of an earlier one of the same.
@@ -419,26 +454,18 @@ fn put_row(
     rooms: &Rooms,
     txn: &mut RwTxn<'_>,
     (at, place): (Timestamp, u32),
-    (kind, content): (u8, &[u8]),
+    row: &Row<'_>,
 ) -> heed::Result<()> {
     let (log, tags) = (rooms.tags.table(LOG), rooms.tags.table(TAGS));
-    let mut row = Vec::with_capacity(content.len() + 1);
-    row.push(kind);
-    row.extend_from_slice(content);
-    let hash = hash(&row);
+    let hash = row.hash();
     let mut key = [0; 12];
     key[..8].copy_from_slice(&at.as_micros().to_be_bytes());
     key[8..].copy_from_slice(&place.to_be_bytes());
     if let Some(earlier) = seal::get(tags, txn, &hash)?.map(<[u8]>::to_vec) {
         log.delete(txn, &earlier)?;
     }
-    seal::put(log, txn, &key, &row)?;
+    seal::put(log, txn, &key, &row.bytes())?;
     seal::put(tags, txn, &hash, &key)
-}
-
-/// A key that is never too long for LMDB.
-fn hash(row: &[u8]) -> [u8; 32] {
-    *blake3::hash(row).as_bytes()
 }
 
 fn position_of(place: &[u8]) -> u64 {
@@ -477,13 +504,12 @@ fn read_rows(log: Table, txn: &Reading<'_>, from_us: u64, news: &mut News) -> he
     let from = from_us.to_be_bytes();
     for row in log.range(txn, &(Bound::Included(&from[..]), Bound::Unbounded))? {
         let (place, row) = row?;
-        let at = position_of(place);
-        let row = seal::open(place, row).unwrap_or_default();
-        if let Some((&OF_KEY, key)) = row.split_first() {
-            news.keys.push((at, key.to_vec()));
+        let (at, row) = (position_of(place), Row::read(seal::open(place, row).unwrap_or_default()));
+        if row.kind == OF_KEY {
+            news.keys.push((at, (row.content.to_vec(), row.number)));
             continue;
         }
-        let tag = row.split_first().filter(|(kind, _)| **kind == OF_TAG).and_then(|(_, text)| read_tag(text));
+        let tag = if row.kind == OF_TAG { read_tag(row.content) } else { None };
         // What cannot be read may have been anything.
         let tag = tag.unwrap_or_else(Tag::root);
         news.rows.push(LogRow { tag, below_only: false, at: Timestamp::from_micros(at) });

@@ -53,11 +53,12 @@ pub trait Sequencer: Send + Sync + 'static {
     /// When the log could not be read: the caller must treat every entry as unknown.
     fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error>;
 
-    /// Tells the other processes that what they remember of `key` was replaced or deleted.
+    /// Tells the other processes to forget what they remember of `key`: the change of the rows with this number
+    /// will replace or delete it. To be called before that change is to be seen.
     ///
     /// # Errors
     /// When they could not be told.
-    fn replaced(&self, _key: &[u8]) -> Result<(), Error> {
+    fn replaced(&self, _key: &[u8], _number: u64) -> Result<(), Error> {
         Ok(())
     }
 
@@ -73,8 +74,9 @@ pub trait Sequencer: Send + Sync + 'static {
     }
 }
 
-/// Forgets keys, and hands out what has to be dropped once no lock is held.
-pub type Forget = Box<dyn Fn(&[Vec<u8>]) -> Box<dyn Any + Send> + Send + Sync>;
+/// Forgets keys, each with the number of the change that replaces it, and hands out what has to be dropped once no
+/// lock is held.
+pub type Forget = Box<dyn Fn(&[(Vec<u8>, u64)]) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// A change that is about to be made to the source of truth.
 #[derive(Debug, Clone, Copy)]

@@ -65,9 +65,10 @@ pub trait Rows: Send + Sync + 'static {
     ///
     /// # Errors
     /// When it could not be read.
-    fn get(&self, key: &[u8]) -> Result<Option<Row>, Error>;
-    /// Stores a row if `admits`, which is shown what is stored there now, says so; in one step, against all
-    /// processes. `admits` may be asked again. Returns whether it was stored.
+    fn get(&self, key: &[u8]) -> Result<Found, Error>;
+    /// Stores a row if `admits` says so, which is shown what is stored there now and the number that the row would
+    /// have; in one step, against all processes. Nobody sees the row before `admits` has answered; it may be asked
+    /// again. Returns whether it was stored.
     ///
     /// # Errors
     /// When it could not be written: nothing has changed then.
@@ -75,13 +76,31 @@ pub trait Rows: Send + Sync + 'static {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
     ) -> Result<bool, Error>;
-    /// Removes and returns the row under `key`.
+    /// Removes and returns the row under `key`. Before anybody can miss it, `tell` is called with the number of
+    /// this change; also if there is no row.
     ///
     /// # Errors
     /// When it could not be removed.
-    fn delete(&self, key: &[u8]) -> Result<Option<Row>, Error>;
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error>;
+    /// Notes that rows were used: keys, and when, in microseconds since the Unix epoch. A row that was used goes
+    /// late when room runs out, and one with a time to idle lives on. Those that are gone are passed over.
+    ///
+    /// # Errors
+    /// When it could not be noted.
+    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error>;
+    /// Takes the lock of a key, which ends at its deadline or with this process; or returns the token of the
+    /// process that holds it. A lock keeps nobody from storing.
+    ///
+    /// # Errors
+    /// When it could not be taken.
+    fn lock(&self, key: &[u8], lease: &Lease) -> Result<Option<u64>, Error>;
+    /// Gives a lock back, if it is still that of `token`.
+    ///
+    /// # Errors
+    /// When it could not be given back: it ends at its deadline.
+    fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error>;
     /// Removes all rows.
     ///
     /// # Errors
@@ -97,6 +116,27 @@ pub trait Rows: Send + Sync + 'static {
     fn stats(&self) -> StorageStats;
 }
 
+/// What is stored under a key.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// No row.
+    Nothing,
+    /// One that is damaged, of another format, or not authentic.
+    Rejected,
+    /// A row.
+    Row(Row),
+}
+
+impl Found {
+    /// The row, if there is one that can be read.
+    pub fn row(self) -> Option<Row> {
+        match self {
+            Self::Row(row) => Some(row),
+            Self::Nothing | Self::Rejected => None,
+        }
+    }
+}
+
 /// A stored row.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -104,15 +144,41 @@ pub struct Row {
     pub number: u64,
     /// What it is judged by.
     pub header: Header,
+    /// Time to idle in microseconds, or 0.
+    pub idle_us: u64,
+    /// When its time runs out, Unix microseconds; 0 = never. Later than it was at first if uses have extended it.
+    pub expires_us: u64,
     /// What it holds.
     pub payload: Vec<u8>,
+}
+
+impl Row {
+    /// Has its time run out?
+    pub(crate) fn is_expired(&self, now_us: u64) -> bool {
+        self.expires_us != 0 && self.expires_us <= now_us
+    }
 }
 
 /// A row to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRow<'a> {
-    /// What it will be judged by.
+    /// What it will be judged by. Its expiry is what no use extends its life beyond.
     pub header: &'a Header,
+    /// Time to idle in microseconds, or 0: how long it lives from its creation, and from each use, on.
+    pub idle_us: u64,
     /// What it holds.
     pub payload: &'a [u8],
+    /// The token of a lock that is given back with the row; 0 for none.
+    pub unlocks: u64,
+}
+
+/// A lock that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// By chance, and not 0: tells it from all others.
+    pub token: u64,
+    /// The time, in microseconds since the Unix epoch.
+    pub now_us: u64,
+    /// When it ends.
+    pub deadline_us: u64,
 }

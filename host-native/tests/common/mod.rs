@@ -4,6 +4,8 @@
 
 #[cfg(feature = "lmdb")]
 pub(crate) mod folder;
+#[cfg(feature = "lmdb")]
+pub(crate) mod pair;
 
 use std::sync::Arc;
 use std::time::Duration;

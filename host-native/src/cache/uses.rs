@@ -1,0 +1,76 @@
+//! Telling of uses where entries rest, in the background: a hit writes nothing there.
+//!
+//! A hit on an entry of the near cache marks it. What is read from below is noted by its key, since the near cache
+//! need not keep it. Now and then the sweeper tells of both, so that what somebody uses is evicted late and, if
+//! it has a time to idle, lives on for all. A use that is lost (too many, an eviction, a crash) costs a
+//! computation at most.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use super::resting::Resting;
+use super::{Cache, Now};
+use crate::error::Error;
+use crate::storage::Storage;
+
+/// Keys that are noted between two times of telling; what is read beyond goes unnoticed.
+const MAX_KEYS: usize = 16_384;
+
+/// Uses that are to be told.
+pub(super) struct Uses {
+    interval_ms: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    told_ms: Option<u64>,
+    /// When each key was read from below.
+    keys: HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>,
+}
+
+impl Uses {
+    pub(super) fn new(interval_ms: u64) -> Self {
+        Self { interval_ms, state: Mutex::default() }
+    }
+
+    /// Notes a read from below.
+    pub(super) fn note(&self, key: &[u8], now_us: u64) {
+        let mut state = self.state.lock();
+        if let Some(used_us) = state.keys.get_mut(key) {
+            *used_us = now_us;
+        } else if state.keys.len() < MAX_KEYS {
+            state.keys.insert(Box::from(key), now_us);
+        }
+    }
+
+    /// What was noted, if it is time to tell.
+    fn due(&self, now_ms: u64) -> Option<HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>> {
+        let mut state = self.state.lock();
+        if state.told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < self.interval_ms) {
+            return None;
+        }
+        state.told_ms = Some(now_ms);
+        Some(std::mem::take(&mut state.keys))
+    }
+}
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Tells the rows below what was used here, if it is time to.
+    pub(super) fn tell_uses(&self, resting: &Resting<V>, now: Now) -> Result<(), Error> {
+        let Some(mut uses) = resting.uses.due(now.monotonic_ms) else { return Ok(()) };
+        self.shared.parts.storage.visit(&mut |key, entry| {
+            if let Some(used_ms) = entry.take_use(now.monotonic_ms) {
+                let ago_us = now.monotonic_ms.saturating_sub(used_ms).saturating_mul(1_000);
+                let used_us = uses.entry(Box::from(key)).or_default();
+                *used_us = now.wall_us.saturating_sub(ago_us).max(*used_us);
+            }
+        });
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let uses: Vec<_> = uses.into_iter().collect();
+        resting.rows.touch(&uses, now.wall_us)
+    }
+}

@@ -1,0 +1,73 @@
+//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian. The envelope's
+//! header is the entry's, followed by its time to idle. With a secret the envelope is authenticated together with
+//! the key, so it cannot be moved under another one.
+
+use zoocache_core::Header;
+
+use crate::codec::{self, Authentication, Secret, TooLong};
+use crate::storage::{NewRow, Row};
+
+const CHECKSUM_BYTES: usize = 8;
+
+/// The envelope of a row.
+pub(super) fn envelope_of(key: &[u8], row: &NewRow<'_>, secret: Option<&Secret>) -> Result<Vec<u8>, TooLong> {
+    let mut header = row.header.encode();
+    header.extend_from_slice(&row.idle_us.to_le_bytes());
+    codec::seal(&header, row.payload, Authentication { secret, context: key })
+}
+
+/// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
+pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + 12 + key.len() + envelope.len());
+    bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    bytes.extend_from_slice(&number.to_le_bytes());
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(envelope);
+    let sum = checksum(&bytes[CHECKSUM_BYTES..]);
+    bytes[..CHECKSUM_BYTES].copy_from_slice(&sum);
+    bytes
+}
+
+/// A row, if the bytes are one and of this key. Its expiry is that of its header.
+pub(super) fn read(bytes: &[u8], key: Option<&[u8]>, secret: Option<&Secret>) -> Option<Row> {
+    let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+    if checksum(rest) != *sum {
+        return None;
+    }
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (stored_key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    if key.is_some_and(|key| key != stored_key) {
+        return None;
+    }
+    let envelope = codec::open(envelope, Authentication { secret, context: stored_key }).ok()?;
+    let (header, end) = Header::decode(envelope.header).ok()?;
+    let idle_us = u64::from_le_bytes(envelope.header.get(end..)?.try_into().ok()?);
+    Some(Row {
+        number: u64::from_le_bytes(*number),
+        idle_us,
+        expires_us: header.expires_us,
+        header,
+        payload: envelope.payload.into_owned(),
+    })
+}
+
+/// How long a row is.
+pub(super) fn row_bytes(key: &[u8], envelope: &[u8]) -> u64 {
+    (CHECKSUM_BYTES + 12 + key.len() + envelope.len()) as u64
+}
+
+/// The number of a row that may be damaged.
+pub(super) fn number_of(bytes: &[u8]) -> u64 {
+    let number = bytes.get(CHECKSUM_BYTES..).and_then(<[u8]>::first_chunk::<8>);
+    number.map_or(0, |number| u64::from_le_bytes(*number))
+}
+
+/// Against damage, not against intent.
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut sum = [0; CHECKSUM_BYTES];
+    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
+    sum
+}

@@ -1,0 +1,240 @@
+//! A worker process: reads, computes, invalidates, announces changes, puts, deletes and refreshes, and records it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use rustix::fs::{FlockOperation, flock};
+use zoocache::{Cache, Error, Fill, Finish, Policy, Tag};
+
+use super::history::{Bytes, Kind, NO_VALUE, Record, Value, now_ns};
+use super::{KEYS, TAGS, THREADS, WORKERS};
+
+const CHANGE: Duration = Duration::from_millis(300);
+
+/// The source of truth: a version per tag.
+struct Truth(PathBuf);
+
+impl Truth {
+    fn read(&self, tag: usize) -> u32 {
+        let mut bytes = [0; 4];
+        let file = File::open(&self.0).expect("the source is there");
+        file.read_exact_at(&mut bytes, tag as u64 * 4).expect("the source is complete");
+        u32::from_le_bytes(bytes)
+    }
+
+    fn raise(&self, tag: usize) -> u32 {
+        let file = File::options().read(true).write(true).open(&self.0).expect("the source is there");
+        // A killed process lets go of it.
+        flock(&file, FlockOperation::LockExclusive).expect("a local file");
+        let version = self.read(tag) + 1;
+        file.write_all_at(&version.to_le_bytes(), tag as u64 * 4).expect("the source can be written");
+        version
+    }
+}
+
+/// A worker process.
+struct Worker {
+    cache: Cache<Value>,
+    truth: Truth,
+    history: File,
+    reads: AtomicU64,
+    quota: u64,
+    place: usize,
+    computing: [AtomicBool; KEYS],
+}
+
+impl Worker {
+    fn record(&self, kind: Kind, (from_ns, about): (u64, usize), version: u32, value: Value) {
+        let (version, to_ns) = (u64::from(version), now_ns());
+        Record { kind: kind as u64, from_ns, to_ns, about: about as u64, version, value }
+            .append_to(&self.history);
+    }
+
+    fn compute(&self, key: usize, fill: &Fill) -> Result<Value, Error> {
+        if self.computing[key].swap(true, Ordering::SeqCst) && !is_contested(key) {
+            self.record(Kind::Overlapped, (now_ns(), key), 0, NO_VALUE);
+        }
+        let mut value = Value { began_ns: now_ns(), ..NO_VALUE };
+        let mut depend = |tag: usize| {
+            fill.depend_on_text(&format!("t:{tag}"))?;
+            value.versions[tag] = self.truth.read(tag);
+            Ok::<_, Error>(())
+        };
+        if key < TAGS {
+            depend(key)?;
+        } else if key < 2 * TAGS {
+            for leaf in [key - TAGS, (key + 1) % TAGS] {
+                let inner = self.fetch(leaf)?;
+                value.versions[leaf] = inner.versions[leaf];
+            }
+        } else {
+            fill.depend_on_text("t:*")?;
+            (0..TAGS).for_each(|tag| value.versions[tag] = self.truth.read(tag));
+        }
+        value.ended_ns = now_ns();
+        self.computing[key].store(false, Ordering::SeqCst);
+        Ok(value)
+    }
+
+    fn fetch(&self, key: usize) -> Result<Value, Error> {
+        let policy = Policy::default().cluster_lock(key.is_multiple_of(3));
+        self.cache.get_or_compute(name(key), &policy, |fill| self.compute(key, fill))
+    }
+
+    /// What only one worker puts, and nobody computes.
+    fn read_put(&self, place: usize) {
+        let (from_ns, key) = (now_ns(), KEYS + place);
+        if let Some(value) = self.cache.get(name(key)) {
+            self.record(Kind::Hit, (from_ns, key), 0, value);
+        }
+    }
+
+    fn put(&self) {
+        let (from_ns, key, tag) = (now_ns(), KEYS + self.place, self.place % TAGS);
+        let leader = self.cache.lead_alone(name(key).as_bytes(), None, true);
+        let mut value = Value { began_ns: now_ns(), ..NO_VALUE };
+        leader.fill().depend_on(&tag_of(tag));
+        value.versions[tag] = self.truth.read(tag);
+        value.ended_ns = now_ns();
+        if leader.finish_with(value, Finish::default()).1 {
+            self.record(Kind::Put, (from_ns, key), 0, value);
+        }
+    }
+
+    fn delete(&self, key: usize) {
+        let from_ns = now_ns();
+        self.cache.delete(name(key));
+        self.record(Kind::Deleted, (from_ns, key), 0, NO_VALUE);
+    }
+
+    fn refresh(&self, key: usize) {
+        let Some(mut leader) = self.cache.lead_refresh(name(key).as_bytes()) else { return };
+        if matches!(leader.claim(CHANGE), zoocache::Claim::Ours)
+            && let Ok(value) = self.compute(key, leader.fill())
+        {
+            leader.finish_with(value, Finish::default());
+        }
+    }
+
+    fn read(&self, key: usize) -> bool {
+        let from_ns = now_ns();
+        let hit = self.cache.get(name(key));
+        let is_hit = hit.is_some();
+        match hit.map_or_else(|| self.fetch(key), Ok) {
+            Ok(value) => {
+                let kind = if is_hit { Kind::Hit } else { Kind::Computed };
+                self.record(kind, (from_ns, key), 0, value);
+            }
+            Err(error) => {
+                eprintln!("read: {error}");
+                self.record(Kind::Error, (from_ns, key), 0, NO_VALUE);
+            }
+        }
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        is_hit
+    }
+
+    fn write(&self, tag: usize) {
+        let from_ns = now_ns();
+        let version = self.truth.raise(tag);
+        match self.cache.invalidate(&[format!("t:{tag}")]) {
+            Ok(_) => self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE),
+            Err(error) => {
+                eprintln!("invalidate: {error}");
+                self.record(Kind::Error, (from_ns, tag), 0, NO_VALUE);
+            }
+        }
+    }
+
+    fn change(&self, tag: usize) {
+        let from_ns = now_ns();
+        let mark = self.cache.change(&[tag_of(tag)], CHANGE).expect("the mark can be written");
+        let version = self.truth.raise(tag);
+        // The promise begins before the change is settled, and holds if it never is.
+        if u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
+            self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
+        }
+        self.cache.settle(mark).expect("our own mark");
+        self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
+    }
+
+    fn run(&self, mut rng: Rng, puts: bool) {
+        while self.reads.load(Ordering::SeqCst) < self.quota {
+            match rng.u32(..1_000) {
+                0..20 => self.write(rng.usize(..TAGS)),
+                20..24 => self.change(rng.usize(..TAGS)),
+                24 => _ = self.cache.sweep(),
+                // One thread puts under a key, so it is clear which of two values is the newer one.
+                25..50 if puts => self.put(),
+                50..54 if puts => self.delete(KEYS + self.place),
+                54..58 => self.delete(CONTESTED[rng.usize(..2)]),
+                58..70 => self.refresh(CONTESTED[rng.usize(..2)]),
+                70..150 => self.read_put(rng.usize(..WORKERS)),
+                _ => _ = self.read(rng.usize(..KEYS).min(rng.usize(..KEYS))),
+            }
+        }
+    }
+}
+
+/// Keys that are also deleted and refreshed: whose flights may be forgotten, so that computations overlap.
+const CONTESTED: [usize; 2] = [1, KEYS - 1];
+
+fn is_contested(key: usize) -> bool {
+    CONTESTED.contains(&key)
+}
+
+fn name(key: usize) -> String {
+    format!("key:{key}")
+}
+
+fn tag_of(tag: usize) -> Tag {
+    Tag::parse(format!("t:{tag}").as_str()).expect("a valid tag")
+}
+
+fn open(folder: &Path, history: &Path, quota: u64, place: usize) -> Worker {
+    let builder = Cache::builder().lmdb(folder.join("cache"), Bytes).use_interval(Duration::from_millis(10));
+    // Most have a near cache, one has a small one, and two have none.
+    let builder = match place {
+        5 => builder.near_entries(4),
+        6 | 7 => builder.near_entries(0),
+        _ => builder,
+    };
+    Worker {
+        cache: builder.build().expect("the folder opens"),
+        truth: Truth(folder.join("truth")),
+        history: File::options().create(true).append(true).open(history).expect("can be made"),
+        reads: AtomicU64::new(0),
+        quota,
+        place,
+        computing: Default::default(),
+    }
+}
+
+pub(crate) fn worker(arguments: &[String]) {
+    let [folder, history, quota, seed, place] = arguments else { panic!("five arguments") };
+    let number = |text: &str| -> u64 { text.parse().expect("a number") };
+    let place = usize::try_from(number(place)).expect("a place");
+    let worker = open(Path::new(folder), Path::new(history), number(quota), place);
+    let seed = number(seed);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS as u64 {
+            let worker = &worker;
+            scope.spawn(move || worker.run(Rng::with_seed(seed * 2 + thread), thread == 0));
+        }
+    });
+}
+
+/// After all others have ended: what is read twice is a hit.
+pub(crate) fn last_look(folder: &Path, history: &Path) {
+    let worker = open(folder, history, 0, 0);
+    for key in 0..KEYS {
+        worker.read(key);
+        if !worker.read(key) {
+            worker.record(Kind::Refused, (now_ns(), key), 0, NO_VALUE);
+        }
+    }
+}
