@@ -26,66 +26,25 @@ fn damage(noise: &mut Rng, room: &Path) -> String {
     if pages == 0 {
         return "cut off before".to_owned();
     }
-    let page = if noise.u8(..4) == 0 { noise.usize(0..2) } else { noise.usize(0..pages) };
-    let other = noise.usize(0..pages);
-    let within = page * PAGE..(page + 1) * PAGE;
+    // The two that all begins with are damaged more often.
+    let page = if noise.u8(..4) == 0 { noise.usize(0..2.min(pages)) } else { noise.usize(0..pages) };
     let how = match noise.u8(..14) {
-        0 => {
-            let begin = within.start + noise.usize(0..PAGE);
-            let end = (begin + noise.usize(1..64)).min(bytes.len());
-            noise.fill(&mut bytes[begin..end]);
-            "noise in"
-        }
-        1..=3 => {
-            bytes[noise.usize(within)] ^= 1 << noise.u8(..8);
-            "a bit of"
-        }
-        4 => {
-            // The header, or the places of the first nodes.
-            bytes[within.start + noise.usize(0..48)] ^= 1 << noise.u8(..8);
-            "a bit of the beginning of"
-        }
-        5 => {
-            (0..noise.u8(2..20)).for_each(|_| bytes[noise.usize(within.clone())] ^= 1 << noise.u8(..8));
-            "bits of"
-        }
-        6 => {
-            bytes[within].fill(0);
-            "zeros instead of"
-        }
-        7 => {
-            let (one, two) = (bytes[within.clone()].to_vec(), other * PAGE);
-            bytes.copy_within(two..two + PAGE, within.start);
-            bytes[two..two + PAGE].copy_from_slice(&one);
-            "another instead of"
-        }
-        8 => {
-            bytes.copy_within(other * PAGE..(other + 1) * PAGE, within.start);
-            "a copy instead of"
-        }
-        9 => {
-            bytes.truncate(
-                noise.usize(0..bytes.len()) / [1, PAGE][noise.usize(..2)] * [1, PAGE][noise.usize(..2)],
-            );
+        0..8 => damage_within(noise, &mut bytes[page * PAGE..(page + 1) * PAGE]),
+        8..11 => replace_page(noise, &mut bytes, page),
+        11 => {
+            let length = noise.usize(0..bytes.len());
+            bytes.truncate(if noise.bool() { length } else { length / PAGE * PAGE });
             "cut off, not at"
         }
-        10 => {
-            let length = noise.usize(1..3 * PAGE);
-            bytes.extend(std::iter::repeat_with(|| noise.u8(..)).take(length));
+        12 => {
+            let mut more = vec![0; noise.usize(1..3 * PAGE)];
+            noise.fill(&mut more);
+            bytes.extend(more);
             "more after"
         }
-        11 => {
-            noise.fill(&mut bytes[within]);
-            "noise instead of"
-        }
-        12 => {
-            let (begin, value) = (within.start + noise.usize(0..80) * 2, noise.u16(..));
-            bytes[begin..begin + 2].copy_from_slice(&[0, value.to_le_bytes()[1]]);
-            "a number of"
-        }
         _ => {
-            let length = noise.usize(0..3) * noise.usize(0..50_000);
-            let garbage: Vec<u8> = std::iter::repeat_with(|| noise.u8(..)).take(length).collect();
+            let mut garbage = vec![0; noise.usize(0..3) * noise.usize(0..50_000)];
+            noise.fill(&mut garbage);
             fs::write(room.join("lock.mdb"), garbage).expect("can be written");
             "locks, not"
         }
@@ -94,7 +53,60 @@ fn damage(noise: &mut Rng, room: &Path) -> String {
     file.write_all_at(&bytes, 0).expect("can be written");
     file.set_len(bytes.len() as u64).expect("can be cut");
     let room = room.file_name().unwrap_or_default().display();
-    format!("{room}: {how} page {page} of {pages}, {other}, {} bytes", bytes.len())
+    format!("{room}: {how} page {page} of {pages}, now {} bytes", bytes.len())
+}
+
+fn damage_within(noise: &mut Rng, page: &mut [u8]) -> &'static str {
+    match noise.u8(..8) {
+        0 => {
+            let begin = noise.usize(0..PAGE);
+            let end = (begin + noise.usize(1..64)).min(PAGE);
+            noise.fill(&mut page[begin..end]);
+            "noise in"
+        }
+        1..=4 => {
+            page[noise.usize(0..PAGE)] ^= 1 << noise.u8(..8);
+            "a bit of"
+        }
+        5 => {
+            // The header, or the places of the first nodes.
+            page[noise.usize(0..48)] ^= 1 << noise.u8(..8);
+            "a bit of the beginning of"
+        }
+        6 => {
+            (0..noise.u8(2..20)).for_each(|_| page[noise.usize(0..PAGE)] ^= 1 << noise.u8(..8));
+            "bits of"
+        }
+        _ => {
+            let begin = noise.usize(0..80) * 2;
+            page[begin..begin + 2].copy_from_slice(&u16::from(noise.u8(..)).to_le_bytes());
+            "a number of"
+        }
+    }
+}
+
+fn replace_page(noise: &mut Rng, bytes: &mut [u8], page: usize) -> &'static str {
+    let (place, other) = (page * PAGE, noise.usize(0..bytes.len() / PAGE) * PAGE);
+    let replaced = bytes[place..place + PAGE].to_vec();
+    match noise.u8(..4) {
+        0 => {
+            bytes[place..place + PAGE].fill(0);
+            "zeros instead of"
+        }
+        1 => {
+            bytes.copy_within(other..other + PAGE, place);
+            bytes[other..other + PAGE].copy_from_slice(&replaced);
+            "another in exchange for"
+        }
+        2 => {
+            bytes.copy_within(other..other + PAGE, place);
+            "a copy instead of"
+        }
+        _ => {
+            noise.fill(&mut bytes[place..place + PAGE]);
+            "noise instead of"
+        }
+    }
 }
 
 fn number_from(name: &str) -> Option<u64> {

@@ -45,7 +45,8 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, settings: &Settings) -> Result<Opened, FolderError> {
     let io = |error: io::Error| FolderError::of_io(path, &error);
     let entrance = lock_file(&path.join("boot")).map_err(io)?;
-    rustix::fs::fcntl_lock(&entrance, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
+    rustix::io::retry_on_intr(|| rustix::fs::fcntl_lock(&entrance, FlockOperation::LockExclusive))
+        .map_err(|error| io(error.into()))?;
     let lock = lock_file(&path.join("in-use.lock")).map_err(io)?;
     let is_first = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
     let boot = Boot::now()?;
