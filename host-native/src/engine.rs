@@ -59,6 +59,9 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`Rejected`] says why it may not be served.
     fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected>;
+    /// What an entry that rests outside the process depends on, whether or not it may be served; `None` if
+    /// it is of another domain.
+    fn inspect(&self, header: &Header) -> Option<Sealed>;
     /// Removes a mark that a shared log settled at `at`.
     ///
     /// # Errors
@@ -183,6 +186,10 @@ impl Engine for NativeEngine {
 
     fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected> {
         self.core.lock().admit(header, now_us)
+    }
+
+    fn inspect(&self, header: &Header) -> Option<Sealed> {
+        self.core.lock().inspect(header)
     }
 
     fn settle_at(&self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::pair::{Pair, builder, compute, pair, with_table};
 use common::{NOON_US, Scratch, on, tag_of};
 use zoocache::codec::{CodecError, ValueCodec};
-use zoocache::{Cache, Error, Event, FolderError, ManualClock, Observer};
+use zoocache::{Cache, EntryState, Error, Event, Fill, FolderError, ManualClock, Observer, Tag, Timestamp};
 
 #[test]
 fn what_one_computes_the_other_finds() {
@@ -354,4 +354,47 @@ fn closing_and_opening_the_same_folder_leaks_nothing() {
         assert_eq!(cache.get("k"), (round > 0).then_some(0));
         compute(&cache, "k", &on(&["a"]), round);
     }
+}
+
+#[test]
+fn what_rests_in_the_folder_is_explained_and_counted_by_all() {
+    let Pair { one, two, clock, .. } = pair();
+    for (key, tag) in [("a", "shop:1:x"), ("b", "shop:1:*"), ("c", "shop:2")] {
+        compute(&one, key, &on(&[tag]), 1);
+    }
+    one.put("soon", 1, &on(&["shop:1"]).ttl(Duration::from_secs(5)));
+    clock.advance_ms(3_000);
+    let soon = two.explain("soon");
+    assert_eq!((soon.state, soon.age_ms, soon.expires_in_ms), (EntryState::Fresh, 3_000, Some(2_000)));
+    assert_eq!(two.affected(&tag_of("shop:1:x")), 2);
+    assert_eq!(two.affected(&tag_of("shop:1")), 3);
+    assert_eq!(two.affected(&Tag::root()), 4);
+    clock.advance_ms(3_000);
+    assert_eq!(two.explain("soon").state, EntryState::Expired);
+    one.invalidate(&["shop:1:x"]).expect("can be written");
+    assert!(two.latest(&tag_of("shop:1:x")) > Timestamp::ZERO);
+    let explained = two.explain("b");
+    assert_eq!(explained.state, EntryState::Stale);
+    assert_eq!(explained.cause.expect("there is one").tag, "shop:1:*");
+    let mut fresh = Vec::new();
+    two.visit(&mut |key, is_fresh| {
+        if is_fresh {
+            fresh.push(String::from_utf8_lossy(key).into_owned());
+        }
+    });
+    assert_eq!(fresh, ["c"]);
+    assert_eq!(two.explain("nothing").state, EntryState::Absent);
+    let mark = one.change(&[tag_of("shop:2")], Duration::from_mins(1)).expect("can be written");
+    assert_eq!(two.explain("c").state, EntryState::Changing);
+    one.settle(mark).expect("is there");
+}
+
+#[test]
+fn what_another_invalidates_while_it_is_computed_counts_as_born_stale() {
+    let Pair { one, two, .. } = pair();
+    let computed = one.get_or_compute("k", &on(&["a"]), |_: &Fill| {
+        two.invalidate(&["a"])?;
+        Ok::<_, Error>(1)
+    });
+    assert_eq!((computed.expect("computes"), one.stats().born_stale, one.get("k")), (1, 1, None));
 }

@@ -3,12 +3,15 @@
 //! Invariant: what this engine cannot vouch for is not fresh. A header is judged against the present
 //! positions without making nodes for it. Decoding is the header's business, storage the host's.
 
+use alloc::vec::Vec;
+
 use super::{Engine, Order};
 use crate::clock::Timestamp;
 use crate::dependencies::DependencySet;
 use crate::engine::Rejected;
 use crate::header::Header;
 use crate::sealed::{Cause, Sealed, Verdict};
+use crate::steps::Steps;
 use crate::tag::Tag;
 use crate::trie::Survey;
 
@@ -44,6 +47,20 @@ impl Engine {
         let dependencies: DependencySet =
             header.dependencies.iter().map(|dependency| self.intern(&dependency.tag)).collect();
         self.seal_as_of(as_of, &dependencies)
+    }
+
+    /// What a stored entry depends on, whether or not it may be served: to be explained, not to be served.
+    /// `None` for an entry of another domain.
+    ///
+    /// # Complexity
+    /// As of [`admit`](Self::admit).
+    pub fn inspect(&mut self, header: &Header) -> Option<Sealed> {
+        if header.domain != self.config.domain {
+            return None;
+        }
+        let handles: Vec<_> =
+            header.dependencies.iter().map(|dependency| self.intern(&dependency.tag)).collect();
+        Some(Sealed::new(header.as_of, self.signals.generation(), Steps::flatten(&handles)))
     }
 
     /// The position the entry may be taken to be as of.

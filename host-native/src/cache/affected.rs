@@ -1,6 +1,6 @@
 //! How far an invalidation would reach, without making it.
 
-use zoocache_core::{Tag, TagHandle};
+use zoocache_core::{Header, Tag};
 
 use super::{Cache, Status};
 use crate::entry::Entry;
@@ -28,23 +28,40 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // The caller may have let go of a lock that orders forks.
         let _passed = self.shared.sweeper.pass();
         let mut count = 0;
-        self.shared.parts.storage.visit(&mut |_, entry| {
-            if reaches(tag, entry) && self.status_untouched(entry) == Status::Fresh {
-                count += 1;
-            }
-        });
+        match &self.shared.parts.resting {
+            None => self.shared.parts.storage.visit(&mut |_, entry| {
+                if reaches(tag, entry) && self.status_untouched(entry) == Status::Fresh {
+                    count += 1;
+                }
+            }),
+            // Everything that the near cache holds lies below, too.
+            Some(resting) => self.visit_below(resting, &mut |_, row, is_fresh| {
+                count += u64::from(is_fresh && reaches_row(tag, &row.header));
+            }),
+        }
         count
     }
 }
 
 fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
     // The root is above everything, also above what depends on nothing.
-    tag.depth() == 0 || entry.sealed().dependencies().any(|dependency| concerns(tag, &dependency))
+    tag.depth() == 0
+        || entry
+            .sealed()
+            .dependencies()
+            .any(|dependency| concerns(tag, &dependency.tag(), dependency.is_subtree()))
 }
 
-fn concerns(tag: &Tag, dependency: &TagHandle) -> bool {
-    let dependent = dependency.tag();
-    is_at_or_above(tag, &dependent) || (dependency.is_subtree() && is_at_or_above(&dependent, tag))
+fn reaches_row(tag: &Tag, header: &Header) -> bool {
+    tag.depth() == 0
+        || header
+            .dependencies
+            .iter()
+            .any(|dependency| concerns(tag, &dependency.tag, dependency.tag.is_subtree()))
+}
+
+fn concerns(tag: &Tag, dependent: &Tag, is_subtree: bool) -> bool {
+    is_at_or_above(tag, dependent) || (is_subtree && is_at_or_above(dependent, tag))
 }
 
 fn is_at_or_above(upper: &Tag, lower: &Tag) -> bool {

@@ -1,6 +1,6 @@
 //! Looking inside: counters, sizes, and why an entry is what it is.
 
-use zoocache_core::Verdict;
+use zoocache_core::{Sealed, Verdict};
 
 use super::{Cache, Status};
 use crate::counters::Count;
@@ -121,6 +121,27 @@ pub struct Explanation {
     pub cause: Option<StaleCause>,
 }
 
+impl Explanation {
+    const fn absent() -> Self {
+        Self {
+            state: EntryState::Absent,
+            age_ms: 0,
+            expires_in_ms: None,
+            as_of_us: 0,
+            dependencies: Vec::new(),
+            cause: None,
+        }
+    }
+}
+
+/// What is known of an entry that is to be explained.
+pub(super) struct Stored<'a> {
+    pub(super) sealed: &'a Sealed,
+    pub(super) age_ms: u64,
+    pub(super) expires_in_ms: Option<u64>,
+    pub(super) is_expired: bool,
+}
+
 impl<V: Send + Sync + 'static> Cache<V> {
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
@@ -153,30 +174,40 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// Why the entry under `key` is what it is. Counts neither as a hit nor as a use.
+    /// Why the entry under `key` is what it is, in memory or where processes share it. Counts neither as a hit
+    /// nor as a use.
     ///
     /// # Complexity
     /// O(dependencies x depth).
     pub fn explain(&self, key: impl AsRef<[u8]>) -> Explanation {
-        match self.shared.parts.storage.peek(key.as_ref()) {
-            Some(entry) => self.explain_entry(&entry),
-            None => Explanation {
-                state: EntryState::Absent,
-                age_ms: 0,
-                expires_in_ms: None,
-                as_of_us: 0,
-                dependencies: Vec::new(),
-                cause: None,
-            },
-        }
+        self.shared.keep_up();
+        let key = key.as_ref();
+        let near = self.shared.parts.storage.peek(key).map(|entry| self.explain_entry(&entry));
+        let explained = match (near, &self.shared.parts.resting) {
+            // What is not fresh here may be so there: another process has computed it anew.
+            (near, Some(resting)) if near.as_ref().is_none_or(|near| near.state != EntryState::Fresh) => {
+                self.explain_below(resting, key).or(near)
+            }
+            (near, _) => near,
+        };
+        explained.unwrap_or_else(Explanation::absent)
     }
 
     fn explain_entry(&self, entry: &Entry<V>) -> Explanation {
+        let now_ms = self.shared.parts.clock.monotonic_ms();
+        self.explain_stored(&Stored {
+            sealed: entry.sealed(),
+            age_ms: now_ms.saturating_sub(entry.created_ms()),
+            expires_in_ms: entry.expires_ms().map(|at| at.saturating_sub(now_ms)),
+            is_expired: entry.is_expired(now_ms),
+        })
+    }
+
+    pub(super) fn explain_stored(&self, stored: &Stored<'_>) -> Explanation {
         let parts = &self.shared.parts;
-        let now_ms = parts.clock.monotonic_ms();
-        let sealed = entry.sealed();
+        let sealed = stored.sealed;
         let state = match parts.engine.judge(sealed) {
-            Verdict::Fresh if entry.is_expired(now_ms) => EntryState::Expired,
+            Verdict::Fresh if stored.is_expired => EntryState::Expired,
             Verdict::Fresh => EntryState::Fresh,
             Verdict::Pending => EntryState::Changing,
             _ => EntryState::Stale,
@@ -199,8 +230,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         });
         Explanation {
             state,
-            age_ms: now_ms.saturating_sub(entry.created_ms()),
-            expires_in_ms: entry.expires_ms().map(|at| at.saturating_sub(now_ms)),
+            age_ms: stored.age_ms,
+            expires_in_ms: stored.expires_in_ms,
             as_of_us: sealed.as_of().as_micros(),
             dependencies,
             cause,
@@ -209,10 +240,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Calls `visit` with the key of each stored entry and whether it is fresh, in no order.
     pub fn visit(&self, visit: &mut dyn FnMut(&[u8], bool)) {
-        self.shared
-            .parts
-            .storage
-            .visit(&mut |key, entry| visit(key, self.status_untouched(entry) == Status::Fresh));
+        self.shared.keep_up();
+        match &self.shared.parts.resting {
+            None => self
+                .shared
+                .parts
+                .storage
+                .visit(&mut |key, entry| visit(key, self.status_untouched(entry) == Status::Fresh)),
+            Some(resting) => self.visit_below(resting, &mut |key, _, is_fresh| visit(key, is_fresh)),
+        }
     }
 
     pub(super) fn status_untouched(&self, entry: &Entry<V>) -> Status {

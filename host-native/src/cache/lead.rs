@@ -278,6 +278,8 @@ impl<V: Send + Sync + 'static> Leader<V> {
     fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> (Landing<V>, bool) {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
+        // What others have invalidated meanwhile makes it stale here.
+        shared.keep_up();
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {

@@ -103,13 +103,16 @@ fn on(tag: &str) -> Policy {
 
 #[test]
 fn no_lock_of_the_cache_is_held_while_the_log_is_read() {
-    let ways: [fn(&Cache<u64>); 6] = [
+    let ways: [fn(&Cache<u64>); 9] = [
         |cache| _ = cache.join(b"k", None, false),
         |cache| _ = cache.lead_refresh(b"k"),
         |cache| _ = cache.lead_alone(b"k", None, false).finish(1, None),
         |cache| _ = cache.get_or_compute("k", &on("b"), |_| Ok::<_, Error>(1)),
         |cache| _ = cache.stand_in(b"k", &ANY),
         |cache| _ = cache.affected(&Tag::root()),
+        |cache| _ = cache.explain("k"),
+        |cache| cache.visit(&mut |_, _| ()),
+        |cache| _ = cache.latest(&Tag::root()),
     ];
     for way in ways {
         let (cache, log) = following();
@@ -126,7 +129,7 @@ fn no_lock_of_the_cache_is_held_while_the_log_is_read() {
                     read += 1;
                     // Takes the key's stripe and the storage's shard.
                     drop(cache.shared.flights.stripe(b"k"));
-                    cache.visit(&mut |_, _| ());
+                    cache.shared.parts.storage.visit(&mut |_, _| ());
                     go_on.send(()).expect("the log waits");
                 }
             }

@@ -21,6 +21,7 @@ mod inspect;
 mod lead;
 #[cfg(test)]
 mod log_tests;
+mod look;
 mod refresh;
 mod replaced;
 #[cfg(all(test, feature = "lmdb"))]
@@ -315,6 +316,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Position of the latest invalidation that covers `tag`: 0 for a tag that was never invalidated.
     /// After pruning it may be higher for a tag nothing depends on, never lower.
     pub fn latest(&self, tag: &Tag) -> Timestamp {
+        self.shared.keep_up();
         self.shared.parts.engine.latest(tag)
     }
 

@@ -72,6 +72,10 @@ impl Rows for Slow {
         self.0.unlock(key, token)
     }
 
+    fn visit(&self, visit: &mut dyn FnMut(&[u8], &Row)) -> Result<(), Error> {
+        self.0.visit(visit)
+    }
+
     fn clear(&self) -> Result<(), Error> {
         self.0.clear()
     }

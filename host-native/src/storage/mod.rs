@@ -101,6 +101,12 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be given back: it ends at its deadline.
     fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error>;
+    /// Calls `visit` with the key and the row of each that can be read, in no order. Not a snapshot of one
+    /// instant.
+    ///
+    /// # Errors
+    /// When rows could not be read; some may have been visited.
+    fn visit(&self, visit: &mut dyn FnMut(&[u8], &Row)) -> Result<(), Error>;
     /// Removes all rows.
     ///
     /// # Errors

@@ -34,8 +34,8 @@ use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
 
 use locks::{lock, sweep_locks, unlock};
 use places::{Hash, Place, insert, last_age, place_of, remove, set_last_age};
-use row::{envelope_of, read, row_bytes, write};
-use sweep::{expire, sweep_some};
+use row::{envelope_of, key_of, read, row_bytes, write};
+use sweep::{Part, expire, rows_after, sweep_some};
 use touch::touch;
 
 /// The format of the tables. Another one is refused.
@@ -104,6 +104,19 @@ impl LmdbStorage {
             row.expires_us = place.expires_us;
         }
         Ok(Found::Row(row))
+    }
+
+    /// Some rows after a hash, and the last hash; none of what cannot be read.
+    fn some_rows(&self, rooms: &Rooms, txn: &Reading<'_>, from: &[u8]) -> heed::Result<Part<(Vec<u8>, Row)>> {
+        let mut some = Vec::new();
+        let (taken, end) = rows_after(rooms, txn, from)?;
+        for (hash, bytes) in taken {
+            let Some(key) = key_of(bytes) else { continue };
+            if let Found::Row(row) = self.row_of(rooms, txn, key, &hash)? {
+                some.push((key.to_vec(), row));
+            }
+        }
+        Ok((some, end))
     }
 
     fn try_put(
@@ -220,6 +233,22 @@ impl Rows for LmdbStorage {
     fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error> {
         let rooms = self.folder.rooms()?;
         Ok(rooms.entries.write(|txn| unlock(&rooms, txn, blake3::hash(key).as_bytes(), token))?)
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&[u8], &Row)) -> Result<(), Error> {
+        let rooms = self.folder.rooms()?;
+        let mut from = Vec::new();
+        loop {
+            // No transaction is open while foreign code runs.
+            let (some, end) = rooms.entries.read(|txn| self.some_rows(&rooms, txn, &from))?;
+            for (key, row) in &some {
+                visit(key, row);
+            }
+            if end.is_empty() {
+                return Ok(());
+            }
+            from = end;
+        }
     }
 
     fn clear(&self) -> Result<(), Error> {

@@ -54,6 +54,12 @@ pub(super) fn read(bytes: &[u8], key: Option<&[u8]>, secret: Option<&Secret>) ->
     })
 }
 
+/// The key of a row, if it is one.
+pub(super) fn key_of(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.get(CHECKSUM_BYTES + 8..)?.split_first_chunk::<4>()?;
+    rest.get(..u32::from_le_bytes(*length) as usize)
+}
+
 /// How long a row is.
 pub(super) fn row_bytes(key: &[u8], envelope: &[u8]) -> u64 {
     (CHECKSUM_BYTES + 12 + key.len() + envelope.len()) as u64

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use zoocache_core::Header;
 
-use super::places::{hash_of, remove};
+use super::places::{Hash, hash_of, remove};
 use super::row::{number_of, read};
 use super::{BY_EXPIRY, ROWS, SWEEP_STEP};
 use crate::codec::Secret;
@@ -34,6 +34,24 @@ pub(super) fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
     }
 }
 
+/// Some of all rows, and the hash after which the others come; empty if there are no others.
+pub(super) type Part<R> = (Vec<R>, Vec<u8>);
+
+/// Some rows after a hash, and the last hash; empty if there are no more.
+pub(super) fn rows_after<'a>(
+    rooms: &Rooms,
+    txn: &'a Reading<'_>,
+    from: &[u8],
+) -> heed::Result<Part<(Hash, &'a [u8])>> {
+    // LMDB knows no empty key.
+    let start = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(from) };
+    let range = rooms.entries.table(ROWS).range(txn, &(start, Bound::Unbounded))?;
+    let some = range.take(SWEEP_STEP).map(|row| row.map(|(hash, bytes)| (hash_of(hash), bytes)));
+    let some = some.collect::<heed::Result<Vec<_>>>()?;
+    let end = some.last().filter(|_| some.len() == SWEEP_STEP).map(|(hash, _)| hash.to_vec());
+    Ok((some, end.unwrap_or_default()))
+}
+
 /// Looks at some rows; says where it stopped, and removes those that are dead.
 pub(super) fn sweep_some(
     rooms: &Rooms,
@@ -42,24 +60,16 @@ pub(super) fn sweep_some(
     is_dead: &dyn Fn(&Header) -> bool,
 ) -> Result<(usize, Vec<u8>), FolderError> {
     let rows = rooms.entries.table(ROWS);
-    let mut end = Vec::new();
-    let dead = rooms.entries.read(|txn| {
+    let (dead, end) = rooms.entries.read(|txn| {
         let mut dead = Vec::new();
-        end.clear();
-        // LMDB knows no empty key.
-        let start = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(from) };
-        let range = rows.range(txn, &(start, Bound::Unbounded))?;
-        for (count, row) in range.take(SWEEP_STEP).enumerate() {
-            let (hash, bytes) = row?;
-            if count + 1 == SWEEP_STEP {
-                end = hash.to_vec();
-            }
+        let (some, end) = rows_after(rooms, txn, from)?;
+        for (hash, bytes) in some {
             let header = read(bytes, None, secret).map(|row| row.header);
             if header.is_none_or(|header| is_dead(&header)) {
-                dead.push((hash_of(hash), number_of(bytes)));
+                dead.push((hash, number_of(bytes)));
             }
         }
-        Ok(dead)
+        Ok((dead, end))
     })?;
     if dead.is_empty() {
         return Ok((0, end));
