@@ -40,7 +40,7 @@ pub mod sequencer;
 pub mod storage;
 
 pub use cache::{
-    Cache, Claim, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, StaleCause,
+    Cache, Claim, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, Pauses, StaleCause,
     StandIn, Stats, Tolerance, Waited, Waiter,
 };
 pub use clock::{ManualClock, SystemClock, WallClock};

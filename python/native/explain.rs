@@ -35,6 +35,7 @@ pub(crate) fn explain<'py>(
 pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound<'py, PyDict>> {
     let home = cache.home.owned(py)?;
     let stats = home.cache.stats();
+    home.troubles().log(py);
     let record = PyDict::new(py);
     for (name, value) in [
         ("hits", stats.hits + home.hits()),
@@ -48,6 +49,9 @@ pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound
         ("timeouts", stats.timeouts),
         ("stale_served", stats.stale_served),
         ("refreshes", stats.refreshes),
+        ("shared_hits", stats.shared_hits),
+        ("rejected", stats.rejected),
+        ("storage_errors", stats.storage_errors),
         ("invalidations", stats.invalidations),
         ("entries", stats.entries),
         ("evicted", stats.evicted),

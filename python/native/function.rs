@@ -66,6 +66,8 @@ struct Options<'py> {
     is_async: bool,
     #[pyo3(attribute)]
     typed: bool,
+    #[pyo3(attribute)]
+    cluster_lock: bool,
 }
 
 /// How the dependencies of a call are found.
@@ -89,6 +91,8 @@ pub(crate) struct FunctionBase {
     pub(crate) keeping: Keeping,
     pub(crate) tolerant: Option<Tolerant>,
     pub(crate) is_async: bool,
+    /// Whether one process computes a key at a time.
+    pub(crate) cluster_lock: bool,
     /// The key up to the arguments: `module.qualname(`.
     prefix: Box<[u8]>,
     /// The same where processes share entries, if that is another one.
@@ -381,6 +385,7 @@ impl FunctionBase {
             recent: Mutex::new(Recent::new()),
             tag,
             is_async: options.is_async,
+            cluster_lock: options.cluster_lock,
             function,
         })
     }
@@ -480,9 +485,12 @@ impl FunctionBase {
     ///
     /// O(all entries of the cache).
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut entries = 0_u64;
-        self.home.owned(py)?.cache.visit(&mut |key, fresh| {
-            entries += u64::from(fresh && key.starts_with(self.key_prefix()));
+        let home = self.home.owned(py)?;
+        let prefix = self.key_prefix();
+        let entries = home.unlocked(py, || {
+            let mut entries = 0_u64;
+            home.cache.visit(&mut |key, fresh| entries += u64::from(fresh && key.starts_with(prefix)));
+            entries
         });
         let stats = PyDict::new(py);
         self.counters.write_to(&stats)?;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use zoocache::{Count, Join, Leader, Waited, Waiter};
+use zoocache::{Claim, Count, Entry, Join, Landing, Leader, Pauses, Waited, Waiter};
 
 use crate::arguments::{Call, Collected};
 use crate::context::{self, Frame};
@@ -29,6 +29,8 @@ use crate::value::Value;
 
 /// How often the main thread looks for Ctrl-C while it waits.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+/// How often what another process has computed may turn out to be stale, before a caller computes by itself.
+const MAX_ROUNDS: usize = 2;
 
 type Function<'a, 'py> = Borrowed<'a, 'py, FunctionBase>;
 
@@ -43,7 +45,7 @@ pub(crate) fn compute(
     let py = function.py();
     let this = function.get();
     let parent = context::current(py)?;
-    let mut second_round = false;
+    let (mut second_round, mut rounds) = (false, 0);
     let leader = loop {
         if demand::is_unmet(py, &this.home, state)? {
             break state.cache.lead_alone(key, parent.as_ref(), false);
@@ -53,6 +55,16 @@ pub(crate) fn compute(
             Join::Hit(entry) => {
                 this.counters.hit();
                 return entry.value().hand_out(py).map(Bound::unbind);
+            }
+            Join::Lead(leader) if this.cluster_lock && rounds < MAX_ROUNDS => {
+                match claim(py, state, leader)? {
+                    Claimed::Lead(leader) => break leader,
+                    Claimed::Found(entry) => {
+                        this.counters.hit();
+                        return entry.value().hand_out(py).map(Bound::unbind);
+                    }
+                    Claimed::Again => rounds += 1,
+                }
             }
             Join::Lead(leader) => break leader,
             // What waits for its turn may have to wait for long.
@@ -73,6 +85,40 @@ pub(crate) fn compute(
     };
     this.counters.miss(leader.why());
     lead(this, state, leader, call)
+}
+
+/// What came of asking to compute alone among all processes.
+enum Claimed {
+    /// Compute.
+    Lead(Leader<Value>),
+    /// Another process has just stored this.
+    Found(Arc<Entry<Value>>),
+    /// What another process stored is stale already.
+    Again,
+}
+
+/// Asks to compute alone, and waits for another process that does.
+#[cold]
+fn claim(py: Python<'_>, state: &State, mut leader: Leader<Value>) -> PyResult<Claimed> {
+    for pause in Pauses::until(state.flight_timeout) {
+        match state.unlocked(py, || leader.claim(state.flight_timeout)) {
+            Claim::Ours => return Ok(Claimed::Lead(leader)),
+            Claim::Found(entry) => return Ok(yielded(py, state, leader, entry)),
+            // A blocked event loop could never finish what the other may wait for.
+            Claim::Busy if runs_event_loop(py)? => break,
+            Claim::Busy => py.detach(|| std::thread::park_timeout(pause)),
+        }
+        py.check_signals()?;
+    }
+    state.unlocked(py, || leader.give_up_claim());
+    Ok(Claimed::Lead(leader))
+}
+
+fn yielded(py: Python<'_>, state: &State, leader: Leader<Value>, entry: Arc<Entry<Value>>) -> Claimed {
+    match state.unlocked(py, || leader.yield_to(entry)) {
+        Landing::Sealed(entry) => Claimed::Found(entry),
+        _ => Claimed::Again,
+    }
 }
 
 /// Computes the value of a call in any case and stores it.
@@ -213,11 +259,12 @@ fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 
-/// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)` or `(2, Wait)`.
+/// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)`, `(2, Wait)`, or `(3, Lead)` that is to
+/// be claimed, and then to be declared.
 pub(crate) fn step(
     function: &Bound<'_, FunctionBase>,
     key: &[u8],
-    second_round: bool,
+    (second_round, may_claim): (bool, bool),
     call: Call<'_, '_>,
 ) -> PyResult<(u8, Py<PyAny>)> {
     let py = function.py();
@@ -232,8 +279,12 @@ pub(crate) fn step(
             this.counters.hit();
             Ok((0, entry.value().hand_out(py)?.unbind()))
         }
+        Join::Lead(leader) if this.cluster_lock && state.is_shared && may_claim => {
+            this.counters.miss(leader.why());
+            Ok((3, Lead::new(function.as_borrowed(), &state, leader, None)?.into_any()))
+        }
         Join::Lead(leader) => Ok((1, Lead::hold(function, &state, leader, call)?)),
-        Join::Wait(_) if state.queued.call_off(key) => step(function, key, second_round, call),
+        Join::Wait(_) if state.queued.call_off(key) => step(function, key, (second_round, may_claim), call),
         Join::Wait(waiter) => {
             let timeout = state.flight_timeout;
             let wait = Wait { waiter, function: function.clone().unbind(), timeout };
@@ -337,6 +388,38 @@ impl Lead {
         });
         *self.leader.lock() = Some(leader);
         declared.map(|()| true)
+    }
+
+    /// Asks to compute alone among all processes: `(0, None)` if so, `(1, None)` if another process does and it
+    /// is to be asked again, `(2, value)` of what another has stored, `(3, None)` to join again.
+    fn claim(&self, py: Python<'_>) -> PyResult<(u8, Py<PyAny>)> {
+        let Some(mut leader) = self.leader.lock().take() else { return Ok((3, py.None())) };
+        let state = &*self.state;
+        match state.unlocked(py, || leader.claim(state.flight_timeout)) {
+            Claim::Found(entry) => match yielded(py, state, leader, entry) {
+                Claimed::Found(entry) => Ok((2, entry.value().hand_out(py)?.unbind())),
+                _ => Ok((3, py.None())),
+            },
+            claim => {
+                *self.leader.lock() = Some(leader);
+                Ok((u8::from(matches!(claim, Claim::Busy)), py.None()))
+            }
+        }
+    }
+
+    /// Notes that the caller will compute without being alone.
+    fn give_up_claim(&self, py: Python<'_>) {
+        let leader = self.leader.lock().take();
+        if let Some(mut leader) = leader {
+            self.state.unlocked(py, || leader.give_up_claim());
+            *self.leader.lock() = Some(leader);
+        }
+    }
+
+    /// Seconds for which it is worth asking.
+    #[getter]
+    fn timeout(&self) -> f64 {
+        self.state.flight_timeout.as_secs_f64()
     }
 
     /// Ends the computation with a value.

@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     #[pyo3(attribute)]
     map_bytes: Option<u64>,
     #[pyo3(attribute)]
+    use_interval_ms: u64,
+    #[pyo3(attribute)]
+    secret: Option<Vec<u8>>,
+    #[pyo3(attribute)]
     max_age_ms: Option<u64>,
     #[pyo3(attribute)]
     max_readers: Option<u32>,
@@ -163,7 +167,13 @@ fn shared_in(builder: Builder<Value>, mut folder: PathBuf, settings: &Settings) 
         let _ = std::fs::create_dir(&folder);
         folder.push(application);
     }
-    let mut builder = builder.lmdb(folder, shared::Codec).near_entries(settings.near_entries);
+    let mut builder = builder
+        .lmdb(folder, shared::Codec)
+        .near_entries(settings.near_entries)
+        .use_interval(Duration::from_millis(settings.use_interval_ms));
+    if let Some(secret) = &settings.secret {
+        builder = builder.secret(secret);
+    }
     if let Some(map_bytes) = settings.map_bytes {
         builder = builder.map_bytes(map_bytes);
     }

@@ -11,16 +11,17 @@ use crate::function::FunctionBase;
 use crate::miss::{self, Lead, with_call};
 use crate::tolerant::{self, Occasion};
 
-/// What to do about a missed key: `(0, value)`, `(1, Lead)` or `(2, Wait)`.
+/// What to do about a missed key: see `miss.rs`. `round` says whether the caller has waited for a computation
+/// before, and whether it would wait for one of another process.
 #[pyfunction]
 pub(crate) fn step<'py>(
     function: &Bound<'py, FunctionBase>,
     key: &[u8],
-    second_round: bool,
+    round: (bool, bool),
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<(u8, Py<PyAny>)> {
-    with_call(args, kwargs, |call| miss::step(function, key, second_round, call))
+    with_call(args, kwargs, |call| miss::step(function, key, round, call))
 }
 
 /// The duty to compute beside any flight.

@@ -27,7 +27,7 @@ class Other:
     """A process that runs until it is ended or killed; its standard error goes where ours goes."""
 
     def __init__(self, folder, *settings, cwd=None):
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd
         )
         self.pid = self._process.pid

@@ -234,7 +234,7 @@ class TestRestart:
             gc.collect()
 
         def in_use():
-            return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+            return [len([*pathlib.Path("/proc/self", name).iterdir()]) for name in ("fd", "task")]
 
         cycle()
         before = in_use()

@@ -41,7 +41,7 @@ impl<V: Clone + Send + Sync + 'static> Claimed<V> {
 }
 
 /// The pauses of somebody who waits for another process, which can wake nobody: short at first, and `left` at most.
-struct Pauses {
+pub struct Pauses {
     left: Duration,
     next: Duration,
 }
@@ -50,7 +50,8 @@ impl Pauses {
     const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_millis(20);
 
-    fn until(timeout: Duration) -> Self {
+    /// As many as fit into `left`.
+    pub fn until(timeout: Duration) -> Self {
         Self { left: timeout, next: Self::SHORTEST }
     }
 }

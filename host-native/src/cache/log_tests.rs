@@ -14,7 +14,7 @@ use crate::engine::{Engine, NativeEngine};
 use crate::entry::{Lifetime, Retention};
 use crate::error::Error;
 use crate::sequencer::{Change, MemorySequencer, Sequencer};
-use crate::storage::{Limits, MemoryStorage};
+use crate::storage::{Limits, MemoryStorage, Storage};
 use crate::{Entry, Landing, Tolerance};
 
 const DEADLINE: Duration = Duration::from_secs(30);

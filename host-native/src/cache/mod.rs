@@ -33,6 +33,7 @@ mod uses;
 mod wait;
 
 pub use claim::Claim;
+pub use compute::Pauses;
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
 pub use lead::{Finish, Join, Leader};
 pub(crate) use resting::Resting;

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from zoocache._native import CachedCall, CachedFunction, Lead, Wait
 
 _T = TypeVar("_T")
-_VALUE, _LEAD = 0, 1
+_VALUE, _LEAD, _CLAIM = 0, 1, 3  # steps: `native/miss.rs`
+_OURS, _BUSY, _FOUND = 0, 1, 2  # answers to a claim
+#: How often what another process has computed may turn out to be stale, before a caller computes by itself.
+_MAX_ROUNDS = 2
+#: Seconds between two questions whether another process has finished.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 _REVALIDATING, _LATE, _FAILED = 0, 1, 2  # occasions for a stale value: `native/tolerant.rs`
 
 #: Tasks in the background, by event loop; a loop itself does not keep them alive.
@@ -28,11 +33,21 @@ _tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 
 async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call that missed, or wait for somebody who does."""
-    second_round = False
+    second_round, rounds = False, 0
     while True:
-        kind, payload = _native.step(function, key, second_round, args, kwargs)
+        may_claim = rounds < _MAX_ROUNDS
+        kind, payload = _native.step(function, key, (second_round, may_claim), args, kwargs)
         if kind == _VALUE:
             return payload
+        if kind == _CLAIM:
+            answer, value = await _claimed(payload)
+            if answer == _FOUND:
+                return value
+            if answer != _OURS:
+                rounds += 1
+                continue
+            _declare(payload, args, kwargs)
+            kind = _LEAD
         if kind == _LEAD:
             return await _lead(function, payload, args, kwargs)
         _end_with_their_loops()
@@ -110,13 +125,36 @@ async def _compute(
 ) -> None:
     # What it invalidates is not part of what the caller may yet drop.
     BATCH.set(None)
+    if _declare(lead, args, kwargs):
+        await _lead(function, lead, args, kwargs)
+
+
+def _declare(lead: Lead, args: tuple[Any, ...], kwargs: Any) -> bool:
     try:
-        if not lead.declare(args, kwargs):
-            return
+        return lead.declare(args, kwargs)
     except BaseException as error:
         lead.fail(error)
         raise
-    await _lead(function, lead, args, kwargs)
+
+
+async def _claimed(lead: Lead) -> tuple[int, Any]:
+    """Ask to compute alone among all processes, and wait for another that does."""
+    pause, waited = _SHORTEST_PAUSE, 0.0
+    while True:
+        answer, value = lead.claim()
+        if answer != _BUSY:
+            return answer, value
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # Driven by hand or by another kind of loop: there is no way to pause.
+            waited = lead.timeout
+        if waited >= lead.timeout:
+            lead.give_up_claim()
+            return _OURS, None
+        await asyncio.sleep(pause)
+        waited += pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _keep(task: asyncio.Task[Any]) -> None:

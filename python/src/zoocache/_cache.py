@@ -117,6 +117,7 @@ class Cache:
         timeout: Duration | None = None,
         copy: Literal["auto", "share", "deep"] = "auto",
         on_unserializable: Literal["raise", "return"] = "raise",
+        cluster_lock: bool = False,
     ) -> Any:
         """Cache the results of a function, sync or async.
 
@@ -153,6 +154,8 @@ class Cache:
                 object, `"deep"` gives everyone a deep copy.
             on_unserializable: What to do with a result that cannot be stored: `"raise"`, or `"return"` it
                 to its caller without storing it.
+            cluster_lock: Whether only one of the processes that share a folder computes a key at a time; the
+                others wait for what it stores, `flight_timeout` at most. In memory it means nothing.
 
         Returns:
             The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,

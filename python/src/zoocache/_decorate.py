@@ -49,6 +49,7 @@ class _Options:
     early_refresh: float | None
     is_async: bool
     typed: bool
+    cluster_lock: bool
 
 
 def decorate(cache: _native.NativeCache, func: Any, options: dict[str, Any]) -> Any:
@@ -90,7 +91,7 @@ def _refuse(func: Any) -> None:
 
 def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any:
     namespace = given["namespace"]
-    _check(namespace, given["typed"], given["version"])
+    _check(namespace, given["version"], typed=given["typed"], cluster_lock=given["cluster_lock"])
     parameters = _parameters(func)
     ignored = _ignored(func, given["ignore"], parameters)
     deps, key = given["deps"], given["key"]
@@ -105,7 +106,7 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
     for name in (name for name, is_needed in needed.items() if is_needed):
         # Now, not at the first call: that may be in a process forked while another thread imports it.
         importlib.import_module(f"zoocache.{name}")
-    apart = {"namespace", "deps", "ignore", "version"}
+    apart = {"namespace", "deps", "ignore", "version", "cluster_lock"}
     same = [value for name, value in given.items() if name not in apart]
     shown = (deps if callable(deps) else tuple(static_deps), tuple(ignored), is_async, *same)
     identity = identify(func, namespace, shown, given["version"])
@@ -127,13 +128,14 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
         early_refresh=beta,
         is_async=is_async,
         typed=given["typed"],
+        cluster_lock=given["cluster_lock"],
     )
     cached = _native.cached_function(func, options)
     _look_like(cached, func, is_async=is_async)
     return cached
 
 
-def _check(namespace: Any, typed: Any, version: Any) -> None:
+def _check(namespace: Any, version: Any, **switches: Any) -> None:
     """Refuse options that make no sense."""
     if namespace is not None and not isinstance(namespace, str):
         msg = f"namespace must be a str, not {type(namespace).__name__}: {namespace!r}"
@@ -141,9 +143,10 @@ def _check(namespace: Any, typed: Any, version: Any) -> None:
     if namespace is not None and not _is_text(namespace):
         msg = f"namespace must not hold lone surrogates: {namespace!r}"
         raise ConfigError(msg)
-    if not isinstance(typed, bool):
-        msg = f"typed must be a bool, not {type(typed).__name__}: {typed!r}"
-        raise ConfigError(msg)
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            msg = f"{name} must be a bool, not {type(value).__name__}: {value!r}"
+            raise ConfigError(msg)
     if isinstance(version, bool) or not isinstance(version, (int, str)):
         msg = f"version must be an int or a str, not {type(version).__name__}: {version!r}"
         raise ConfigError(msg)

@@ -61,6 +61,7 @@ class CacheableOptions(TypedDict, total=False):
     timeout: Duration | None
     copy: Literal["auto", "share", "deep"]
     on_unserializable: Literal["raise", "return"]
+    cluster_lock: bool
 
 
 @dataclass(frozen=True)

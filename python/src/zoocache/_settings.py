@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from zoocache import _native
@@ -37,6 +37,8 @@ class Settings:
     application: str | None = None
     near_entries: int = 10_000
     map_bytes: int | None = None
+    use_interval_ms: int = 30_000
+    secret: bytes | None = field(default=None, repr=False)
     max_age_ms: int | None = None
     max_readers: int | None = None
     max_entries: int | None = None
@@ -70,6 +72,7 @@ class CacheSettings(TypedDict, total=False):
     near_cache: bool
     max_age: Duration
     max_readers: int | None
+    secret: str | bytes | None
 
 
 #: Values that need not be given and conflict with no others.
@@ -95,6 +98,7 @@ DEFAULTS: dict[str, Any] = {
     "near_cache": True,
     "max_age": "30d",
     "max_readers": None,
+    "secret": None,
 }
 
 
@@ -121,6 +125,7 @@ def configure(
     near_cache: bool = True,
     max_age: Duration = "30d",
     max_readers: int | None = None,
+    secret: str | bytes | None = None,
 ) -> None:
     """Configure the default cache.
 
@@ -151,6 +156,8 @@ def configure(
         max_age: How long a folder remembers an invalidation. Entries older than what it remembers are stale.
         max_readers: How many threads of all processes may read a folder at one instant. The first process
             that opens it decides.
+        secret: Authenticates the entries of a folder: those that were made without it are not read. All
+            processes of the folder give the same.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
@@ -206,7 +213,7 @@ def _refuse_changes(given: dict[str, Any]) -> None:
 
 def _shown(name: str, value: object) -> str:
     # URLs may hold credentials.
-    return "…" if name.endswith("_url") and value is not None else repr(value)
+    return "…" if (name.endswith("_url") or name == "secret") and value is not None else repr(value)
 
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,11 +262,14 @@ def check(given: dict[str, Any]) -> Settings:
     default_ttl = given.get("default_ttl")
     url = storage(given.get("storage_url"))
     near = _checked_bool("near_cache", given.get("near_cache", True))
+    limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
     return Settings(
         folder=None if url is None else url.removeprefix(_LMDB),
         application=None if prefix is None else _application(prefix),
-        near_entries=given.get("lru_cache_size", DEFAULTS["lru_cache_size"]) if near else 0,
+        near_entries=min(given.get(name, limit) for name, limit in limits.items()) if near else 0,
         map_bytes=given.get("lmdb_map_size"),
+        use_interval_ms=_use_interval(given),
+        secret=_secret(given.get("secret")),
         max_age_ms=milliseconds("max_age", given.get("max_age", DEFAULTS["max_age"])),
         max_readers=given.get("max_readers"),
         max_entries=given.get("max_entries"),
@@ -317,6 +327,25 @@ def _application(prefix: str) -> str:
         )
         raise ConfigError(msg)
     return name
+
+
+def _use_interval(given: dict[str, Any]) -> int:
+    names = ("tti_flush_secs", "lru_update_interval")
+    # With each sweep, if it is 0.
+    return max(1, min(milliseconds(name, given.get(name, DEFAULTS[name]), allow_zero=True) for name in names))
+
+
+def _secret(secret: object) -> bytes | None:
+    # Neither its text nor its length is shown.
+    if isinstance(secret, str):
+        secret = secret.encode("utf-8", "surrogatepass")
+    if secret is not None and not isinstance(secret, bytes):
+        msg = f"secret must be a str or bytes, not {type(secret).__name__}"
+        raise ConfigError(msg)
+    if secret == b"":
+        msg = "secret must not be empty; give a long random text, or leave it out"
+        raise ConfigError(msg)
+    return secret
 
 
 def _checked_bool(name: str, value: object) -> bool:
