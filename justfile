@@ -20,10 +20,10 @@ _default:
 
 # ---- The main job ------------------------------------------------------------------------------
 
-# Build the wheel and run the example: a store that caches its SQLite reads
+# Build the wheel and run the example: a store that caches its SQLite reads; with --lmdb in four processes
 [group('use')]
-example: wheel
-    python examples/store
+example *arguments: wheel
+    python examples/store "$@"
 
 # Build the wheel and install it into .venv
 [group('use')]

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 import pathlib
-import subprocess
 import time
 
 import other_process
 import pytest
 import shared_functions
-from helpers import Running, wait_until
+from helpers import Running, program, wait_until
 
 import zoocache
 from zoocache import (
@@ -225,19 +224,12 @@ class TestValues:
             other.run("from shared_functions import *; set('order', Order(1, ()))")
             configure(storage_url=url)
             # Its name is in the bytes; nothing is imported for it.
-            own = subprocess.run(  # noqa: S603 - our own interpreter
-                [
-                    __import__("sys").executable,
-                    "-c",
-                    f"import zoocache, sys; zoocache.configure(storage_url={url!r});"
-                    "print(zoocache.get('order'), 'shared_functions' in sys.modules, zoocache.stats()['rejected'])",
-                ],
-                cwd=HERE,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            assert own.stdout.split() == ["None", "False", "1"]
+            source = f"""
+                import sys, zoocache
+                zoocache.configure(storage_url={url!r})
+                print(zoocache.get('order'), 'shared_functions' in sys.modules, zoocache.stats()['rejected'])
+                """
+            assert program(source).split() == ["None", "False", "1"]
             assert other("repr(get('order'))") == "Order(number=1, lines=())"
 
     def test_a_class_with_other_fields_is_a_miss(self, folder):
@@ -260,7 +252,7 @@ class TestRoom:
     def test_a_map_that_holds_no_entry_is_full_at_first_use(self, url):
         configure(storage_url=url, lmdb_map_size=1024)
         function = cacheable(namespace="full")(lambda: "value")
-        with pytest.raises(StorageIsFull, match="LMDB storage is full.*lmdb_map_size"):
+        with pytest.raises(StorageIsFull, match=r"LMDB storage is full.*lmdb_map_size"):
             function()
         with pytest.raises(StorageIsFull, match="LMDB storage is full"):
             zoocache.set("key", 1)

@@ -49,7 +49,7 @@ def test_a_program_finds_what_it_computed_when_it_ran_before(tmp_path, folder):
     program = tmp_path / "program.py"
     assert run(program, PROGRAM.format(result="first"), folder)[0] == ["first"]
     assert run(program, PROGRAM.format(result="second"), folder)[0] == ["first"]
-    # Also by its module's name, if that is how it is run: another function, as nobody knows that it is the same.
+    # Run by its module's name it is another program: nobody knows that it is the same.
     assert run(program, PROGRAM.format(result="third"), folder, "-m", "program")[0] == ["third"]
     assert run(program, PROGRAM.format(result="fourth"), folder, "-m", "program")[0] == ["third"]
 
