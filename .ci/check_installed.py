@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import sys
+import tempfile
 
 import zoocache
 
@@ -20,7 +21,7 @@ plugins = [(entry.name, entry.value) for entry in distribution.entry_points if e
 require(plugins == [("zoocache", "pytest_zoocache")], f"the plugin for pytest is not declared: {plugins}")
 require(any(file == "pytest_zoocache/__init__.py" for file in files), "the plugin for pytest is missing")
 require(not distribution.requires, f"needs other packages: {distribution.requires}")
-for name in ("LICENSE-MIT", "LICENSE-APACHE", "py.typed", "_native.pyi"):
+for name in ("LICENSE-MIT", "LICENSE-APACHE", "LICENSE-LMDB", "py.typed", "_native.pyi"):
     require(any(file.endswith("/" + name) for file in files), f"{name} is missing from the package")
 
 calls = []
@@ -36,3 +37,11 @@ def double(number: int) -> int:
 require([double(21), double(21), calls] == [42, 42, [21]], "the second call was not a hit")
 zoocache.invalidate("number:21")
 require([double(21), calls] == [42, [21, 21]], "the call after invalidate() was not a miss")
+
+with tempfile.TemporaryDirectory() as folder:
+    first, second = (zoocache.Cache(storage_url=f"lmdb://{folder}") for _ in range(2))
+    first.set("key", ["value"], deps=["tag"])
+    require(second.get("key") == ["value"], "what one cache stored in a folder the other did not find")
+    second.invalidate("tag")
+    require(first.get("key") is None, "what one cache of a folder invalidated the other served")
+    del first, second
