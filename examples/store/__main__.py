@@ -31,15 +31,9 @@ WORKERS = 4
 
 def main() -> int:
     """Run the shop with and without the cache, and print what happened."""
-    parser = argparse.ArgumentParser(
-        prog="store", description="a shop whose pages are cached"
-    )
-    parser.add_argument(
-        "--lmdb", action="store_true", help=f"share the cache among {WORKERS} processes"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=42, help="what the rows and the customers depend on"
-    )
+    parser = argparse.ArgumentParser(prog="store", description="a shop whose pages are cached")
+    parser.add_argument("--lmdb", action="store_true", help=f"share the cache among {WORKERS} processes")
+    parser.add_argument("--seed", type=int, default=42, help="what the rows and the customers depend on")
     parser.add_argument(
         "--reads",
         type=int,
@@ -58,9 +52,7 @@ def main() -> int:
         seeds = range(options.seed, options.seed + (WORKERS if options.lmdb else 1))
         jobs = [Job(shop.path, storage_url, seed, options.reads) for seed in seeds]
         plain, _ = work_together(jobs)
-        cached, stats = work_together(
-            [replace(job, audit_every=AUDIT_EVERY * len(jobs)) for job in jobs]
-        )
+        cached, stats = work_together([replace(job, audit_every=AUDIT_EVERY * len(jobs)) for job in jobs])
         report(plain, cached, stats)
         zoocache.configure(storage_url=storage_url)
         explain_one(shop, open_catalogue(shop, cached=True))

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def tag(location: Location) -> str:
     """Name a product as a path: whoever invalidates `org:1:store:2` invalidates its products, too."""
-    return (
-        f"org:{location.organization}:store:{location.store}:product:{location.product}"
-    )
+    return f"org:{location.organization}:store:{location.store}:product:{location.product}"
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,7 @@ class Catalogue:
 def open_catalogue(database: Database, *, cached: bool) -> Catalogue:
     """Make the catalogue of a database."""
     # These functions capture their process's own database. The namespace says that they mean the same in all.
-    cacheable: Any = (
-        functools.partial(zoocache.cacheable, namespace="catalogue")
-        if cached
-        else _as_it_is
-    )
+    cacheable: Any = functools.partial(zoocache.cacheable, namespace="catalogue") if cached else _as_it_is
 
     @cacheable
     def product(product_id: int) -> dict[str, Any]:
@@ -53,22 +47,16 @@ def open_catalogue(database: Database, *, cached: bool) -> Catalogue:
     @cacheable(deps=lambda product_id: [f"reviews:{product_id}"])
     def rating(product_id: int) -> float:
         return round(
-            database.rows(
-                "SELECT avg(stars) FROM review WHERE product = ?", product_id
-            )[0][0],
+            database.rows("SELECT avg(stars) FROM review WHERE product = ?", product_id)[0][0],
             2,
         )
 
     @cacheable
     def store_page(store_id: int) -> dict[str, Any]:
-        organization, name = database.rows(
-            "SELECT organization, name FROM store WHERE id = ?", store_id
-        )[0]
+        organization, name = database.rows("SELECT organization, name FROM store WHERE id = ?", store_id)[0]
         # A list depends on everything below the store, also on products that are not there yet.
         zoocache.add_deps([f"org:{organization}:store:{store_id}:*"])
-        ids = database.rows(
-            "SELECT id FROM product WHERE store = ? ORDER BY id", store_id
-        )
+        ids = database.rows("SELECT id FROM product WHERE store = ? ORDER BY id", store_id)
         return {
             "name": name,
             "products": [product(product_id) for (product_id,) in ids],
@@ -76,15 +64,9 @@ def open_catalogue(database: Database, *, cached: bool) -> Catalogue:
 
     @cacheable(deps=lambda organization_id: [f"org:{organization_id}"])
     def organization_report(organization_id: int) -> dict[str, Any]:
-        stores = database.rows(
-            "SELECT id FROM store WHERE organization = ?", organization_id
-        )
+        stores = database.rows("SELECT id FROM store WHERE organization = ?", organization_id)
         # Nested calls pass on what they depend on, whether they are hits or not.
-        prices = [
-            item["price"]
-            for (store_id,) in stores
-            for item in store_page(store_id)["products"]
-        ]
+        prices = [item["price"] for (store_id,) in stores for item in store_page(store_id)["products"]]
         return {
             "stores": len(stores),
             "products": len(prices),

@@ -78,16 +78,12 @@ def create(path: Path, seed: int) -> Database:
                 (store, organization, f"Store {store}"),
             )
             for number in range(1, PRODUCTS_EACH + 1):
-                _add_product(
-                    connection, (store - 1) * PRODUCTS_EACH + number, store, random_
-                )
+                _add_product(connection, (store - 1) * PRODUCTS_EACH + number, store, random_)
     connection.close()
     return Database(path)
 
 
-def _add_product(
-    connection: sqlite3.Connection, product: int, store: int, random_: random.Random
-) -> None:
+def _add_product(connection: sqlite3.Connection, product: int, store: int, random_: random.Random) -> None:
     row = product, store, f"Product {product}", random_.randint(99, 99_999)
     connection.execute("INSERT INTO product VALUES (?, ?, ?, ?)", row)
     reviews = [(product, random_.randint(1, 5)) for _ in range(REVIEWS_EACH)]

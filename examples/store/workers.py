@@ -49,9 +49,7 @@ def work_together(jobs: list[Job]) -> tuple[Outcome, dict[str, int]]:
     """Run each job in a process of its own, all at the same time, and add up what they say."""
     if len(jobs) == 1:
         return work(jobs[0])
-    with ProcessPoolExecutor(
-        len(jobs), multiprocessing.get_context("spawn")
-    ) as processes:
+    with ProcessPoolExecutor(len(jobs), multiprocessing.get_context("spawn")) as processes:
         results = list(processes.map(work, jobs))
     total, counters = Outcome(), dict.fromkeys(results[0][1], 0)
     for outcome, stats in results:

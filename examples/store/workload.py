@@ -50,9 +50,7 @@ class Shop:
     outcome: Outcome = field(default_factory=Outcome)
     counting: threading.Lock = field(default_factory=threading.Lock)
     #: One permit for each write that is due; readers hand them out as they go.
-    writes_due: threading.Semaphore = field(
-        default_factory=lambda: threading.Semaphore(0)
-    )
+    writes_due: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -66,18 +64,12 @@ class Shop:
             yield
 
 
-def run(
-    database: Database, catalogue: Catalogue, *, audit_every: int, seed: int, reads: int
-) -> Outcome:
+def run(database: Database, catalogue: Catalogue, *, audit_every: int, seed: int, reads: int) -> Outcome:
     """Let readers and writers work at the same time, and say what happened."""
-    shop = Shop(
-        database, catalogue, open_catalogue(database, cached=False), audit_every
-    )
+    shop = Shop(database, catalogue, open_catalogue(database, cached=False), audit_every)
     writes_each = READERS * reads // READS_PER_WRITE // WRITERS
     threads = [_thread(shop, _read, seed + n, reads) for n in range(READERS)]
-    threads += [
-        _thread(shop, _write, -seed - n, writes_each) for n in range(1, WRITERS + 1)
-    ]
+    threads += [_thread(shop, _write, -seed - n, writes_each) for n in range(1, WRITERS + 1)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -89,15 +81,11 @@ def run(
     return shop.outcome
 
 
-def _thread(
-    shop: Shop, job: Callable[[Shop, random.Random, int], None], *arguments: int
-) -> threading.Thread:
+def _thread(shop: Shop, job: Callable[[Shop, random.Random, int], None], *arguments: int) -> threading.Thread:
     return threading.Thread(target=_guarded, args=(shop, job, *arguments))
 
 
-def _guarded(
-    shop: Shop, job: Callable[[Shop, random.Random, int], None], seed: int, times: int
-) -> None:
+def _guarded(shop: Shop, job: Callable[[Shop, random.Random, int], None], seed: int, times: int) -> None:
     try:
         job(shop, random.Random(seed), times)  # noqa: S311 - customers, no secret
     except BaseException as error:  # noqa: BLE001 - raised again by `run`, in the main thread
@@ -163,7 +151,5 @@ def _change(database: Database, location: Location, random_: random.Random) -> N
         )
         zoocache.invalidate(f"reviews:{location.product}")
     else:
-        database.write(
-            "UPDATE product SET cents = cents * 0.9 WHERE store = ?", location.store
-        )
+        database.write("UPDATE product SET cents = cents * 0.9 WHERE store = ?", location.store)
         zoocache.invalidate(f"org:{location.organization}:store:{location.store}")
