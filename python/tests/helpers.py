@@ -1,5 +1,6 @@
 """Waiting for conditions with a deadline, threads whose failures are not lost, and counting computations."""
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,14 @@ def wait_until(condition):
         assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.001)
     return result
+
+
+_numbers = itertools.count()
+
+
+def unique():
+    """Return a value that is equal to no other, and that every storage holds."""
+    return f"unique {next(_numbers)}"
 
 
 def wait_for(event):

@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from helpers import DEADLINE, Running, wait_for, wait_until
+from helpers import DEADLINE, Running, unique, wait_for, wait_until
 
 import zoocache
 from zoocache import cacheable, stats
@@ -248,7 +248,7 @@ class Loops:
         self.begun.set()
         while not self.may_go_on.is_set():
             await asyncio.sleep(0.001)
-        return object()
+        return unique()
 
 
 def test_two_loops_share_a_computation():

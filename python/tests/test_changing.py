@@ -255,6 +255,7 @@ class TestDeadline:
             assert read() == "new"
             assert change.position == zoocache.get_tag_version("product:1")
 
+    @pytest.mark.memory_only("a folder remembers every announced change, and each process reads all of them")
     def test_that_nobody_remembers(self):
         with frozen_time() as time:
             value = "old"
@@ -315,6 +316,7 @@ def test_only_this_cache():
     assert zoocache.get("key") == 1
 
 
+@pytest.mark.memory_only("in a folder the change of the child is one for its parent, too")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_forked_inside_settles_its_own_copy(source):
     source.read()

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from helpers import Running, wait_for
+from helpers import Running, unique, wait_for
 
 import zoocache
 from zoocache import add_deps, cacheable, invalidate, stats
@@ -119,7 +119,7 @@ def test_what_a_tracker_collects_concerns_the_computation_around_it():
         assert inner.deps == {"item:1", item.tag}
         assert tracker.deps == {"item:1", "item:2", item.tag}
         assert get_current_deps() == tracker.deps | {"outer", outer.tag}
-        return object()
+        return unique()
 
     first = outer()
     assert outer() is first
@@ -138,7 +138,7 @@ def test_an_invalidation_inside_of_the_block_is_not_lost():
             if len(calls) == 0:
                 calls.append(1)
                 invalidate("item:1")
-        return object()
+        return unique()
 
     calls = []
     first = outer()
@@ -154,7 +154,7 @@ def test_a_lifetime_inside_of_the_block_counts_outside():
     def outer():
         with DepsTracker():
             brief()
-        return object()
+        return unique()
 
     zoocache.configure(read_extend_ttl=False)
     first = outer()

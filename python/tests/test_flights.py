@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from helpers import DEADLINE, Running, wait_for, wait_until
+from helpers import DEADLINE, Running, unique, wait_for, wait_until
 
 import zoocache
 from zoocache import cacheable, configure, invalidate
@@ -57,7 +57,7 @@ def test_a_thousand_tasks_make_one_computation():
         async def f():
             calls.append(1)
             await may_go_on.wait()
-            return object()
+            return unique()
 
         tasks = [asyncio.create_task(f()) for _ in range(1000)]
         while zoocache.stats()["waits"] < 999:
@@ -78,7 +78,7 @@ def test_tasks_of_many_loops_make_one_computation():
         calls.append(1)
         begun.set()
         await asyncio.to_thread(wait_for, may_go_on)
-        return object()
+        return unique()
 
     async def main():
         return await asyncio.gather(*(f() for _ in range(10)))
@@ -256,7 +256,7 @@ def test_cancelled_waiters_do_not_disturb_the_others():
         @cacheable
         async def f():
             await may_go_on.wait()
-            return object()
+            return unique()
 
         tasks = [asyncio.create_task(f()) for _ in range(10)]
         await asyncio.sleep(0)
@@ -586,7 +586,7 @@ def test_a_huge_flight_timeout_waits():
         @cacheable
         async def f():
             await asyncio.sleep(0)
-            return object()
+            return unique()
 
         first, second = await asyncio.gather(f(), f())
         assert first is second

@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from helpers import Running, wait_for
+from helpers import Running, unique, wait_for
 
 import zoocache
 from zoocache import add_deps, cacheable, clear, explain, get, invalidate
@@ -390,7 +390,7 @@ def test_a_nested_async_call_that_was_waited_for_passes_its_dependencies_on():
             started.set()
             await may_go_on.wait()
             add_deps(["late:tag"])
-            return object()
+            return unique()
 
         @cacheable(copy="share")
         async def outer(x):
@@ -422,7 +422,7 @@ def test_dependencies_of_tasks_and_threads_of_a_computation():
 
     @cacheable
     async def outer():
-        return object(), await asyncio.gather(in_task(), asyncio.to_thread(in_thread))
+        return unique(), await asyncio.gather(in_task(), asyncio.to_thread(in_thread))
 
     for tag in ("inner", "threaded"):
         before = asyncio.run(outer())
@@ -443,12 +443,12 @@ def test_a_task_that_outlives_its_computation_adds_nothing_and_harms_nothing():
 
         @cacheable
         async def other(x):
-            return object()
+            return unique()
 
         @cacheable
         async def f():
             tasks.append(asyncio.create_task(later()))
-            return object()
+            return unique()
 
         first = await f()
         may_go_on.set()
@@ -495,7 +495,7 @@ def test_a_task_that_outlives_the_computation_that_began_it_concerns_the_one_aro
 def test_get_passes_its_dependencies_on():
     @cacheable
     def f():
-        return (get("key"), object())
+        return (get("key"), unique())
 
     zoocache.set("key", 1, deps=["a"])
     first = f()
@@ -561,7 +561,7 @@ def test_an_inner_time_to_live_bounds_the_outer_one():
 
     @cacheable(ttl=0.05)
     def inner():
-        return object()
+        return unique()
 
     @cacheable
     def outer():
@@ -576,7 +576,7 @@ def test_many_dependencies():
     @cacheable
     def f():
         add_deps(f"many:{number}" for number in range(5000))
-        return object()
+        return unique()
 
     for number in (0, 4999, 2500):
         first = f()

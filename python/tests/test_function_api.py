@@ -99,6 +99,7 @@ def test_copies_are_the_function_itself():
     assert copy.deepcopy({"function": documented})["function"] is documented
 
 
+@pytest.mark.memory_only("its value has no bytes")
 def test_a_function_can_be_referenced_weakly_and_dies():
     @cacheable
     def function():
