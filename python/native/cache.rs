@@ -164,7 +164,9 @@ impl NativeCache {
         if self.home.site().is_bypassed() {
             return Ok(default);
         }
-        self.with(py, |state| match state.cache.lookup(key.as_bytes()) {
+        let state = &*self.home.owned(py)?;
+        state.keep_up(py);
+        match state.cache.lookup(key.as_bytes()) {
             Lookup::Hit(_) if demand::is_unmet(py, &self.home, state)? => {
                 state.cache.count(zoocache::Count::Misses);
                 Ok(default)
@@ -178,7 +180,7 @@ impl NativeCache {
                 state.cache.count(why);
                 Ok(default)
             }
-        })
+        }
     }
 
     /// Stores `value` under `key`.

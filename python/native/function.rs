@@ -169,6 +169,7 @@ impl FunctionBase {
         let Some(entry) = self.recent.lock().find(generation, call, place) else { return Ok(None) };
         let guard = self.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Ok(None) };
+        state.keep_up(call.py);
         if !state.cache.is_servable(&entry) {
             return Ok(None);
         }
@@ -196,6 +197,7 @@ impl FunctionBase {
         let Some(state) = guard.as_ref() else { return Err(state::gone()) };
         if state.is_shared {
             this.meet_others(call.py)?;
+            state.keep_up(call.py);
         }
         let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
         if context::anybody_collects() {

@@ -145,7 +145,7 @@ pub(crate) fn lead(
     let ended = match computed {
         Ok(object) => finish(py, this, state, leader, &object).map(|()| object.unbind()),
         Err(error) => {
-            fail(py, this, leader, &error);
+            fail(py, this, state, leader, &error);
             Err(error)
         }
     };
@@ -189,9 +189,9 @@ fn finish(
             return troubles::raised();
         }
         // Nobody else may have it: whoever waits computes one of its own.
-        Ok(None) => drop(leader),
+        Ok(None) => state.unlocked(py, || drop(leader)),
         Err(error) => {
-            fail(py, this, leader, &error);
+            fail(py, this, state, leader, &error);
             return Err(error);
         }
     }
@@ -200,13 +200,13 @@ fn finish(
 
 /// An `Exception` is everybody's; `KeyboardInterrupt`, `SystemExit` and cancellation concern the leader
 /// alone, and somebody else takes over.
-fn fail(py: Python<'_>, this: &FunctionBase, leader: Leader<Value>, error: &PyErr) {
+fn fail(py: Python<'_>, this: &FunctionBase, state: &State, leader: Leader<Value>, error: &PyErr) {
     this.counters.error();
-    if error.is_instance_of::<PyException>(py) {
-        leader.fail(PyFailure::share(error.value(py)));
-    } else {
-        drop(leader);
-    }
+    let failure = error.is_instance_of::<PyException>(py).then(|| PyFailure::share(error.value(py)));
+    state.unlocked(py, || match failure {
+        Some(failure) => leader.fail(failure),
+        None => drop(leader),
+    });
 }
 
 pub(crate) fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
@@ -234,8 +234,9 @@ pub(crate) fn wait(
     let mut left = timeout;
     while !left.is_zero() {
         let slice = slice.min(left);
-        if let Some(waited) = py.detach(|| waiter.wait(slice)) {
-            return Ok(Some(waited));
+        // What has landed is judged with the lock: a child of a fork would inherit those that this takes.
+        if py.detach(|| waiter.wait_until_landed(slice)) {
+            return Ok(waiter.try_take());
         }
         left -= slice;
         py.check_signals()?;
@@ -435,7 +436,8 @@ impl Lead {
     fn fail(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) {
         let leader = self.leader.lock().take();
         if let Some(leader) = leader {
-            fail(py, self.function.get(), leader, &PyErr::from_value(exception.clone()));
+            let error = PyErr::from_value(exception.clone());
+            fail(py, self.function.get(), &self.state, leader, &error);
         }
     }
 }

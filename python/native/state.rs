@@ -152,6 +152,15 @@ impl State {
         result
     }
 
+    /// To be called before a read, which may have to wait for other processes: it does not, then, with the
+    /// interpreter's lock.
+    #[inline]
+    pub(crate) fn keep_up(&self, py: Python<'_>) {
+        if self.is_shared && self.cache.would_wait() {
+            self.detached(py, || self.cache.keep_up());
+        }
+    }
+
     /// Invalidates tags, and tells the listeners.
     pub(crate) fn invalidate(&self, py: Python<'_>, tags: &[Tag]) -> PyResult<Timestamp> {
         let at =

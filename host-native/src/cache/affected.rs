@@ -23,10 +23,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Complexity
     /// O(entries x dependencies x depth). Not a snapshot of one instant.
     pub fn affected(&self, tag: &Tag) -> u64 {
-        // Before the storage is walked: reading the log may take its time.
-        self.shared.keep_up();
         // The caller may have let go of a lock that orders forks.
         let _passed = self.shared.sweeper.pass();
+        // Before the storage is walked: reading the log may take its time.
+        self.shared.keep_up();
         let mut count = 0;
         match &self.shared.parts.resting {
             None => self.shared.parts.storage.visit(&mut |_, entry| {

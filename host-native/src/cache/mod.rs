@@ -282,9 +282,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let at = {
             // The caller may have let go of the interpreter's lock, or of another that orders forks.
             let _passed = self.shared.sweeper.pass();
-            self.invalidate_tags(&[Tag::root()])?
+            let at = self.invalidate_tags(&[Tag::root()])?;
+            self.clear_below();
+            at
         };
-        self.clear_below();
         self.sweep_all();
         Ok(at)
     }
@@ -325,6 +326,21 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// invalidation up to here made stale.
     pub fn position(&self) -> Timestamp {
         self.shared.signals.applied()
+    }
+
+    /// Would the next read have to wait for other threads or processes before it can be answered? Then a caller
+    /// that holds a lock of its own, such as an interpreter's, had better [`keep_up`](Self::keep_up) without it.
+    /// A guess, and cheap.
+    #[inline]
+    pub fn would_wait(&self) -> bool {
+        let shared = &*self.shared;
+        shared.follows_log && !shared.parts.sequencer.is_current() && shared.parts.sequencer.would_wait()
+    }
+
+    /// Learns what others have invalidated; every read does so by itself. `false` if that failed: nothing is
+    /// fresh until it succeeds.
+    pub fn keep_up(&self) -> bool {
+        self.shared.keep_up()
     }
 
     /// Does this process know of the invalidation at `position`, as [`invalidate`](Self::invalidate)

@@ -80,6 +80,12 @@ impl<V: Send + Sync + 'static> Waiter<V> {
         self.flight.wait(self.place, timeout).map(|landing| self.accept(landing))
     }
 
+    /// Blocks this thread until [`try_take`](Self::try_take) has a result; `false` when `timeout` has passed.
+    /// Takes no lock of the cache but the flight's, so a process may fork meanwhile.
+    pub fn wait_until_landed(&self, timeout: Duration) -> bool {
+        self.flight.wait(self.place, timeout).is_some()
+    }
+
     /// The result, if there is one; else `waker` is woken as soon as there is.
     pub fn poll(&self, waker: &Waker) -> Option<Waited<V>> {
         self.flight.poll(self.place, waker).map(|landing| self.accept(landing))

@@ -147,8 +147,12 @@ impl Folder {
 fn make(path: &Path) -> Result<PathBuf, FolderError> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path).display().to_string();
-            return Err(FolderError::Missing { path: path.display().to_string(), parent });
+            let parent = path.parent().unwrap_or(path);
+            if parent.exists() {
+                return Err(FolderError::of_io(path, &error));
+            }
+            let (path, parent) = (path.display().to_string(), parent.display().to_string());
+            return Err(FolderError::Missing { path, parent });
         }
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(FolderError::of_io(path, &error));

@@ -333,6 +333,12 @@ impl Sequencer for LmdbSequencer {
         Ok(())
     }
 
+    fn would_wait(&self) -> bool {
+        let is_quiet = self.state.try_lock().is_some_and(|state| state.behind < PATIENCE)
+            && self.owed.try_lock().is_some_and(|owed| owed.is_empty());
+        !is_quiet || self.clock.now_us() >= self.deadline_us.load(Ordering::Acquire)
+    }
+
     fn replaced(&self, key: &[u8], number: u64) -> Result<(), Error> {
         // Held until the row is known to be our own: reading it must not make us forget what replaced it.
         let mut state = self.state.lock();

@@ -53,6 +53,11 @@ pub trait Sequencer: Send + Sync + 'static {
     /// When the log could not be read: the caller must treat every entry as unknown.
     fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error>;
 
+    /// Would [`catch_up`](Self::catch_up) have to wait for other threads or processes, and not only read? A guess.
+    fn would_wait(&self) -> bool {
+        false
+    }
+
     /// Tells the other processes to forget what they remember of `key`: the change of the rows with this number
     /// will replace or delete it. To be called before that change is to be seen.
     ///

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
 from zoocache._errors import ConfigError, InvalidTag
-from zoocache._identity import function_tag, identify
+from zoocache._identity import identify
 from zoocache._iterable import iterable
 from zoocache._methods import CachedClassMethod
 from zoocache._options import Keeping, Tolerant, early_refresh, keeping, plain_function, tolerant
@@ -117,7 +117,7 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
         qualname=getattr(func, "__qualname__", identity.name),
         parameters=parameters,
         ignore=ignored,
-        tag=function_tag(identity.name),
+        tag=identity.tag(),
         static_deps=static_deps,
         deps=adapted_deps,
         deps_parameters=deps_parameters,

@@ -13,7 +13,7 @@ import threading
 import types
 from typing import Any, NamedTuple
 
-from zoocache._shared_identity import shared_name
+from zoocache._shared_identity import MAIN, shared_name
 
 #: The longest tag, in characters.
 _LONGEST_TAG = 256
@@ -34,6 +34,10 @@ class Identity(NamedTuple):
     name: str
     #: What it is called where processes share entries, if that is another name.
     shared: str | None
+
+    def tag(self) -> str:
+        """Make the implicit tag: one, wherever entries rest, since it may be asked for before that is known."""
+        return function_tag(self.shared or self.name)
 
 
 def identify(
@@ -56,7 +60,9 @@ def identify(
             msg = f'{function!r} has no name of its own to make keys of; give namespace="..."'
             raise TypeError(msg)
         qualname = type(function).__qualname__
-    name = _escaped(f"{getattr(function, '__module__', None) or '?'}.{qualname}")
+    module = getattr(function, "__module__", None) or "?"
+    # In a process that was spawned, the main module is called otherwise.
+    name = _escaped(f"{'__main__' if module in MAIN else module}.{qualname}")
     if version != 1:
         name += f"~{version}" if isinstance(version, int) else f"~'{_escaped(version)}'"
     if namespace is not None:

@@ -260,6 +260,9 @@ def check(given: dict[str, Any]) -> Settings:
         msg = f"prefix must be a str, not {type(prefix).__name__}: {prefix!r}"
         raise ConfigError(msg)
     default_ttl = given.get("default_ttl")
+    if given.get("storage_url") not in (None, "memory://"):
+        # Now, not at the first call: that may be in a process forked while another thread imports it.
+        importlib.import_module("zoocache._shared")
     url = storage(given.get("storage_url"))
     near = _checked_bool("near_cache", given.get("near_cache", True))
     limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
@@ -370,7 +373,7 @@ def _before_fork() -> None:
     """Leave nothing to import, or half imported by another thread: the child would wait for ever."""
     for name in ("zoocache._context", "zoocache._keys"):
         importlib.import_module(name)
-    for name in ("asyncio", "zoocache._async"):
+    for name in ("asyncio", "zoocache._async", "zoocache._shared"):
         if name in sys.modules:
             importlib.import_module(name)
     _native.before_fork()

@@ -1,11 +1,13 @@
 """Which function is this, in every process: what keys begin with where processes share entries.
 
 Within a process `_identity` counts functions of the same name. Other processes may count in another order, so
-a counted name says nothing there. A function that is alone with its name keeps it. Others are told apart by
-what they do: their code, and the values that they captured. What cannot be told apart in this way, such as a
-closure over a connection, or a function typed at a prompt, gets a name that is this process's own: it is
-cached, and no other process sees its entries. A `namespace` says that functions of that name are the same
-everywhere.
+a counted name says nothing there. A function of a module that is the first of its name keeps it. Others are told
+apart by what they do: their code, and what they captured. What cannot be told apart in this way, such as a closure
+over a connection, or a function typed at a prompt, gets a name that is this process's own: it is cached, and no
+other process sees its entries. A `namespace` says that functions of that name are the same everywhere.
+
+Invariant of the descriptions: values with the same description do the same, in whichever process. What could
+break that has none.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from typing import Any
 
 from zoocache._log import logger
 
-#: This process, and those that are forked from it: they have the functions that are made before.
-_TOKEN = secrets.token_hex(8)
+#: This process, and those that are forked from it, which have the functions that were made before.
+_token = secrets.token_hex(8)
+#: Begins what follows the name of a function that no other process has. No digest, and no number of `_identity`,
+#: begins so.
+_OWN = "#p"
 #: Values that say everything about themselves.
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 #: What the module is called that a program was started with, in a process that was spawned from it, too.
-_MAIN = ("__main__", "__mp_main__")
+MAIN = ("__main__", "__mp_main__")
 #: How deep functions are looked at that functions captured.
 _DEEPEST = 20
 
@@ -37,26 +42,22 @@ def shared_name(function: Any, name: str, identity: str) -> str | None:
         name: Its escaped name, with its version.
         identity: What `_identity` made of it, without a namespace.
     """
-    module, place = getattr(function, "__module__", None), ""
-    if not _is_of_module(function, module):
-        return _own(identity)
-    if module in _MAIN:
-        main = _main(sys.modules.get(module))
-        if main is None:
-            return _own(identity)
-        place = f"{main}:"
-    if identity == name and not _is_local(function):
-        return f"{place}{name}" if place else None
+    home = _home(function)
+    if home is None:
+        return f"{identity}{_OWN}{_token}"
+    module, place = home
+    if identity == name and not _is_one_of_many(function, module):
+        return f"{place}:{name}" if place else None
     described = _described(function, 0)
     if described is None:
-        return _own(identity)
+        return f"{identity}{_OWN}{_token}"
     digest = hashlib.blake2b(described.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{place}{name}#{digest}"
+    return f"{place}:{name}#{digest}" if place else f"{name}#{digest}"
 
 
 def warn_of(name: str, shared: str | None) -> None:
     """Say in the log that a function's entries are this process's own, if they are."""
-    if shared is not None and _TOKEN in shared:
+    if shared is not None and _OWN in shared:
         logger.warning(
             "%s: its results are not shared with other processes, which cannot tell it from other functions "
             "of that name (it captures an object, or has no file); if it means the same everywhere, give it "
@@ -65,31 +66,33 @@ def warn_of(name: str, shared: str | None) -> None:
         )
 
 
-def _own(identity: str) -> str:
-    # A letter first: no digest, and no number of `_identity`, looks like it. Children of a fork make
-    # functions of their own, so their process takes part.
-    return f"{identity}#p{os.getpid()}.{_TOKEN}"
+def _home(function: Any) -> tuple[str, str] | None:
+    """The module whose globals a function sees, and for the main module the program; `None` if nobody knows."""
+    if not isinstance(function, types.FunctionType):
+        return None
+    names = function.__globals__
+    name = names.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None or not isinstance(name, str):
+        return None
+    if names is not vars(module):
+        # The main module of a spawned process has a copy of its globals; an `exec` has others.
+        file = names.get("__file__")
+        if name not in MAIN or file is None or file != getattr(module, "__file__", None):
+            return None
+    if name not in MAIN:
+        return name, ""
+    place = _program(module)
+    return None if place is None else ("__main__", place)
 
 
-def _main(module: types.ModuleType | None) -> str | None:
-    """Name the module that a program was started with."""
-    spec = getattr(module, "__spec__", None)
+def _program(main: types.ModuleType) -> str | None:
+    spec = main.__spec__
     # Of a folder or a zip file that is run, this says nothing.
-    if spec is not None and spec.name not in _MAIN:
+    if spec is not None and spec.name not in MAIN:
         return f"={spec.name}"
-    file = getattr(module, "__file__", None)
+    file = getattr(main, "__file__", None)
     return None if file is None else _escaped(os.path.realpath(file))
-
-
-def _is_of_module(function: Any, module: str | None) -> bool:
-    """Whether a function's globals are those of its module, and not of an `exec`."""
-    own = getattr(function, "__globals__", None)
-    names = getattr(sys.modules.get(module or ""), "__dict__", {})
-    if own is None or own is names:
-        return True
-    # The main module of a spawned process has a copy of its globals.
-    file = own.get("__file__")
-    return own.get("__name__") == module and file is not None and file == names.get("__file__")
 
 
 def _escaped(text: str) -> str:
@@ -98,79 +101,121 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _is_local(function: Any) -> bool:
+def _is_one_of_many(function: types.FunctionType, module: str) -> bool:
     """Whether other functions may have the same name with the same right."""
-    if not isinstance(function, types.FunctionType):
-        return True
+    own = "__main__" if function.__module__ in MAIN else function.__module__
     name = function.__qualname__
-    return "<" in name or bool(_captured_names(function))
-
-
-def _captured_names(function: types.FunctionType) -> list[str]:
-    # The class that a method is defined in: `super()` captures it.
-    return [name for name in function.__code__.co_freevars if name != "__class__"]
+    # Registries such as `singledispatch` are given functions that are all called `_`.
+    is_local = "<" in name or name.rpartition(".")[2] == "_"
+    return is_local or own != module or any(name != "__class__" for name in function.__code__.co_freevars)
 
 
 def _described(value: Any, depth: int) -> str | None:
-    """Describe a value so that values with one description do the same; `None` if that cannot be."""
     if depth > _DEEPEST:
         return None
     if type(value) in _PLAIN:
         return repr(value)
     for kind, describe in _KINDS.items():
-        if isinstance(value, kind):
+        if type(value) is kind or (kind is type and isinstance(value, type)):
             described: str | None = describe(value, depth + 1)
             return described
     return None
 
 
+def _described_all(values: Any, depth: int) -> list[str] | None:
+    described = [_described(value, depth) for value in values]
+    known = [text for text in described if text is not None]
+    return known if len(known) == len(described) else None
+
+
 def _described_class(cls: type, _depth: int) -> str | None:
-    is_local = "<" in cls.__qualname__ or cls.__module__ in _MAIN
-    return None if is_local else f"class {cls.__module__}.{cls.__qualname__}"
+    module = sys.modules.get(cls.__module__)
+    found: Any = module
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    place: str | None = ""
+    if cls.__module__ in MAIN and module is not None:
+        place = _program(module)
+    # Another class of that name is another one.
+    return (
+        f"class {place}:{cls.__module__}.{cls.__qualname__}" if found is cls and place is not None else None
+    )
 
 
-def _described_items(items: tuple[Any, ...] | frozenset[Any], depth: int) -> str | None:
-    if type(items) not in (tuple, frozenset):
-        return None
-    parts = [_described(item, depth) for item in items]
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    return f"{type(items).__name__}({', '.join(known if type(items) is tuple else sorted(known))})"
+def _described_module(module: types.ModuleType, _depth: int) -> str | None:
+    is_known = module.__name__ not in MAIN and sys.modules.get(module.__name__) is module
+    return f"module {module.__name__}" if is_known else None
+
+
+def _described_tuple(items: tuple[Any, ...], depth: int) -> str | None:
+    described = _described_all(items, depth)
+    return None if described is None else f"tuple({', '.join(described)})"
+
+
+def _described_set(items: frozenset[Any], depth: int) -> str | None:
+    described = _described_all(items, depth)
+    return None if described is None else f"frozenset({', '.join(sorted(described))})"
+
+
+def _described_slice(value: slice, depth: int) -> str | None:
+    described = _described_all((value.start, value.stop, value.step), depth)
+    return None if described is None else f"slice({', '.join(described)})"
 
 
 def _described_function(function: types.FunctionType, depth: int) -> str | None:
-    parts = [_described_code(function.__code__, depth + 1)]
+    home = _home(function)
+    code = _described_code(function.__code__, depth)
+    captured = _captured(function)
+    if home is None or code is None or captured is None:
+        return None
+    kwargs = [part for item in sorted((function.__kwdefaults__ or {}).items()) for part in item]
+    parts = [_described_all(part, depth) for part in (captured, function.__defaults__ or (), kwargs)]
+    return None if None in parts else f"def {home} {function.__qualname__!r} {code} {parts}"
+
+
+def _captured(function: types.FunctionType) -> list[Any] | None:
+    """What a function captured, in the order of the names; `None` if that cannot be said."""
+    captured: list[Any] = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         if name == "__class__":
             if "<" in function.__qualname__:  # of a class that others may have the name of
                 return None
             continue
         try:
-            captured = cell.cell_contents
+            value = cell.cell_contents
         except ValueError:  # not assigned yet
             return None
-        parts.append(None if captured is function else _described(captured, depth))
-    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-    parts.extend(_described(default, depth) for default in defaults)
-    if None in parts:
-        return None
-    return f"def {function.__module__}.{function.__qualname__}({', '.join(filter(None, parts))})"
+        # A function that calls itself.
+        captured.append("itself" if value is function else (value,))
+    return captured
 
 
 def _described_code(code: types.CodeType, depth: int) -> str | None:
-    constants = [_described(constant, depth) for constant in code.co_consts]
-    if None in constants:
+    constants = _described_all(code.co_consts, depth)
+    if constants is None:
         return None
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-    return f"{code.co_name} {code.co_code.hex()} {names} {counts} {constants}"
+    steps = (code.co_code.hex(), getattr(code, "co_exceptiontable", b"").hex())
+    return f"{code.co_name!r} {steps} {names} {counts} {constants}"
 
 
-_KINDS: dict[Any, Any] = {
+#: How values of these types, and no subclasses of them, are described; classes may be of any metaclass.
+_KINDS: dict[type, Any] = {
     types.FunctionType: _described_function,
     types.CodeType: _described_code,
-    types.ModuleType: lambda module, _depth: f"module {module.__name__}",
+    types.ModuleType: _described_module,
+    tuple: _described_tuple,
+    frozenset: _described_set,
+    slice: _described_slice,
     type: _described_class,
-    (tuple, frozenset): _described_items,
 }
+
+
+def _after_fork() -> None:
+    """Tell the functions of this child from those that others make from now on."""
+    global _token  # noqa: PLW0603 - one of this process
+    _token = secrets.token_hex(8)
+
+
+os.register_at_fork(after_in_child=_after_fork)
