@@ -1,7 +1,7 @@
 """The same tests in another storage: `pytest --storage lmdb` gives each test a cache in a folder of its own.
 
-Tests know nothing of it. `configure` and the blocks of `zoocache.testing` then mean the folder unless a test names
-a storage.
+Tests know nothing of it. `configure` and the blocks of `zoocache.testing` then mean the folder unless a test
+names a storage.
 """
 
 import shutil

@@ -36,7 +36,7 @@ class Identity(NamedTuple):
     shared: str | None
 
     def tag(self) -> str:
-        """Make the implicit tag: one, wherever entries rest, since it may be asked for before that is known."""
+        """Make the implicit tag: one wherever entries rest, as it may be asked for before that is known."""
         return function_tag(self.shared or self.name)
 
 

@@ -1,10 +1,11 @@
 """Which function is this, in every process: what keys begin with where processes share entries.
 
 Within a process `_identity` counts functions of the same name. Other processes may count in another order, so
-a counted name says nothing there. A function of a module that is the first of its name keeps it. Others are told
-apart by what they do: their code, and what they captured. What cannot be told apart in this way, such as a closure
-over a connection, or a function typed at a prompt, gets a name that is this process's own: it is cached, and no
-other process sees its entries. A `namespace` says that functions of that name are the same everywhere.
+a counted name says nothing there. A function of a module that is the first of its name keeps it. Others are
+told apart by what they do: their code, and what they captured. What cannot be told apart in this way, such as
+a closure over a connection, or a function typed at a prompt, gets a name that is this process's own: it is
+cached, and no other process sees its entries. A `namespace` says that functions of that name are the same
+everywhere.
 
 Invariant of the descriptions: values with the same description do the same, in whichever process. What could
 break that has none.
@@ -17,19 +18,22 @@ import os
 import secrets
 import sys
 import types
+import weakref
 from typing import Any
 
 from zoocache._log import logger
 
 #: This process, and those that are forked from it, which have the functions that were made before.
 _token = secrets.token_hex(8)
-#: Begins what follows the name of a function that no other process has. No digest, and no number of `_identity`,
-#: begins so.
+#: Begins what follows the name of a function that no other process has. No digest, and no number of
+#: `_identity`, begins so.
 _OWN = "#p"
 #: Values that say everything about themselves.
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 #: What the module is called that a program was started with, in a process that was spawned from it, too.
 MAIN = ("__main__", "__mp_main__")
+#: The first class of each description.
+_classes: dict[str, weakref.ref[type]] = {}
 #: How deep functions are looked at that functions captured.
 _DEEPEST = 20
 
@@ -67,7 +71,7 @@ def warn_of(name: str, shared: str | None) -> None:
 
 
 def _home(function: Any) -> tuple[str, str] | None:
-    """The module whose globals a function sees, and for the main module the program; `None` if nobody knows."""
+    """Name the module whose globals a function sees, and the program if it is the main module."""
     if not isinstance(function, types.FunctionType):
         return None
     names = function.__globals__
@@ -136,10 +140,10 @@ def _described_class(cls: type, _depth: int) -> str | None:
     place: str | None = ""
     if cls.__module__ in MAIN and module is not None:
         place = _program(module)
-    # Another class of that name is another one.
-    return (
-        f"class {place}:{cls.__module__}.{cls.__qualname__}" if found is cls and place is not None else None
-    )
+    described = f"class {place}:{cls.__module__}.{cls.__qualname__}"
+    # Another class of that name is another one, also if it took the place of the first.
+    first = _classes.setdefault(described, weakref.ref(cls))
+    return described if found is cls and first() is cls and place is not None else None
 
 
 def _described_module(module: types.ModuleType, _depth: int) -> str | None:
