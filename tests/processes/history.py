@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import struct
+import threading
 import time
 
 TAGS = 8
@@ -73,17 +74,20 @@ class Truth:
     def __init__(self, path):
         self._path = path
         self._file = os.open(path, os.O_RDONLY)
+        #: Held while the file is locked: a child forked meanwhile would hold the file's lock, too.
+        self.writing = threading.Lock()
 
     def read(self, tag):
         return _VERSION.unpack(os.pread(self._file, 4, tag * 4))[0]
 
     def increase(self, tag):
-        # Opened anew: threads that share an open file share its lock. A killed process lets go of it.
-        file = os.open(self._path, os.O_RDWR)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            version = self.read(tag) + 1
-            os.pwrite(file, _VERSION.pack(version), tag * 4)
-        finally:
-            os.close(file)
-        return version
+        with self.writing:
+            file = os.open(self._path, os.O_RDWR)
+            try:
+                # A killed process lets go of it.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                version = self.read(tag) + 1
+                os.pwrite(file, _VERSION.pack(version), tag * 4)
+            finally:
+                os.close(file)
+            return version

@@ -196,7 +196,8 @@ class Worker:
         if self.child is not None:
             return
         seed = rng.random()
-        self.child = os.fork()
+        with self.truth.writing:
+            self.child = os.fork()
         if self.child == 0:
             code = 1
             try:

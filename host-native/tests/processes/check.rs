@@ -6,6 +6,9 @@ use std::fmt::{self, Display, Formatter};
 use super::history::{ABSENT, At, Kind, Record};
 use super::{KEYS, PYTHON, TAGS};
 
+/// Whoever takes longer was waiting for nobody, or for one who is dead.
+const TOO_LONG_NS: u64 = 30_000_000_000;
+
 /// What one language did.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
@@ -95,6 +98,9 @@ pub(crate) fn check(history: &[Record]) -> Verdict {
 
 /// Counts it.
 fn note(record: &Record, verdict: &mut Verdict) {
+    if record.to_ns - record.from_ns > TOO_LONG_NS {
+        verdict.others.push(format!("this took too long: {record:?}"));
+    }
     let about = usize::try_from(record.about).expect("a small number");
     let side = &mut verdict.sides[usize::from(about >= PYTHON)];
     if record.is_read() {
@@ -114,7 +120,7 @@ fn note(record: &Record, verdict: &mut Verdict) {
         verdict.counted.0 += record.about;
         verdict.counted.1 += record.version;
     } else {
-        verdict.others.push(format!("{record:?}"));
+        verdict.others.push(format!("overlapped, failed or refused, by its kind: {record:?}"));
     }
 }
 
