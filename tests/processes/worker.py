@@ -210,7 +210,7 @@ class Worker:
                 os._exit(code)
 
     def be_child(self, seed):
-        self.begin(History(f"{self.history.path}-{os.getpid()}"))
+        self.begin(History(f"{self.history.path}-child-{os.getpid()}"))
         rng = random.Random(seed)
         random.seed(seed)
         for _ in range(CHILD_STEPS):

@@ -73,7 +73,9 @@ impl Display for Verdict {
 
 pub(crate) fn check(history: &[Record]) -> Verdict {
     let mut verdict = Verdict::default();
-    history.iter().for_each(|record| note(record, &mut verdict));
+    for record in history {
+        note(record, &mut verdict);
+    }
     let promises = promises(history);
     let put = puts(history);
     let mut hits: HashMap<u64, Vec<&Record>> = HashMap::new();

@@ -60,7 +60,10 @@ fn main() {
     let history: Vec<Record> = run.histories().iter().flat_map(|history| records(history)).collect();
     let seconds = (now_ns() - from_ns) / 1_000_000_000;
     let verdict = check(&history);
-    println!("{verdict}\n{killed} workers were killed, {died} killed themselves, {seconds} s");
+    let forked = run.forked();
+    println!(
+        "{verdict}\n{killed} workers were killed, {died} killed themselves, {forked} were forked, {seconds} s"
+    );
     for line in verdict.broken().take(20) {
         println!("{line}");
     }

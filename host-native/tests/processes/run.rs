@@ -5,17 +5,20 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use super::history::records;
+use super::history::{now_ns, records};
 use super::{CHANGE, TAGS, WORKERS};
 
 /// What workers in Python run, from the top of the repository.
 const PYTHON_WORKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/processes/worker.py");
+
+/// Stands in the names of the histories of forked children.
+const CHILD: &str = "-child-";
 
 pub(crate) struct Run {
     pub(crate) folder: PathBuf,
@@ -84,7 +87,7 @@ impl Run {
         let quota = self.reads / WORKERS as u64 + 1;
         let mut workers: Vec<_> = (0..WORKERS).map(|place| self.start(place, quota)).collect();
         let (_never, pause) = channel::<()>();
-        let deadline = Instant::now() + Duration::from_secs(120 + self.reads / 500);
+        let deadline_ns = now_ns() + (120 + self.reads / 500) * 1_000_000_000;
         let (mut killed, mut died) = (0, 0);
         while !workers.is_empty() {
             let _ = pause.recv_timeout(Duration::from_millis(rng.u64(10..80)));
@@ -108,8 +111,10 @@ impl Run {
                     false
                 }
             });
-            if Instant::now() > deadline {
-                workers.iter_mut().for_each(|worker| worker.child.kill().expect("it is ours"));
+            if now_ns() > deadline_ns {
+                for worker in &mut workers {
+                    worker.child.kill().expect("it is ours");
+                }
                 panic!(
                     "{} workers hang, the first is that of {}",
                     workers.len(),
@@ -137,6 +142,12 @@ impl Run {
             let status = status.expect("a worker starts");
             assert!(status.success(), "the last worker failed: {status}");
         }
+    }
+
+    /// How many children of workers left a history.
+    pub(crate) fn forked(&self) -> usize {
+        let histories = self.histories();
+        histories.iter().filter(|path| path.display().to_string().contains(CHILD)).count()
     }
 
     /// The histories of all workers and of their children.
