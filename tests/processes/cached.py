@@ -3,9 +3,11 @@
 import asyncio
 import collections
 import contextlib
+import random
 import threading
+import time
 
-from history import ABSENT, ASYNC, KEYS, NO_VALUE, PLAIN, TAGS, At, Kind, now_ns
+from history import ABSENT, ASYNC, CHANGE, KEYS, NO_VALUE, PLAIN, TAGS, At, Kind, now_ns
 
 from zoocache import add_deps, cacheable
 
@@ -13,13 +15,17 @@ from zoocache import add_deps, cacheable
 CONTESTED = (1, KEYS - 1)
 
 
+#: Seconds; longer than any mark stands.
+SLOW = CHANGE + 0.05
+
+
 class Computing:
     """What this process computes now; each key at most once at a time."""
 
-    def __init__(self, truth, history, *, dies=True):
+    def __init__(self, truth, history, *, varies=True):
         self.truth = truth
         self.history = history
-        self._dies = dies
+        self.varies = varies
         self._lock = threading.Lock()
         self._keys = set()
         self._flying = collections.defaultdict(set)
@@ -35,7 +41,7 @@ class Computing:
             self.history.record(Kind.OVERLAPPED, now_ns(), about)
         try:
             yield began_ns
-            if self._dies:
+            if self.varies:
                 self.history.die_sometimes(At.COMPUTATION, 3_000)
         finally:
             with self._lock:
@@ -77,6 +83,10 @@ def _value(began_ns, versions):
     return began_ns, now_ns(), tuple(versions.get(tag, ABSENT) for tag in range(TAGS))
 
 
+def _is_slow():
+    return _Now.computing.varies and random.randrange(1_500) == 0
+
+
 def _sum(began_ns, leaves):
     return _value(began_ns, {tag: value[2][tag] for tag, value in leaves.items()})
 
@@ -96,7 +106,10 @@ def _read_all(began_ns):
 @cacheable
 def leaf(tag):
     with _Now.computing.key(PLAIN, tag) as began_ns:
-        return _read(began_ns, tag)
+        value = _read(began_ns, tag)
+        if _is_slow():
+            time.sleep(SLOW)
+        return value
 
 
 @cacheable
@@ -115,8 +128,9 @@ def everything():
 @cacheable
 async def leaf_async(tag):
     with _Now.computing.key(ASYNC, tag) as began_ns:
-        await asyncio.sleep(0)
-        return _read(began_ns, tag)
+        value = _read(began_ns, tag)
+        await asyncio.sleep(SLOW if _is_slow() else 0)
+        return value
 
 
 @cacheable

@@ -13,6 +13,8 @@ TAGS = 8
 #: Leaves of one tag, sums of two leaves, and one list of all tags. Beyond are those that one worker puts.
 KEYS = 2 * TAGS + 1
 WORKERS = 8
+#: Seconds after which a change counts as made.
+CHANGE = 0.3
 #: From here on are the keys of plain functions, and from twice this on those of async ones.
 PLAIN, ASYNC = 100, 200
 ABSENT = 2**32 - 1

@@ -12,17 +12,16 @@ import random
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
 
 import cached
-from history import ASYNC, KEYS, PLAIN, TAGS, WORKERS, At, History, Kind, Truth, now_ns
+from history import ASYNC, CHANGE, KEYS, PLAIN, TAGS, WORKERS, At, History, Kind, Truth, now_ns
 
 import zoocache
 
-#: Seconds after which a change counts as made.
-CHANGE = 0.3
 #: Reads and writes of a forked child.
 CHILD_STEPS = 200
 
@@ -39,7 +38,7 @@ class Worker:
     def begin(self, history):
         self.history = history
         self.truth = Truth(self.folder / "truth")
-        self.computing = cached.Computing(self.truth, history, dies=not self.is_last)
+        self.computing = cached.Computing(self.truth, history, varies=not self.is_last)
         cached.begin(self.computing)
 
     def complain(self, what):
@@ -124,23 +123,27 @@ class Worker:
         from_ns = now_ns()
         self.history.record(Kind.CHANGING, from_ns, tag)
         with zoocache.changing(f"t:{tag}", timeout=CHANGE):
-            version = self.change_inside(from_ns, tag)
+            is_slow = random.randrange(8) == 0
+            if is_slow:
+                # Meanwhile others read what is about to change; some would store it after the deadline.
+                time.sleep(0.02)
+            version = self.change_inside(from_ns, tag, 5 if is_slow else 100)
         self.changed(from_ns, tag, version)
 
     async def change_async(self, tag):
         from_ns = now_ns()
         self.history.record(Kind.CHANGING, from_ns, tag)
         async with zoocache.changing(f"t:{tag}", timeout=CHANGE):
-            version = self.change_inside(from_ns, tag)
+            version = self.change_inside(from_ns, tag, 100)
             await asyncio.sleep(0.001)
         self.changed(from_ns, tag, version)
 
-    def change_inside(self, from_ns, tag):
+    def change_inside(self, from_ns, tag, dies_one_in):
         version = self.truth.increase(tag)
         # The promise begins before the change is settled, and holds if it never is.
         if now_ns() - from_ns < CHANGE * 1e9:
             self.history.record(Kind.PROMISED, from_ns, tag, version)
-        self.history.die_sometimes(At.CHANGE, 50)
+        self.history.die_sometimes(At.CHANGE, dies_one_in)
         return version
 
     def changed(self, from_ns, tag, version):

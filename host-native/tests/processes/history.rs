@@ -11,7 +11,7 @@ use super::TAGS;
 
 pub(crate) const ABSENT: u32 = u32::MAX;
 pub(crate) const NO_VALUE: Value = Value { began_ns: 0, ended_ns: 0, versions: [ABSENT; TAGS] };
-const RECORD_BYTES: usize = 96;
+pub(crate) const RECORD_BYTES: usize = 96;
 
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);

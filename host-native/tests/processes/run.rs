@@ -11,7 +11,7 @@ use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use super::history::{now_ns, records};
+use super::history::{RECORD_BYTES, now_ns, records};
 use super::{CHANGE, TAGS, WORKERS};
 
 /// What workers in Python run, from the top of the repository.
@@ -35,6 +35,14 @@ struct Worker {
     history: PathBuf,
     place: usize,
     quota: u64,
+}
+
+impl Drop for Worker {
+    /// When another one has failed: nobody goes on.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Run {
@@ -81,6 +89,12 @@ impl Run {
         *worker = self.start(worker.place, worker.quota.saturating_sub(done as u64).max(1));
     }
 
+    /// How far the run is.
+    fn lines(&self) -> u64 {
+        let bytes = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        self.histories().iter().map(bytes).sum::<u64>() / RECORD_BYTES as u64
+    }
+
     /// Runs the workers to the end, killing some of them on the way. Says how many, and how many killed themselves.
     pub(crate) fn drive(&mut self) -> (u64, u64) {
         let mut rng = Rng::with_seed(self.seed);
@@ -90,8 +104,8 @@ impl Run {
         let deadline_ns = now_ns() + (120 + self.reads / 500) * 1_000_000_000;
         let (mut killed, mut died) = (0, 0);
         while !workers.is_empty() {
-            let _ = pause.recv_timeout(Duration::from_millis(rng.u64(10..80)));
-            if killed < self.kills {
+            let _ = pause.recv_timeout(Duration::from_millis(rng.u64(5..40)));
+            if killed < self.kills && self.lines() * self.kills >= self.reads * 4 / 5 * killed {
                 let worker = rng.usize(..workers.len());
                 let worker = &mut workers[worker];
                 worker.child.kill().expect("it is ours");
@@ -111,14 +125,12 @@ impl Run {
                     false
                 }
             });
-            if now_ns() > deadline_ns {
-                for worker in &mut workers {
-                    worker.child.kill().expect("it is ours");
-                }
-                panic!(
-                    "{} workers hang, the first is that of {}",
-                    workers.len(),
-                    workers[0].history.display()
+            if let Some(worker) = workers.first() {
+                let history = worker.history.display();
+                assert!(
+                    now_ns() < deadline_ns,
+                    "{} workers hang, the first is that of {history}",
+                    workers.len()
                 );
             }
         }

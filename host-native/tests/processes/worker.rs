@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -98,6 +99,9 @@ impl Worker {
             (0..TAGS).for_each(|tag| value.versions[tag] = self.truth.read(tag));
         }
         self.die_sometimes(At::Computation, 3_000);
+        if fastrand::u32(..SLOW_ONE_IN) == 0 && !self.is_last {
+            pause(CHANGE + Duration::from_millis(50));
+        }
         value.ended_ns = now_ns();
         self.computing[key].store(false, Ordering::SeqCst);
         Ok(value)
@@ -178,12 +182,17 @@ impl Worker {
         let from_ns = now_ns();
         self.record(Kind::Changing, (from_ns, tag), 0, NO_VALUE);
         let mark = self.cache.change(&[tag_of(tag)], CHANGE).expect("the mark can be written");
+        let is_slow = fastrand::u8(..8) == 0;
+        if is_slow {
+            // Meanwhile others read what is about to change; some would store it after the deadline.
+            pause(Duration::from_millis(20));
+        }
         let version = self.truth.raise(tag);
         // The promise begins before the change is settled, and holds if it never is.
         if u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
             self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
         }
-        self.die_sometimes(At::Change, 50);
+        self.die_sometimes(At::Change, if is_slow { 5 } else { 100 });
         self.cache.settle(mark).expect("our own mark");
         self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
         self.record(Kind::Changed, (from_ns, tag), 0, NO_VALUE);
@@ -218,6 +227,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// Of so many computations one ends after the deadline of every mark that stood when it began.
+const SLOW_ONE_IN: u32 = 1_500;
+
+fn pause(time: Duration) {
+    let (_never, pause) = channel::<()>();
+    let _ = pause.recv_timeout(time);
 }
 
 /// Keys that are also deleted and refreshed: whose flights may be forgotten, so that computations overlap.
