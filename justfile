@@ -13,7 +13,7 @@ just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # One abi3 wheel, in dist/, serves every Python from 3.10 on; the tests run on each of these that is present.
 python_versions := "3.10 3.11 3.12 3.13"
-python_code := "python examples docs .ci"
+python_code := "python examples docs tests .ci"
 
 _default:
     {{ just }} --list --unsorted
@@ -50,7 +50,7 @@ _install-wheel python:
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs test-python
+test: test-core test-host test-loom test-docs test-python test-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -64,6 +64,14 @@ test-core:
 test-host:
     cargo test --workspace --exclude zoocache-core
     cargo test -p zoocache --features lmdb
+
+# `test-host` runs it too, in a debug build and without Python: with the assertions of that build, and in seconds.
+# ZOOCACHE_READS=1000000 ZOOCACHE_KILLS=200 make it longer (100000 and 20); ZOOCACHE_SEED repeats the choices of a
+# run, and ZOOCACHE_KEEP=1 keeps its histories, which are kept in any case if a promise was broken.
+# Rust and Python processes that share a folder and are killed at random, and what they saw against the promises
+[group('test')]
+test-processes: wheel
+    ZOOCACHE_PYTHON=$(command -v python) cargo test -p zoocache --features lmdb --release --test processes
 
 # The engine's atomics under every interleaving
 [group('test')]
@@ -268,7 +276,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

@@ -11,7 +11,7 @@ use super::TAGS;
 
 pub(crate) const ABSENT: u32 = u32::MAX;
 pub(crate) const NO_VALUE: Value = Value { began_ns: 0, ended_ns: 0, versions: [ABSENT; TAGS] };
-const RECORD_BYTES: usize = 96;
+pub(crate) const RECORD_BYTES: usize = 96;
 
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -64,9 +64,28 @@ pub(crate) enum Kind {
     Put,
     /// From `to_ns` on nobody may get what a computation returns that began before `from_ns`.
     Deleted,
+    /// A change was begun, whose mark is to stand.
+    Changing,
+    /// The change that began at `from_ns` was settled.
+    Changed,
+    /// The worker kills itself at `about`, an [`At`].
+    Dying,
+    /// A worker ended: of the hits that its cache counted, which `about` says, `version` were read from the folder.
+    Counted,
 }
 
-/// One line of history.
+/// Where a worker kills itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum At {
+    /// After the source was written, before the change is settled.
+    Change,
+    Computation,
+    /// After the source was written, before the invalidation. Nothing is promised then.
+    Invalidation,
+}
+
+/// One line of history. `tests/processes/history.py` writes the same.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record {
     pub(crate) kind: u64,
@@ -79,6 +98,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind as u64
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        self.is(Kind::Hit) || self.is(Kind::Computed)
+    }
+
     /// Appends it to a history. One call, not buffered: what was recorded survives a kill.
     pub(crate) fn append_to(&self, mut history: &File) {
         let bytes = self.bytes();

@@ -3,17 +3,18 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
-use zoocache::{Cache, Error, Fill, Finish, Policy, Tag};
+use rustix::process::{Signal, getpid, kill_process};
+use zoocache::{Cache, Error, Event, Fill, Finish, Observer, Policy, Tag};
 
-use super::history::{Bytes, Kind, NO_VALUE, Record, Value, now_ns};
-use super::{KEYS, TAGS, THREADS, WORKERS};
-
-const CHANGE: Duration = Duration::from_millis(300);
+use super::history::{At, Bytes, Kind, NO_VALUE, Record, Value, now_ns};
+use super::{CHANGE, KEYS, TAGS, THREADS, WORKERS};
 
 /// The source of truth: a version per tag.
 struct Truth(PathBuf);
@@ -44,7 +45,21 @@ struct Worker {
     reads: AtomicU64,
     quota: u64,
     place: usize,
+    is_last: bool,
     computing: [AtomicBool; KEYS],
+}
+
+/// Nothing was damaged, so a cache that begins empty has lost something.
+struct StartedOver(File);
+
+impl Observer for StartedOver {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::StartedOver { cause } = event {
+            eprintln!("started over: {cause}");
+            let (at, kind) = (now_ns(), Kind::Error as u64);
+            Record { kind, from_ns: at, to_ns: at, about: 0, version: 0, value: NO_VALUE }.append_to(&self.0);
+        }
+    }
 }
 
 impl Worker {
@@ -52,6 +67,14 @@ impl Worker {
         let (version, to_ns) = (u64::from(version), now_ns());
         Record { kind: kind as u64, from_ns, to_ns, about: about as u64, version, value }
             .append_to(&self.history);
+    }
+
+    /// One time in so many, as a crash would.
+    fn die_sometimes(&self, place: At, one_in: u32) {
+        if fastrand::u32(..one_in) == 0 && !self.is_last {
+            self.record(Kind::Dying, (now_ns(), place as usize), 0, NO_VALUE);
+            kill_process(getpid(), Signal::KILL).expect("it is ours");
+        }
     }
 
     fn compute(&self, key: usize, fill: &Fill) -> Result<Value, Error> {
@@ -74,6 +97,10 @@ impl Worker {
         } else {
             fill.depend_on_text("t:*")?;
             (0..TAGS).for_each(|tag| value.versions[tag] = self.truth.read(tag));
+        }
+        self.die_sometimes(At::Computation, 3_000);
+        if fastrand::u32(..SLOW_ONE_IN) == 0 && !self.is_last {
+            pause(CHANGE + Duration::from_millis(50));
         }
         value.ended_ns = now_ns();
         self.computing[key].store(false, Ordering::SeqCst);
@@ -141,6 +168,7 @@ impl Worker {
     fn write(&self, tag: usize) {
         let from_ns = now_ns();
         let version = self.truth.raise(tag);
+        self.die_sometimes(At::Invalidation, 1_000);
         match self.cache.invalidate(&[format!("t:{tag}")]) {
             Ok(_) => self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE),
             Err(error) => {
@@ -152,17 +180,38 @@ impl Worker {
 
     fn change(&self, tag: usize) {
         let from_ns = now_ns();
+        self.record(Kind::Changing, (from_ns, tag), 0, NO_VALUE);
         let mark = self.cache.change(&[tag_of(tag)], CHANGE).expect("the mark can be written");
+        let is_slow = fastrand::u8(..8) == 0;
+        if is_slow {
+            // Meanwhile others read what is about to change; some would store it after the deadline.
+            pause(Duration::from_millis(20));
+        }
         let version = self.truth.raise(tag);
         // The promise begins before the change is settled, and holds if it never is.
         if u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
             self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
         }
+        self.die_sometimes(At::Change, if is_slow { 5 } else { 100 });
         self.cache.settle(mark).expect("our own mark");
         self.record(Kind::Promised, (from_ns, tag), version, NO_VALUE);
+        self.record(Kind::Changed, (from_ns, tag), 0, NO_VALUE);
+    }
+
+    /// Whether everything that was found in the folder could be read.
+    fn end(&self) {
+        let stats = self.cache.stats();
+        if stats.rejected + stats.storage_errors > 0 {
+            eprintln!("rejected: {}, errors of the storage: {}", stats.rejected, stats.storage_errors);
+            self.record(Kind::Error, (now_ns(), 0), 0, NO_VALUE);
+        }
+        let shared = u32::try_from(stats.shared_hits).expect("not so many");
+        let hits = usize::try_from(stats.hits).expect("not so many");
+        self.record(Kind::Counted, (now_ns(), hits), shared, NO_VALUE);
     }
 
     fn run(&self, mut rng: Rng, puts: bool) {
+        fastrand::seed(rng.u64(..));
         while self.reads.load(Ordering::SeqCst) < self.quota {
             match rng.u32(..1_000) {
                 0..20 => self.write(rng.usize(..TAGS)),
@@ -178,6 +227,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// Of so many computations one ends after the deadline of every mark that stood when it began.
+const SLOW_ONE_IN: u32 = 1_500;
+
+fn pause(time: Duration) {
+    let (_never, pause) = channel::<()>();
+    let _ = pause.recv_timeout(time);
 }
 
 /// Keys that are also deleted and refreshed: whose flights may be forgotten, so that computations overlap.
@@ -196,7 +253,12 @@ fn tag_of(tag: usize) -> Tag {
 }
 
 fn open(folder: &Path, history: &Path, quota: u64, place: usize) -> Worker {
-    let builder = Cache::builder().lmdb(folder.join("cache"), Bytes).use_interval(Duration::from_millis(10));
+    let history = File::options().create(true).append(true).open(history).expect("can be made");
+    let observer = StartedOver(history.try_clone().expect("a file can be held twice"));
+    let builder = Cache::builder()
+        .lmdb(folder.join("cache"), Bytes)
+        .use_interval(Duration::from_millis(10))
+        .observer(Arc::new(observer));
     // Most have a near cache, one has a small one, and two have none.
     let builder = match place {
         5 => builder.near_entries(4),
@@ -206,10 +268,11 @@ fn open(folder: &Path, history: &Path, quota: u64, place: usize) -> Worker {
     Worker {
         cache: builder.build().expect("the folder opens"),
         truth: Truth(folder.join("truth")),
-        history: File::options().create(true).append(true).open(history).expect("can be made"),
+        history,
         reads: AtomicU64::new(0),
         quota,
         place,
+        is_last: quota == 0,
         computing: Default::default(),
     }
 }
@@ -226,9 +289,10 @@ pub(crate) fn worker(arguments: &[String]) {
             scope.spawn(move || worker.run(Rng::with_seed(seed * 2 + thread), thread == 0));
         }
     });
+    worker.end();
 }
 
-/// After all others have ended: what is read twice is a hit.
+/// After all others have ended: what is read twice is a hit, and all that is stored can be read.
 pub(crate) fn last_look(folder: &Path, history: &Path) {
     let worker = open(folder, history, 0, 0);
     for key in 0..KEYS {
@@ -237,4 +301,7 @@ pub(crate) fn last_look(folder: &Path, history: &Path) {
             worker.record(Kind::Refused, (now_ns(), key), 0, NO_VALUE);
         }
     }
+    (0..WORKERS).for_each(|place| worker.read_put(place));
+    worker.cache.sweep();
+    worker.end();
 }
