@@ -18,7 +18,7 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Row> {
         at = (at + count) % (tags.len() - count);
         &tags[at..at + count]
     };
-    let mut eight_tags = some_tags.clone();
+    let mut eight_tags = some_tags;
     let [mut one_number, mut first_of_eight, mut replaced, mut raw_replaced] = [(); 4].map(|()| numbers());
     let (mut missing, mut raw_missing) = (ENTRIES.., ENTRIES..);
     let [one, raw_one, eight, raw_eight, fill, raw_fill, put, raw_put] = interleave(
