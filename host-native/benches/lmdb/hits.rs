@@ -16,7 +16,8 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Row> {
     let below = shared(scratch.path()).near_entries(0).build().unwrap();
     let raw = Raw::filled(scratch.path(), ENTRIES);
     let (mut next, same) = (numbers(), || 7);
-    let raw_get = contender(move || raw.get(next()).unwrap());
+    let raw_get = contender(|| raw.get(next()).unwrap());
+    let raw_get_one = contender(|| raw.get(same()).unwrap());
     let contenders = [
         hit(&memory, numbers()),
         hit(&near, numbers()),
@@ -24,20 +25,22 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Row> {
         hit(&near, same),
         hit(&below, numbers()),
         raw_get,
+        hit(&below, same),
+        raw_get_one,
     ];
-    let [memory, near, memory_one, near_one, below, raw] = interleave(contenders, effort);
+    let [memory, near, memory_one, near_one, below, raw, below_one, raw_one] = interleave(contenders, effort);
     let near_row = |work, ours: &Series, memory| {
         Row::of(work, ours, ("from memory alone", memory)).goal("<= 1.3x", ours.ratio(memory) <= NEAR_GOAL)
+    };
+    let below_row = |work, ours: &Series, raw| {
+        Row::of(work, ours, ("raw heed, read_txn and get", raw))
+            .goal("<= 3 µs", ours.median() <= BELOW_GOAL_NS)
     };
     vec![
         near_row("hit, from the near cache, one key", &near_one, &memory_one),
         near_row("hit, from the near cache, 10 000 keys in turn", &near, &memory),
-        Row::of(
-            "hit, from LMDB, 100 bytes, 10 000 keys in turn",
-            &below,
-            ("raw heed, read_txn and get", &raw),
-        )
-        .goal("<= 3 µs", below.median() <= BELOW_GOAL_NS),
+        below_row("hit, from LMDB, 100 bytes, one key", &below_one, &raw_one),
+        below_row("hit, from LMDB, 100 bytes, 10 000 keys in turn", &below, &raw),
     ]
 }
 

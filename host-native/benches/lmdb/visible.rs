@@ -8,7 +8,7 @@ use zoocache::{Cache, Policy, Tag};
 
 use crate::caches::{Raw, Scratch, Value, shared, tag};
 use crate::reader::{ITEM, Kind, after, before, value_of};
-use crate::report::{Row, duration};
+use crate::report::{Row, duration, figure};
 use crate::timing::{Effort, Series, now_ns};
 use crate::words::{Words, wait_for};
 
@@ -48,7 +48,7 @@ pub(crate) fn rows(effort: &Effort) -> Vec<Row> {
 }
 
 fn compared(work: &str, ours: &Series, (name, baseline): (&str, &Series)) -> Row {
-    let figure = |series: &Series| format!("{}, p99 {}", duration(series.median()), duration(series.p99()));
+    let figure = |series: &Series| format!("{}, p99 {}", figure(series), duration(series.p99()));
     Row {
         ours: figure(ours),
         baseline: format!("{name}: {}", figure(baseline)),
