@@ -50,10 +50,11 @@ Written by `./dev bench`. {machine}; load average {load} at the start.
   time of `invalidate` alone is taken off. On a busy machine this difference is mostly noise.
 - *Another process* reads after the call that made the change has returned. In Python it is told through a
   pipe and has slept before, so whatever it does takes longer than in a loop: compare with the baseline at the
-  same place. In Rust the two processes speak through shared memory without sleeping; the time begins when
-  `invalidate` returns and ends when the other process has its answer. *Without a pause*: it often has caught
-  up before `invalidate` returns. Each wrong answer would be a stale read, or a fresh value that was not
-  found. There are {turns} turns of each kind.
+  same place. In Rust the two processes speak through shared memory without sleeping, and the clock runs while
+  the other one reads: it catches up with the log, and looks for the entry. *From the return of `invalidate`*
+  begins earlier: handing over is part of it, which takes longer when both share a processor. *Without a
+  pause*: it often has caught up before `invalidate` returns. Each wrong answer would be a stale read, or a
+  fresh value that was not found. There are {turns} turns of each kind.
 - *First to open* includes looking for damage in every page of the file, which is done when nobody else has it
   open.
 - *Goal* and *met?* are empty where a figure is only shown for comparison.

@@ -100,8 +100,10 @@ pub(crate) fn run(folder: &Path) {
             }
         }
         wait_for(&words.changed, turn, || ());
+        let began_ns = now_ns();
         let found = reader.read(kind);
         words.answered_ns.store(now_ns(), Relaxed);
+        words.began_ns.store(began_ns, Relaxed);
         let others = (1..READS).filter(|_| !kind.accepts(reader.read(kind), turn)).count() as u64;
         words.wrong.store(u64::from(!kind.accepts(found, turn)) + others, Relaxed);
         words.answered.store(turn, Release);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
-/// Looks before the processor is offered to others.
-const SPINS: u32 = 2_000;
+/// Looks before the processor is offered to others: few, as the other process may be waiting for this one.
+const SPINS: u32 = 100;
 
 /// What the two say to each other. Turns are numbers that grow.
 #[derive(Default)]
@@ -22,8 +22,10 @@ pub(crate) struct Words {
     /// The turn whose change is made, and when the call that made it returned.
     pub(crate) changed: AtomicU64,
     pub(crate) returned_ns: AtomicU64,
-    /// The turn in which the reader has read after the change, when it had the answer, and how often it was wrong.
+    /// The turn in which the reader has read after the change, when it began to read and had the answer, and how
+    /// often it was wrong.
     pub(crate) answered: AtomicU64,
+    pub(crate) began_ns: AtomicU64,
     pub(crate) answered_ns: AtomicU64,
     pub(crate) wrong: AtomicU64,
 }
