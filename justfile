@@ -254,8 +254,9 @@ _package-check kind: _build-wheel
 bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
     .venv-bench/bin/python python/benchmarks/memory.py
     .venv-bench/bin/python python/benchmarks/races.py
+    cargo bench -p zoocache --features lmdb --bench lmdb -- --json "{{ target }}/bench-lmdb.json"
+    .venv-bench/bin/python python/benchmarks/lmdb_folder.py --rust "{{ target }}/bench-lmdb.json"
     cargo bench --workspace --exclude zoocache-python
-    cargo bench -p zoocache --features lmdb --bench lmdb
 
 _venv-bench:
     #!/usr/bin/env bash

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "docs" / "benchmarks"
+_NO_CACHES = ("lmdb", "matplotlib")
 
 
 def described() -> str:
@@ -39,12 +40,11 @@ def installed(name: str) -> str | None:
         return None
 
 
-def libraries() -> str:
-    """List the versions measured, and what could not be installed."""
+def libraries(*names: str) -> str:
+    """List the versions measured, of all caches if no others are named, and what could not be installed."""
+    names = names or tuple(name for name in pinned() if name not in _NO_CACHES)
     shown = [
-        f"{name} {installed(name) or 'DOES NOT INSTALL HERE: not measured'}"
-        for name in ("zoocache", *pinned())
-        if name != "matplotlib"
+        f"{name} {installed(name) or 'DOES NOT INSTALL HERE: not measured'}" for name in ("zoocache", *names)
     ]
     return ", ".join(shown)
 

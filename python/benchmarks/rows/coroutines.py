@@ -66,7 +66,7 @@ def _functions() -> dict[str, Callable[[int], Any]]:
 
 def rows() -> list[Row]:
     """Compare an awaited hit with awaiting a function that does nothing, and with the peers."""
-    times = _times(_functions())
+    times = interleave_awaited(_functions())
     ours, empty = times.pop(OURS), times.pop(EMPTY)
     added = ours - empty
     result = [
@@ -86,11 +86,12 @@ def rows() -> list[Row]:
     return result
 
 
-def _times(functions: dict[str, Callable[[int], Any]]) -> dict[str, Series]:
+def interleave_awaited(functions: dict[str, Callable[[int], Any]], rounds: int = 101) -> dict[str, Series]:
+    """Time awaiting each function of one argument."""
     loop = asyncio.new_event_loop()
     try:
         contenders = {name: _contender(loop, _awaited, function) for name, function in functions.items()}
-        return interleave({LOOP: _contender(loop, _nothing, None), **contenders})
+        return interleave({LOOP: _contender(loop, _nothing, None), **contenders}, rounds)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         for task in asyncio.all_tasks(loop):
