@@ -398,3 +398,21 @@ fn what_another_invalidates_while_it_is_computed_counts_as_born_stale() {
     });
     assert_eq!((computed.expect("computes"), one.stats().born_stale, one.get("k")), (1, 1, None));
 }
+
+#[test]
+fn a_read_that_only_reads_the_log_waits_for_nobody() {
+    let Pair { one, two, clock, .. } = pair();
+    compute(&one, "k", &on(&["a"]), 1);
+    assert!(one.keep_up() && two.keep_up());
+    assert!(!one.would_wait());
+    two.invalidate(&["a"]).expect("can be written");
+    assert!(!one.would_wait(), "what another has written is only to be read");
+    let _mark = two.change(&[tag_of("a")], Duration::from_secs(5)).expect("can be written");
+    assert_eq!(one.get("k"), None);
+    assert!(!one.would_wait());
+    // Whoever looks after the deadline turns the mark into an invalidation.
+    clock.advance_ms(6_000);
+    assert!(one.would_wait());
+    assert!(one.keep_up());
+    assert!(!one.would_wait());
+}

@@ -4,12 +4,14 @@ import asyncio
 import gc
 import os
 import pathlib
+import signal
 import threading
+import time
 
 import other_process
 import pytest
 import shared_functions
-from helpers import Running, wait_until
+from helpers import Running, program, wait_until
 
 import zoocache
 from zoocache import (
@@ -356,3 +358,68 @@ class TestSettings:
         with pytest.raises(ValueError, match=name):
             configure(storage_url=f"lmdb://{folder}", **{name: value})
         assert not folder.exists()
+
+
+class TestForkOfThreads:
+    """A child of a process whose other threads use the folder at that moment."""
+
+    def forked(self, work):
+        """Fork while a thread of this process works, and say whether the child could use the cache."""
+        thread = Running(work)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = 0 if shared_functions.pieces("forked") == "3 forked" else 2
+            finally:
+                os._exit(code)
+        deadline = time.monotonic() + 60
+        while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                pytest.fail("the child hangs")
+            time.sleep(0.001)
+        thread.result()
+        return ended[1] == 0
+
+    def test_at_its_first_call(self, folder):
+        source = f"""
+            import os, sys, threading, zoocache
+            sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+            zoocache.configure(storage_url="lmdb://{folder}")
+            from shared_functions import lines
+            thread = threading.Thread(target=lines, args=(1,))
+            thread.start()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if lines(2) == [0, 1] else 1)
+            thread.join()
+            print(os.waitpid(pid, 0)[1])
+            """
+        for _ in range(3):
+            assert program(source) == "0\n"
+
+    def test_while_it_waits_for_anothers_computation(self, shared, other):
+        """A waiter looks at the log when its flight has landed."""
+        gate = threading.Event()
+
+        @cacheable(namespace="waited for", deps=["waited"])
+        def slowly(number):
+            gate.wait(30)
+            return number
+
+        other.begin("[invalidate('waited') for _ in range(3000)] and 0")
+        for number in range(40):
+            gate.clear()
+            leader, waiters = Running(slowly, number), [Running(slowly, number) for _ in range(4)]
+            threading.Timer(0.002, gate.set).start()
+            assert self.forked(lambda: None)
+            assert {thread.result() for thread in (leader, *waiters)} == {number}
+        other.answer()
+
+    def test_while_it_counts_and_clears(self, shared):
+        for number in range(30):
+            zoocache.set(f"key {number}", number, deps=["counted"])
+            assert self.forked(lambda: zoocache.affected("counted"))
+            assert self.forked(clear)

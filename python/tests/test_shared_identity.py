@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from zoocache import cacheable, configure, explain, reset
+from zoocache import cacheable, configure
 
 HERE = pathlib.Path(__file__).parent
 
@@ -155,31 +155,148 @@ def test_children_of_a_fork_have_closures_of_their_own(tmp_path, folder):
     assert printed == ["before", "0", "1", "before", "1", "1"]
 
 
-def test_decorated_functions_of_a_module_are_shared(folder):
-    """A wrapper captures the function that it wraps, which says what it does."""
+TAGS = """
+    import sys
+    from zoocache import invalidate
+
+    def make(table):
+        @cacheable
+        def read():
+            return f"{{table}} {mark}"
+        return read
+
+    functions = {{table: make(table) for table in {tables!r}}}
+    if {invalidates}:
+        invalidate(functions["users"].tag)
+    print(*(functions[table]() for table in ("users", "orders")))
+    """
+
+
+def test_the_tag_of_a_closure_means_the_same_in_all_processes(tmp_path, folder):
+    program = tmp_path / "program.py"
+    first = TAGS.format(mark="first", tables=["users", "orders"], invalidates=False)
+    assert run(program, first, folder)[0] == ["users", "first", "orders", "first"]
+    again = TAGS.format(mark="first", tables=["orders", "users"], invalidates=True).replace(
+        "return f", "print('computed'); return f"
+    )
+    # Its code is another one; so is its tag.
+    assert run(program, again, folder)[0] == ["computed", "computed", "users", "first", "orders", "first"]
+    assert run(program, again, folder)[0] == ["computed", "users", "first", "orders", "first"]
+
+
+CAPTURED = {
+    "functions of two programs": (
+        "CONSTANT = {0!r}\ndef load(): return CONSTANT",
+        "load",
+        ["captured()", "captured()"],
+    ),
+    "functions of an exec": (
+        "scope = {{'constant': {0!r}, '__name__': 'made'}}\nexec('def load(): return constant', scope)",
+        "scope['load']",
+        ["captured()", "captured()"],
+    ),
+    "classes of one name": ("Row = type('Row', (), {{'text': {0!r}}})", "Row", ["captured.text"] * 2),
+    "keyword defaults": (
+        "def load(*, a='{0}', b='{1}'): return a\nif {0!r} == 'two':\n    load.__kwdefaults__ = {{'b': 'one', 'a': 'two'}}",
+        "load",
+        ["captured()", "captured()"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CAPTURED)
+def test_closures_over_what_looks_the_same_are_not_the_same(tmp_path, folder, what):
+    made, captured, (expression, _) = CAPTURED[what]
+    (tmp_path / "library.py").write_text(
+        textwrap.dedent(
+            f"""
+            from zoocache import cacheable
+
+            def cached(captured):
+                @cacheable
+                def read():
+                    return {expression}
+                return read
+            """
+        )
+    )
+    printed = []
+    for name, other in (("one", "two"), ("two", "one")):
+        source = f"import library\n{made.format(name, other)}\nprint(library.cached({captured})())"
+        printed += run(tmp_path / f"{name}.py", textwrap.indent(source, " " * 8), folder)[0]
+    assert printed == ["one", "two"]
+
+
+def test_two_classes_of_one_name_in_one_process(folder):
     configure(storage_url=f"lmdb://{folder}")
-    keys = []
-    for _ in range(2):
-        scope = {"__name__": __name__, "__file__": __file__, "cacheable": cacheable}
-        source = """
+
+    def cached(cls):
+        @cacheable
+        def text():
+            return cls.text
+
+        return text
+
+    functions = []
+    for number in range(2):
+        module = sys.modules[__name__]
+        module.Row = type("Row", (), {"text": number, "__module__": __name__})
+        functions.append(cached(module.Row))
+    assert [function() for function in functions] == [0, 1]
+
+
+def test_a_decorator_of_another_module_leaves_a_function_shared(tmp_path, folder):
+    (tmp_path / "deco.py").write_text(
+        textwrap.dedent(
+            """
             import functools
 
-            def twice(function):
+            def timed(function):
                 @functools.wraps(function)
                 def wrapper(*args):
-                    return 2 * function(*args)
+                    return function(*args)
                 return wrapper
-
-            @cacheable
-            @twice
-            def number(x):
-                return x
             """
-        exec(textwrap.dedent(source), scope)  # noqa: S102 - a module that is imported twice
-        assert scope["number"](4) == 8
-        keys.append(scope["number"].key(4))
-    assert keys[0] == keys[1]
-    assert explain(keys[0]).state == "fresh"
-    reset()
-    configure(storage_url=f"lmdb://{folder}")
-    assert explain(keys[0]).state == "fresh"
+        )
+    )
+    source = """
+        from deco import timed
+
+        @cacheable
+        @timed
+        def function():
+            print("computed")
+            return "value"
+
+        print(function())
+        """
+    assert run(tmp_path / "program.py", source, folder) == (["computed", "value"], "")
+    assert run(tmp_path / "program.py", source, folder) == (["value"], "")
+
+
+def test_a_spawned_child_shares_with_its_parent(tmp_path, folder):
+    source = """
+        import multiprocessing
+
+        @cacheable
+        def function(x):
+            return multiprocessing.current_process().name
+
+        def child():
+            print(function(1), function.tag, stats()["hits"], flush=True)
+
+        if __name__ == "__main__":
+            print(function(1), function.tag)
+            process = multiprocessing.get_context("spawn").Process(target=child)
+            process.start()
+            process.join()
+        """
+    printed, _ = run(tmp_path / "program.py", source, folder)
+    assert printed == ["MainProcess", printed[1], "MainProcess", printed[1], "1"]
+
+
+def test_functions_called_underscore_are_told_apart(tmp_path, folder):
+    function = "@cacheable\ndef _(x): return {0!r}\nprint(_(1))\n"
+    one, two = function.format("one"), function.format("two")
+    assert run(tmp_path / "program.py", textwrap.indent(one, " " * 8), folder)[0] == ["one"]
+    assert run(tmp_path / "program.py", textwrap.indent(two + one, " " * 8), folder)[0] == ["two", "one"]
