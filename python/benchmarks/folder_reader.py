@@ -39,6 +39,8 @@ def main() -> None:
         with begin_transaction() as txn:
             return int(txn.get(b"item"))
 
+    # Before this nothing may change: what is computed after a change is right, and does not know of it.
+    print("ready", flush=True)
     calls = {"stale": item, "fresh": other, "unchanged": other, "raw": raw}
     for line in sys.stdin:
         kind, number = line.split()

@@ -27,7 +27,10 @@ def rows(folder: Path, effort: Effort) -> list[Row]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:  # noqa: S603 - ourselves
         if reader.stdin is None or reader.stdout is None:
             raise RuntimeError("there are pipes")
-        times, wrong = _turns(_changes(folder), effort.turns, reader.stdin, reader.stdout)
+        changes = _changes(folder)
+        if reader.stdout.readline() != "ready\n":
+            raise RuntimeError("the reader did not start")
+        times, wrong = _turns(changes, effort.turns, reader.stdin, reader.stdout)
         reader.stdin.close()
     if reader.returncode:
         raise RuntimeError("the reader failed")
