@@ -190,6 +190,7 @@ def test_a_key_in_two_caches_is_no_recursion(cache):
     assert cacheable(namespace="n")(function)(1) == (1, 0)
 
 
+@pytest.mark.memory_only("configure is replaced there")
 def test_module_functions_are_methods_of_the_default_cache():
     for name, attribute in vars(zoocache).items():
         if inspect.ismethod(attribute):

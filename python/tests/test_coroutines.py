@@ -109,6 +109,7 @@ def test_the_ways_to_run_a_call():
 @pytest.mark.parametrize(
     "result", [None, (), (1, 2), [1], StopIteration(5), ValueError("a value"), ValueError, StopIteration]
 )
+@pytest.mark.memory_only("its values have no bytes")
 def test_results_that_a_stop_iteration_could_damage(result):
     @cacheable(copy="share")
     async def f():

@@ -20,7 +20,7 @@ from zoocache import cacheable, configure, invalidate
 class Gate:
     """A function that says that it has begun, and goes on when it may."""
 
-    def __init__(self, result=object, copy="share"):
+    def __init__(self, result=unique, copy="share"):
         self.calls = 0
         self.begun = threading.Event()
         self.may_go_on = threading.Event()

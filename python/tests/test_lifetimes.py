@@ -189,6 +189,7 @@ def test_an_inner_result_that_lives_longer_does_not_prolong_the_outer_one():
     assert explain(outer).expires_in <= 10
 
 
+@pytest.mark.memory_only("its value has no bytes")
 def test_what_nobody_reads_again_is_freed_in_the_background():
     class Value:
         pass

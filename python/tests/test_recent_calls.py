@@ -189,6 +189,7 @@ WAYS_TO_END = {
 
 
 @pytest.mark.parametrize("way", WAYS_TO_END)
+@pytest.mark.memory_only("reset() clears no folder")
 def test_nothing_is_served_after_its_end(way):
     configure(max_entries=10)
     function = Counting("x", deps=["tag", "parent:child"])
@@ -214,6 +215,7 @@ def test_a_replaced_result_is_served():
     assert function(1) == function(1) == "run 2"
 
 
+@pytest.mark.memory_only("its value has no bytes")
 def test_remembered_calls_keep_no_value_alive():
     class Value:
         pass

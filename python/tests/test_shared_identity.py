@@ -184,6 +184,12 @@ def test_the_tag_of_a_closure_means_the_same_in_all_processes(tmp_path, folder):
     assert run(program, again, folder)[0] == ["computed", "users", "first", "orders", "first"]
 
 
+KEYWORD_DEFAULTS = """
+def load(*, a="one", b="two"):
+    return a
+if {0!r} == "two":
+    load.__kwdefaults__ = {{"b": "one", "a": "two"}}
+"""
 CAPTURED = {
     "functions of two programs": (
         "CONSTANT = {0!r}\ndef load(): return CONSTANT",
@@ -197,7 +203,7 @@ CAPTURED = {
     ),
     "classes of one name": ("Row = type('Row', (), {{'text': {0!r}}})", "Row", ["captured.text"] * 2),
     "keyword defaults": (
-        "def load(*, a='{0}', b='{1}'): return a\nif {0!r} == 'two':\n    load.__kwdefaults__ = {{'b': 'one', 'a': 'two'}}",
+        KEYWORD_DEFAULTS,
         "load",
         ["captured()", "captured()"],
     ),

@@ -144,6 +144,7 @@ def test_reads_do_not_extend_the_life_of_what_is_revalidated(cached, clock, sour
     assert function() == 2
 
 
+@pytest.mark.memory_only("the log has a line more")
 def test_what_fails_in_the_background_is_logged_and_the_value_is_served(cached, clock, source, caplog):
     function = cached(ttl=10, stale_while_revalidate=30)
     assert function() == 1
@@ -461,6 +462,7 @@ def test_nonsense_is_refused(options):
         cacheable(**options)(lambda: None)
 
 
+@pytest.mark.memory_only("a folder frees what has expired; it stays in this process")
 def test_stale_values_are_freed_after_their_time(clock, source):
     configure(default_ttl=10)
     function = cacheable(stale_if_error=60)(source.read)
