@@ -67,34 +67,31 @@ fn main() {
     for line in verdict.broken().take(20) {
         println!("{line}");
     }
-    let failed = verdict.broken().next().is_some();
-    if failed || std::env::var_os("ZOOCACHE_KEEP").is_some() {
+    let is_proof = is_proof(&run, &verdict, killed);
+    if std::env::var_os("ZOOCACHE_KEEP").is_some() || !is_proof {
         println!(
-            "the histories are kept in {}; ZOOCACHE_SEED={seed} repeats its choices",
+            "the histories are kept in {}; ZOOCACHE_SEED={seed} repeats the choices",
             run.folder.display()
         );
     } else {
         fs::remove_dir_all(&run.folder).expect("can be removed");
     }
-    assert!(!failed, "a promise was broken");
-    assert_eq!(killed, run.kills, "the workers had ended before");
-    assert_that_it_proves_something(&run, &verdict);
+    assert!(verdict.broken().next().is_none(), "a promise was broken");
+    assert!(is_proof, "too little was met to prove anything");
 }
 
-/// Longer runs must have met everything that they are to meet.
-fn assert_that_it_proves_something(run: &Run, verdict: &Verdict) {
+/// Whether no promise was broken, and enough was met that could have broken one.
+fn is_proof(run: &Run, verdict: &Verdict, killed: u64) -> bool {
+    let reads = verdict.reads();
     let languages = if run.python.is_some() { 2 } else { 1 };
-    for side in &verdict.sides[..languages] {
-        assert!(side.hits * 2 >= side.reads, "too few hits to prove anything");
-        assert!(side.replaced * 100 >= side.reads, "too few puts and deletes to prove anything");
-    }
-    assert!(verdict.reads() as u64 >= run.reads, "too few reads");
-    assert!(verdict.promises * 100 >= verdict.reads(), "too few invalidations to prove anything");
-    if run.reads >= 100_000 {
-        assert!(verdict.unfinished > 0, "nobody died in the middle of a change");
-        assert!(
-            run.python.is_none() || verdict.sides[1].reads * 4 >= verdict.reads(),
-            "too few reads of Python"
-        );
-    }
+    let is_long = run.reads >= 100_000;
+    verdict.broken().next().is_none()
+        && killed == run.kills
+        && reads as u64 >= run.reads
+        && verdict.promises * 100 >= reads
+        && verdict.sides[..languages].iter().all(|side| {
+            side.reads * 4 >= reads && side.hits * 2 >= side.reads && side.replaced * 100 >= side.reads
+        })
+        && (!is_long || verdict.unfinished > 0)
+        && (!is_long || run.python.is_none() || run.forked() > 0)
 }
