@@ -82,8 +82,13 @@ impl NativeCache {
         if self.home.site().present().is_some() {
             return Ok(false);
         }
-        self.home.site().swap(Some(State::new(py, &settings)?));
-        Ok(true)
+        let state = State::new(py, &settings)?;
+        // Another thread may have been faster.
+        let is_first = self.home.site().present().is_none();
+        if is_first {
+            self.home.site().swap(Some(state));
+        }
+        Ok(is_first)
     }
 
     /// Forgets the cache and everything in it.

@@ -158,7 +158,7 @@ class TestLives:
                 other("zoocache._cache.DEFAULT._native.sweep()")
             configure(storage_url=url)
             assert get("key") == 1
-            wait_until(lambda: other("explain('key').state") != "fresh")
+            wait_until(lambda: other("explain('key').state") != "fresh" != explain("key").state)
             assert get("key") is None
 
     def test_without_prolonging_the_life_ends_for_all(self, folder, url):

@@ -15,7 +15,7 @@ from zoocache._changes import Changing, ConsistentAfter, InvalidationBatch, chec
 from zoocache._decorate import decorate
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
-from zoocache._settings import DEFAULTS, check, given
+from zoocache._settings import DEFAULTS, check, given, lock
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class Cache:
             if name not in DEFAULTS:
                 msg = f"Cache() has no setting {name!r}; it has those of configure(): {', '.join(DEFAULTS)}"
                 raise TypeError(msg)
-        self._native = _native.NativeCache(check(given(settings)))
+        checked = check(given(settings))
+        with lock:
+            self._native = _native.NativeCache(checked)
 
     @classmethod
     def _default(cls) -> Cache:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from zoocache._options import Duration
 
-#: Orders `configure` and `reset`.
-_lock = threading.RLock()
+#: Orders `configure` and `reset`, and keeps forks from happening while a storage is opened.
+lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
 _default = _native.NativeCache()
@@ -168,23 +168,24 @@ def configure(
     if "storage_url" in changed:
         changed["storage_url"] = storage(changed["storage_url"])
     settings = check(changed)
-    if not _default.install(settings):
-        _refuse_changes(changed)
-        return
-    _given.clear()
-    _given.update(changed)
+    with lock:
+        if not _default.install(settings):
+            _refuse_changes(changed)
+            return
+        _given.clear()
+        _given.update(changed)
 
 
 def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
-    with _lock:
+    with lock:
         _given.clear()
         _default.reset()
 
 
 def put_aside() -> tuple[_native.PutAside, dict[str, Any]]:
     """Leave the default cache as if nobody had configured it; returns what `put_back` needs."""
-    with _lock:
+    with lock:
         before = _default.put_aside(None), dict(_given)
         _given.clear()
         return before
@@ -192,7 +193,7 @@ def put_aside() -> tuple[_native.PutAside, dict[str, Any]]:
 
 def put_back(cache: _native.PutAside, given: dict[str, Any]) -> None:
     """Undo `put_aside`."""
-    with _lock:
+    with lock:
         _given.clear()
         _given.update(given)
         instead = _default.put_aside(cache)
@@ -376,12 +377,23 @@ def _before_fork() -> None:
     for name in ("asyncio", "zoocache._async", "zoocache._shared"):
         if name in sys.modules:
             importlib.import_module(name)
+    lock.acquire()
     _native.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    _native.after_fork_in_parent()
+    lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _native.after_fork()
+    lock.release()
 
 
 atexit.register(_native.shut_down)
 os.register_at_fork(
     before=_before_fork,
-    after_in_parent=_native.after_fork_in_parent,
-    after_in_child=_native.after_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
 )
