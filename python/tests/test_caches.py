@@ -233,3 +233,18 @@ def test_all_caches_survive_a_fork():
     """)
         == "[True, True, True]\n"
     )
+
+
+def test_threads_that_use_the_cache_first_use_the_same_one():
+    for _ in range(20):
+        zoocache.reset()
+        barrier = threading.Barrier(8)
+
+        def first_use(number, barrier=barrier):
+            barrier.wait()
+            zoocache.set(f"key {number}", number)
+
+        threads = [Running(first_use, number) for number in range(8)]
+        for thread in threads:
+            thread.result()
+        assert [zoocache.get(f"key {number}") for number in range(8)] == [*range(8)]
