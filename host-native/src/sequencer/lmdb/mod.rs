@@ -14,21 +14,26 @@
 //! latest commit is that of the transaction *it was read in*; what is read is applied before that number is
 //! remembered; rows go in the transaction that raises the floor over them.
 
+mod tables;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use heed::RwTxn;
 use parking_lot::Mutex;
-use zoocache_core::{ClockError, DomainId, LogRow, MarkId, SettleError, Tag, Timestamp};
+use zoocache_core::{ClockError, DomainId, MarkId, SettleError, Tag, Timestamp};
 
 use super::{Change, Forget, Sequencer};
 use crate::clock::WallClock;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::folder::{Folder, FolderError, Reading, Rooms, Table, seal};
+use crate::folder::{Folder, FolderError, Rooms, seal};
+
+use tables::{
+    LOG, MARKS, META, News, OF_KEY, Row, TAGS, count_mark, domain_in, mark_bytes, marks_in, mint,
+    position_of, put_row, put_tags, read_mark, read_news, remove_mark,
+};
 
 /// The format of the folder. A later one is refused; there is no earlier one.
 const FORMAT: u64 = 2;
@@ -40,15 +45,6 @@ const MAX_OWED: usize = 256;
 const PATIENCE: u32 = 16;
 /// Remembered of no transaction: the log has to be read.
 const NOTHING: u64 = u64::MAX;
-
-const META: usize = 0;
-const LOG: usize = 1;
-const TAGS: usize = 2;
-const MARKS: usize = 3;
-
-/// Kinds of rows.
-const OF_TAG: u8 = 0;
-const OF_KEY: u8 = 1;
 
 /// Orders invalidations among the processes that open one folder.
 pub(crate) struct LmdbSequencer {
@@ -76,25 +72,6 @@ struct State {
     /// Rows of the kind "key" that this process wrote and has not read yet.
     own_rows: HashSet<u64>,
     behind: u32,
-}
-
-/// What one read transaction says.
-struct News {
-    number: u64,
-    domain: DomainId,
-    clock_us: u64,
-    floor_us: u64,
-    marks_changes: u64,
-    rows: Vec<LogRow>,
-    /// Position, key and number.
-    keys: Vec<(u64, (Vec<u8>, u64))>,
-    /// All marks, if they changed.
-    marks: Option<BTreeMap<u64, Mark>>,
-}
-
-struct Mark {
-    deadline_us: u64,
-    tags: Vec<Tag>,
 }
 
 impl LmdbSequencer {
@@ -392,186 +369,4 @@ impl Sequencer for LmdbSequencer {
         engine.set_horizon(Timestamp::from_micros(horizon_us));
         Ok(())
     }
-}
-
-fn domain_in(meta: Table, txn: &Reading<'_>) -> heed::Result<Option<DomainId>> {
-    let bytes = seal::get(meta, txn, b"domain")?;
-    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(|bytes| DomainId(u128::from_be_bytes(bytes))))
-}
-
-/// The next position; `None` when there is none left.
-fn mint(rooms: &Rooms, txn: &mut RwTxn<'_>, now_us: u64) -> heed::Result<Option<Timestamp>> {
-    let meta = rooms.tags.table(META);
-    let last_us = seal::number(meta, txn, b"clock")?.unwrap_or(0);
-    let at = last_us.checked_add(1).and_then(|next| Timestamp::checked(next.max(now_us)));
-    if let Some(at) = at {
-        seal::put(meta, txn, b"clock", &at.as_micros().to_be_bytes())?;
-    }
-    Ok(at)
-}
-
-fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: &[Tag]) -> heed::Result<()> {
-    if tags.iter().any(|tag| tag.depth() == 0) {
-        // The root covers whatever was invalidated before.
-        rooms.tags.table(LOG).clear(txn)?;
-        rooms.tags.table(TAGS).clear(txn)?;
-    }
-    let mut places = 0..;
-    tags.iter().zip(&mut places).try_for_each(|(tag, place)| {
-        let row = Row { kind: OF_TAG, number: 0, content: tag.as_str().as_bytes() };
-        put_row(rooms, txn, (at, place), &row)
-    })
-}
-
-/// A row of the log.
-struct Row<'a> {
-    kind: u8,
-    number: u64,
-    content: &'a [u8],
-}
-
-impl<'a> Row<'a> {
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.content.len() + 9);
-        bytes.push(self.kind);
-        bytes.extend_from_slice(&self.number.to_be_bytes());
-        bytes.extend_from_slice(self.content);
-        bytes
-    }
-
-    /// What cannot be read is of no kind.
-    fn read(bytes: &'a [u8]) -> Self {
-        let parts =
-            bytes.split_first().and_then(|(kind, rest)| Some((*kind, rest.split_first_chunk::<8>()?)));
-        let (kind, (number, content)) = parts.unwrap_or((u8::MAX, (&[0; 8], bytes)));
-        Self { kind, number: u64::from_be_bytes(*number), content }
-    }
-
-    /// A key of what the row is about, never too long for LMDB.
-    fn hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[self.kind]).update(self.content);
-        *hasher.finalize().as_bytes()
-    }
-}
-
-/// Puts a row at the end of the log, in the place of an earlier one of the same.
-fn put_row(
-    rooms: &Rooms,
-    txn: &mut RwTxn<'_>,
-    (at, place): (Timestamp, u32),
-    row: &Row<'_>,
-) -> heed::Result<()> {
-    let (log, tags) = (rooms.tags.table(LOG), rooms.tags.table(TAGS));
-    let hash = row.hash();
-    let mut key = [0; 12];
-    key[..8].copy_from_slice(&at.as_micros().to_be_bytes());
-    key[8..].copy_from_slice(&place.to_be_bytes());
-    if let Some(earlier) = seal::get(tags, txn, &hash)?.map(<[u8]>::to_vec) {
-        log.delete(txn, &earlier)?;
-    }
-    seal::put(log, txn, &key, &row.bytes())?;
-    seal::put(tags, txn, &hash, &key)
-}
-
-fn position_of(place: &[u8]) -> u64 {
-    place.first_chunk::<8>().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
-}
-
-fn read_news(rooms: &Rooms, engine: &dyn Engine, state: &State) -> Result<News, Error> {
-    let (meta, log, marks) = (rooms.tags.table(META), rooms.tags.table(LOG), rooms.tags.table(MARKS));
-    let own = engine.domain();
-    let news = rooms.tags.read(|txn| {
-        let domain = domain_in(meta, txn)?.unwrap_or(own);
-        let after = if domain == own { state.applied_us } else { 0 };
-        let marks_changes = seal::number(meta, txn, b"marks")?.unwrap_or(0);
-        let mut news = News {
-            number: txn.id() as u64,
-            domain,
-            clock_us: seal::number(meta, txn, b"clock")?.unwrap_or(0),
-            floor_us: seal::number(meta, txn, b"floor")?.unwrap_or(0),
-            marks_changes,
-            rows: Vec::new(),
-            keys: Vec::new(),
-            marks: None,
-        };
-        if news.clock_us > after {
-            read_rows(log, txn, after + 1, &mut news)?;
-        }
-        if marks_changes != state.marks_changes {
-            news.marks = Some(marks_in(marks, txn)?);
-        }
-        Ok(news)
-    })?;
-    Ok(news)
-}
-
-fn read_rows(log: Table, txn: &Reading<'_>, from_us: u64, news: &mut News) -> heed::Result<()> {
-    let from = from_us.to_be_bytes();
-    for row in log.range(txn, &(Bound::Included(&from[..]), Bound::Unbounded))? {
-        let (place, row) = row?;
-        let (at, row) = (position_of(place), Row::read(seal::open(place, row).unwrap_or_default()));
-        if row.kind == OF_KEY {
-            news.keys.push((at, (row.content.to_vec(), row.number)));
-            continue;
-        }
-        let tag = if row.kind == OF_TAG { read_tag(row.content) } else { None };
-        // What cannot be read may have been anything.
-        let tag = tag.unwrap_or_else(Tag::root);
-        news.rows.push(LogRow { tag, below_only: false, at: Timestamp::from_micros(at) });
-    }
-    Ok(())
-}
-
-fn read_tag(text: &[u8]) -> Option<Tag> {
-    match std::str::from_utf8(text).ok()? {
-        "" => Some(Tag::root()),
-        text => Tag::parse(text).ok(),
-    }
-}
-
-fn mark_bytes(change: &Change<'_>) -> Vec<u8> {
-    let mut bytes = change.deadline_us.to_be_bytes().to_vec();
-    for tag in change.tags {
-        let text = tag.as_str().as_bytes();
-        let length = u32::try_from(text.len()).expect("invariant: tags are short");
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(text);
-    }
-    bytes
-}
-
-fn read_mark(bytes: &[u8]) -> Option<Mark> {
-    let (deadline, mut rest) = bytes.split_first_chunk::<8>()?;
-    let mut tags = Vec::new();
-    while !rest.is_empty() {
-        let (length, texts) = rest.split_first_chunk::<4>()?;
-        let (text, others) = texts.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        tags.push(read_tag(text)?);
-        rest = others;
-    }
-    Some(Mark { deadline_us: u64::from_be_bytes(*deadline), tags })
-}
-
-fn marks_in(marks: Table, txn: &Reading<'_>) -> heed::Result<BTreeMap<u64, Mark>> {
-    let mut found = BTreeMap::new();
-    for row in marks.iter(txn)? {
-        let (id, bytes) = row?;
-        // What cannot be read may be about anything, and is over.
-        let mark = seal::open(id, bytes).and_then(read_mark);
-        let mark = mark.unwrap_or_else(|| Mark { deadline_us: 0, tags: vec![Tag::root()] });
-        found.insert(position_of(id), mark);
-    }
-    Ok(found)
-}
-
-fn remove_mark(rooms: &Rooms, txn: &mut RwTxn<'_>, id: u64) -> heed::Result<()> {
-    rooms.tags.table(MARKS).delete(txn, &id.to_be_bytes())?;
-    count_mark(rooms.tags.table(META), txn)
-}
-
-/// Lets readers see that the marks have changed.
-fn count_mark(meta: Table, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-    let changes = seal::number(meta, txn, b"marks")?.unwrap_or(0) + 1;
-    seal::put(meta, txn, b"marks", &changes.to_be_bytes())
 }
