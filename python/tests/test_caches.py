@@ -235,6 +235,7 @@ def test_all_caches_survive_a_fork():
     )
 
 
+@pytest.mark.memory_only("the first use means memory")
 def test_threads_that_use_the_cache_first_use_the_same_one():
     for _ in range(20):
         zoocache.reset()

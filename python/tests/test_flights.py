@@ -134,6 +134,7 @@ def test_every_waiting_task_gets_the_leaders_exception_itself():
     assert len(calls) == 1
 
 
+@pytest.mark.memory_only("it resets the cache")
 def test_a_waiter_takes_over_from_a_leader_that_was_interrupted():
     interrupts = [KeyboardInterrupt(), SystemExit(3), GeneratorExit()]
     for interrupt in interrupts:
