@@ -46,7 +46,7 @@ pub(crate) fn unwatch() {
     RUNNING.fetch_sub(1, Ordering::Relaxed);
 }
 
-fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+fn variable(py: Python<'_>) -> PyResult<Borrowed<'static, '_, PyAny>> {
     static VARIABLE: Imported = Imported::new("zoocache._context", "CURRENT");
     VARIABLE.get(py)
 }
