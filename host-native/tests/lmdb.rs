@@ -375,7 +375,8 @@ fn what_rests_in_the_folder_is_explained_and_counted_by_all() {
     assert!(two.latest(&tag_of("shop:1:x")) > Timestamp::ZERO);
     let explained = two.explain("b");
     assert_eq!(explained.state, EntryState::Stale);
-    assert_eq!(explained.cause.expect("there is one").tag, "shop:1:*");
+    let cause = explained.cause.expect("there is one");
+    assert_eq!((cause.tag.as_str(), cause.node.as_str()), ("shop:1:*", "a process of the folder"));
     let mut fresh = Vec::new();
     two.visit(&mut |key, is_fresh| {
         if is_fresh {

@@ -203,6 +203,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         })
     }
 
+    /// Who invalidated something: this process, unless others could have; the log does not say who.
+    fn node_of_causes(&self) -> String {
+        let shared = &self.shared;
+        if shared.follows_log { "a process of the folder".to_owned() } else { shared.parts.node.clone() }
+    }
+
     pub(super) fn explain_stored(&self, stored: &Stored<'_>) -> Explanation {
         let parts = &self.shared.parts;
         let sealed = stored.sealed;
@@ -226,7 +232,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let cause = parts.engine.blame(sealed).map(|cause| StaleCause {
             tag: cause.tag.to_string(),
             at_us: cause.at.as_micros(),
-            node: parts.node.clone(),
+            node: self.node_of_causes(),
         });
         Explanation {
             state,
