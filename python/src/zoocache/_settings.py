@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import threading
-import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -261,10 +260,10 @@ def check(given: dict[str, Any]) -> Settings:
         msg = f"prefix must be a str, not {type(prefix).__name__}: {prefix!r}"
         raise ConfigError(msg)
     default_ttl = given.get("default_ttl")
-    if given.get("storage_url") not in (None, "memory://"):
+    url = storage(given.get("storage_url"))
+    if url is not None:
         # Now, not at the first call: that may be in a process forked while another thread imports it.
         importlib.import_module("zoocache._shared")
-    url = storage(given.get("storage_url"))
     near = _checked_bool("near_cache", given.get("near_cache", True))
     limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
     return Settings(
@@ -317,6 +316,9 @@ _LONGEST_NAME = 255
 
 def _application(prefix: str) -> str:
     """Name the folder of an application."""
+    # It takes its time to import, which is not for programs without a prefix.
+    import urllib.parse  # noqa: PLC0415
+
     # Only letters, digits, "_" and "-" stay as they are: it is no path, and none of the folders' own names.
     try:
         quoted = urllib.parse.quote(prefix, safe="", errors="strict")

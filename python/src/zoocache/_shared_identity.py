@@ -15,19 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import sys
 import types
 import weakref
 from typing import Any
 
-from zoocache._log import logger
-
 #: This process, and those that are forked from it, which have the functions that were made before.
-_token = secrets.token_hex(8)
+_token = os.urandom(8).hex()
 #: Begins what follows the name of a function that no other process has. No digest, and no number of
 #: `_identity`, begins so.
-_OWN = "#p"
+OWN = "#p"
 #: Values that say everything about themselves.
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 #: What the module is called that a program was started with, in a process that was spawned from it, too.
@@ -48,26 +45,19 @@ def shared_name(function: Any, name: str, identity: str) -> str | None:
     """
     home = _home(function)
     if home is None:
-        return f"{identity}{_OWN}{_token}"
+        return _own(identity)
     module, place = home
     if identity == name and not _is_one_of_many(function, module):
         return f"{place}:{name}" if place else None
     described = _described(function, 0)
     if described is None:
-        return f"{identity}{_OWN}{_token}"
+        return _own(identity)
     digest = hashlib.blake2b(described.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{place}:{name}#{digest}" if place else f"{name}#{digest}"
 
 
-def warn_of(name: str, shared: str | None) -> None:
-    """Say in the log that a function's entries are this process's own, if they are."""
-    if shared is not None and _OWN in shared:
-        logger.warning(
-            "%s: its results are not shared with other processes, which cannot tell it from other functions "
-            "of that name (it captures an object, or has no file); if it means the same everywhere, give it "
-            'namespace="..."',
-            name,
-        )
+def _own(identity: str) -> str:
+    return f"{identity}{OWN}{_token}"
 
 
 def _home(function: Any) -> tuple[str, str] | None:
@@ -219,7 +209,7 @@ _KINDS: dict[type, Any] = {
 def _after_fork() -> None:
     """Tell the functions of this child from those that others make from now on."""
     global _token  # noqa: PLW0603 - one of this process
-    _token = secrets.token_hex(8)
+    _token = os.urandom(8).hex()
 
 
 os.register_at_fork(after_in_child=_after_fork)
