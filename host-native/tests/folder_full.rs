@@ -10,12 +10,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::folder::Plain;
-use common::{Scratch, on};
-use zoocache::{Builder, Cache, Error, Event, FolderError, Observer};
+use common::{Scratch, Told, on};
+use zoocache::{Builder, Cache, Error, FolderError};
 
 /// A file system of its own, as long as it lives.
 struct Mount {
@@ -61,26 +61,6 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["-l".as_ref(), self.path.as_os_str()]).status();
         let _ = self.scratch.path();
-    }
-}
-
-/// What observers were told of storage.
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Told {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().expect("no panic"))
-    }
-}
-
-impl Observer for Told {
-    fn on_event(&self, event: &Event<'_>) {
-        match event {
-            Event::StartedOver { cause } => self.0.lock().expect("no panic").push((*cause).to_owned()),
-            Event::StorageFailed { error } => self.0.lock().expect("no panic").push(error.to_string()),
-            _ => {}
-        }
     }
 }
 

@@ -6,21 +6,9 @@ mod common;
 
 use std::panic::AssertUnwindSafe;
 
+use common::pair::Number;
 use common::{Scratch, on};
-use zoocache::codec::{CodecError, ValueCodec};
 use zoocache::{Cache, Error};
-
-struct Number;
-
-impl ValueCodec<u64> for Number {
-    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
-        Ok(value.to_le_bytes().to_vec())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
-        Ok(u64::from_le_bytes(bytes.try_into()?))
-    }
-}
 
 #[expect(unsafe_code, reason = "the standard library cannot fork")]
 mod system {

@@ -3,13 +3,13 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::pair::{Pair, builder, compute, pair, with_table};
-use common::{NOON_US, Scratch, on, tag_of};
+use common::{NOON_US, Scratch, Told, on, tag_of};
 use zoocache::codec::{CodecError, ValueCodec};
-use zoocache::{Cache, EntryState, Error, Event, Fill, FolderError, ManualClock, Observer, Tag, Timestamp};
+use zoocache::{Cache, EntryState, Error, Fill, FolderError, ManualClock, Tag, Timestamp};
 
 #[test]
 fn what_one_computes_the_other_finds() {
@@ -225,7 +225,7 @@ fn many_large_entries_find_room() {
         assert!(one.put(format!("{key}"), large.clone(), &on(&["a"])), "{key}");
     }
     assert_eq!(two.get("39").as_ref(), Some(&large));
-    assert_eq!(*told.0.lock().expect("no panic"), [""; 0]);
+    assert_eq!(*told.all(), [""; 0]);
 }
 
 #[test]
@@ -260,20 +260,6 @@ fn a_copy_of_a_folder_begins_empty() {
     assert_eq!((original.get("k"), copied.get("k")), (Some(1), Some(2)));
 }
 
-/// What observers were told of storage.
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Observer for Told {
-    fn on_event(&self, event: &Event<'_>) {
-        match event {
-            Event::StartedOver { cause } => self.0.lock().expect("no panic").push((*cause).to_owned()),
-            Event::StorageFailed { error } => self.0.lock().expect("no panic").push(error.to_string()),
-            _ => {}
-        }
-    }
-}
-
 #[test]
 fn a_damaged_file_gives_an_empty_cache_that_says_so() {
     for room in ["tags", "entries"] {
@@ -292,7 +278,7 @@ fn a_damaged_file_gives_an_empty_cache_that_says_so() {
             let told = Arc::new(Told::default());
             let cache = builder(scratch.path(), &clock).observer(told.clone()).build();
             let cache = cache.unwrap_or_else(|error| panic!("{room} {kept} {noise}: {error}"));
-            assert_eq!((cache.get("7"), told.0.lock().expect("no panic").len()), (None, 1), "{room} {kept}");
+            assert_eq!((cache.get("7"), told.all().len()), (None, 1), "{room} {kept}");
             assert_eq!(compute(&cache, "7", &on(&["a"]), 8), 8);
             assert_eq!(cache.get("7"), Some(8));
         }

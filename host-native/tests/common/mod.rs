@@ -7,10 +7,10 @@ pub(crate) mod folder;
 #[cfg(feature = "lmdb")]
 pub(crate) mod pair;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use zoocache::{Builder, Cache, Error, Fill, ManualClock, Policy, Tag};
+use zoocache::{Builder, Cache, Error, Event, Fill, ManualClock, Observer, Policy, Tag};
 
 /// Long enough for a loaded machine; nothing waits for so long unless it hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -76,5 +76,29 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What observers were told of storage.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("no panic"))
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+impl Observer for Told {
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::StartedOver { cause } => self.0.lock().expect("no panic").push((*cause).to_owned()),
+            Event::StorageFailed { error } => self.0.lock().expect("no panic").push(error.to_string()),
+            _ => {}
+        }
     }
 }
