@@ -115,7 +115,7 @@ fn check_fresh(
     for tag in tags_of(read.place()) {
         let Some((need, whose)) = promises.before((at, source), tag, read.from_ns) else { continue };
         let version = read.value.versions[tag];
-        if version != ABSENT && version < need.version || began < need.began_ns {
+        if version != ABSENT && u64::from(version) < need.version || began < need.began_ns {
             let late_ms = read.from_ns.saturating_sub(need.at_ns) / 1_000_000;
             let what = format!(
                 "tag {tag} needs version {} ({whose}), promised {late_ms} ms before to {:?} at {}: {read:?}",

@@ -31,7 +31,9 @@ impl Frames {
 fn is_message(frame: &[u8]) -> bool {
     let Some(word) = frame.get(4..) else { return false };
     matches!(frame[0], b'*' | b'>')
-        && [&b"$7\r\nmessage\r\n"[..], b"$8\r\npmessage\r\n", b"$8\r\nsmessage\r\n"].iter().any(|kind| word.starts_with(kind))
+        && [&b"$7\r\nmessage\r\n"[..], b"$8\r\npmessage\r\n", b"$8\r\nsmessage\r\n"]
+            .iter()
+            .any(|kind| word.starts_with(kind))
 }
 
 /// How long the first frame is. None while it is incomplete.

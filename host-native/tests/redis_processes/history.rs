@@ -87,7 +87,7 @@ pub(crate) enum Kind {
 /// One line of history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record {
-    kind: u64,
+    pub(crate) kind: u64,
     pub(crate) from_ns: u64,
     pub(crate) to_ns: u64,
     /// The key, or the tag.

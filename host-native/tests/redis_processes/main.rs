@@ -23,7 +23,8 @@
 //! A run is no proof when too little was met: every kind of fault must have hurt something.
 //!
 //! `ZOOCACHE_READS` (300 000), `ZOOCACHE_FAULTS` (one of each kind), `ZOOCACHE_SEED` (random) and `ZOOCACHE_KEEP`
-//! (keeps the folder) set the run, `ZOOCACHE_FAULT` the only fault that happens in it. With `ZOOCACHE_MUTANTS=1` the
+//! (keeps the folder) set the run, `ZOOCACHE_FAULT` the only fault that happens in it, `ZOOCACHE_MIX` which
+//! nodes take part. With `ZOOCACHE_MUTANTS=1` the
 //! nodes do without one protection after the other (`mutants`), and each must be missed. The program starts itself
 //! again for each node.
 
@@ -103,6 +104,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "worker") {
         return worker::worker(&arguments[1..]);
     }
+    server::Server::must_be_there();
     let seed = setting("ZOOCACHE_SEED", fastrand::u64(..1_000_000_007));
     if setting("ZOOCACHE_MUTANTS", 0) == 0 {
         run::run(seed);

@@ -22,9 +22,13 @@ pub(crate) fn check_order(sources: &[Source], journal: &Journal, verdict: &mut V
         }
     }
     for lines in by_key.into_values() {
-        let shared: Vec<_> = lines.iter().filter(|(_, source, _)| source.role.shares_entries()).copied().collect();
-        let (strong, lagging): (Vec<_>, Vec<_>) =
-            shared.iter().filter(|line| line.2.is(Kind::Hit)).copied().partition(|line| line.1.role.is_strong());
+        let shared: Vec<_> =
+            lines.iter().filter(|(_, source, _)| source.role.shares_entries()).copied().collect();
+        let (strong, lagging): (Vec<_>, Vec<_>) = shared
+            .iter()
+            .filter(|line| line.2.is(Kind::Hit))
+            .copied()
+            .partition(|line| line.1.role.is_strong());
         // A near cache may not have heard yet of what others saw.
         for (hits, lag_ns) in [(strong, 0), (lagging, nanos(MAX_STALENESS + CLOCK_ERROR))] {
             check_seen(&hits, &shared, (lag_ns, "others"), journal, verdict);
@@ -65,15 +69,23 @@ fn check_seen(
             next += 1;
         }
         if hit.value.ended_ns < latest && !is_excused(journal, hit) {
-            let what = format!("{by} had seen what was computed from {latest} on, {:?}: {hit:?}", source.role);
+            let what =
+                format!("{by} had seen what was computed from {latest} on, {:?}: {hit:?}", source.role);
             verdict.backwards.push(what);
         }
     }
 }
 
 /// No hit returns what was deleted, or what was being computed then.
-fn check_deleted(hits: &[Line<'_>], lines: &[Line<'_>], lag_ns: u64, journal: &Journal, verdict: &mut Verdict) {
-    let mut deleted: Vec<_> = lines.iter().filter(|line| line.2.is(Kind::Deleted)).map(|line| line.2).collect();
+fn check_deleted(
+    hits: &[Line<'_>],
+    lines: &[Line<'_>],
+    lag_ns: u64,
+    journal: &Journal,
+    verdict: &mut Verdict,
+) {
+    let mut deleted: Vec<_> =
+        lines.iter().filter(|line| line.2.is(Kind::Deleted)).map(|line| line.2).collect();
     deleted.sort_unstable_by_key(|record| record.to_ns);
     let mut hits: Vec<_> = hits.to_vec();
     hits.sort_unstable_by_key(|line| line.2.from_ns);

@@ -88,7 +88,9 @@ impl Promises {
         let all = self.all[tag].before(from_ns.saturating_sub(source.lag_ns())).map(|all| (all, "to all"));
         let own = self.own[at][tag].before(from_ns).map(|own| (own, "its own"));
         match (all, own) {
-            (Some((all, _)), Some((own, whose))) if own.version > all.version || own.began_ns > all.began_ns => {
+            (Some((all, _)), Some((own, whose)))
+                if own.version > all.version || own.began_ns > all.began_ns =>
+            {
                 let version = own.version.max(all.version);
                 Some((Promise { version, began_ns: own.began_ns.max(all.began_ns), ..own }, whose))
             }

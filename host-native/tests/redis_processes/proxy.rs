@@ -203,7 +203,8 @@ fn connect(node: TcpStream, state: &Arc<Mutex<State>>) {
     };
     let _ = (node.set_nodelay(true), server.set_nodelay(true));
     let twice = |end: &TcpStream| end.try_clone().expect("a socket can be held twice");
-    let (from_node, to_server, from_server, to_node) = (twice(&node), twice(&server), twice(&server), twice(&node));
+    let (from_node, to_server, from_server, to_node) =
+        (twice(&node), twice(&server), twice(&server), twice(&node));
     let pair = Arc::new(Mutex::new(Pair { node, server, is_spoilt: false }));
     {
         let mut state = state.lock();

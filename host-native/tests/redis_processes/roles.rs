@@ -70,7 +70,12 @@ impl Role {
             Self::Bus => (60, 0, 0, 0),
         };
         let rarely = if is_calm { 15 } else { 1 };
-        Rates { invalidate: invalidate / rarely, change: change / rarely, put: put / rarely, delete: delete / rarely }
+        Rates {
+            invalidate: invalidate / rarely,
+            change: change / rarely,
+            put: put / rarely,
+            delete: delete / rarely,
+        }
     }
 
     /// How long it rests after a step: a machine of two cores runs six nodes, their proxies and a server.
@@ -91,6 +96,13 @@ pub(crate) enum Mix {
 }
 
 impl Mix {
+    pub(crate) fn named(name: &str) -> Self {
+        let all = [Self::All, Self::Heavy, Self::Calm];
+        all.into_iter()
+            .find(|mix| format!("{mix:?}") == name)
+            .unwrap_or_else(|| panic!("no mix has the name {name:?}"))
+    }
+
     pub(crate) fn roles(self) -> [Role; NODES] {
         use Role::{Bare, Bounded, Bus, Near, Strong, Writer};
         match self {

@@ -54,7 +54,8 @@ pub(crate) fn run(seed: u64) {
     let folder = folder("");
     println!("seed {seed}, folder {}", folder.display());
     let mut rng = Rng::with_seed(seed);
-    let mut ground = Ground::new(folder.clone(), seed, Mix::All, None);
+    let mix = std::env::var("ZOOCACHE_MIX").map_or(Mix::All, |name| Mix::named(&name));
+    let mut ground = Ground::new(folder.clone(), seed, mix, None);
     let from_ns = now_ns();
     let mut plan = Plan::new(&mut rng);
     // A tenth of the lines are no reads.

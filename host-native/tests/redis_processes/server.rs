@@ -51,6 +51,15 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// Says how to install it when it is missing.
+    pub(crate) fn must_be_there() {
+        let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        assert!(
+            version.is_ok_and(|status| status.success()),
+            "redis-server is missing; install it, on Debian or Ubuntu with: apt-get install redis-server"
+        );
+    }
+
     /// Starts one in `folder`, which must be there. `preload` is what [`compile_clock`] made.
     pub(crate) fn start(folder: &Path, persistence: Persistence, preload: Option<&Path>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
@@ -162,9 +171,20 @@ pub(crate) fn stop(process: Pid) {
     assert!(wait_until(Duration::from_secs(5), is_stopped), "a process does not stop");
 }
 
+/// What starts `program`, which the kernel ends with this program where it can be told to.
+fn dying_with_us(program: &str) -> Command {
+    let knows_how = Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).status();
+    if !knows_how.is_ok_and(|status| status.success()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]);
+    command
+}
+
 fn spawn(folder: &Path, port: u16, persistence: Persistence, preload: Option<&Path>) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log")).expect("can be made");
-    let mut command = Command::new("redis-server");
+    let mut command = dying_with_us("redis-server");
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--unixsocket", "socket"])
         .args(["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"])
@@ -176,9 +196,7 @@ fn spawn(folder: &Path, port: u16, persistence: Persistence, preload: Option<&Pa
     if let Some(preload) = preload {
         command.env("LD_PRELOAD", preload).env("SHIFTED_CLOCK", folder.join(SHIFT));
     }
-    command.spawn().unwrap_or_else(|error| {
-        panic!("redis-server does not start ({error}): install it; on Debian or Ubuntu: apt-get install redis-server")
-    })
+    command.spawn().expect("redis-server starts")
 }
 
 /// Compiles what shifts the clock of a server. None where there is no C compiler.
@@ -197,7 +215,10 @@ pub(crate) fn replicate(first: &Server, second: &Server) {
         linked && second.info("slave_repl_offset") == first.info("master_repl_offset")
     };
     // Writes go on, so the offsets are rarely equal when both are asked: whoever is linked has what was there.
-    let has_copy = || is_in_step() || second.info("master_sync_in_progress") == "0" && second.info("master_link_status") == "up";
+    let has_copy = || {
+        is_in_step()
+            || second.info("master_sync_in_progress") == "0" && second.info("master_link_status") == "up"
+    };
     assert!(wait_until(Duration::from_secs(20), has_copy), "the replica does not follow");
     pause(Duration::from_millis(20));
 }

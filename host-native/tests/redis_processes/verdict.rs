@@ -55,7 +55,10 @@ impl Verdict {
 impl Display for Verdict {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         for (name, Side { reads, hits, counted, shared }) in &self.sides {
-            writeln!(out, "{name}: {reads} reads, {hits} hits; of {counted} counted at the end {shared} from Redis")?;
+            writeln!(
+                out,
+                "{name}: {reads} reads, {hits} hits; of {counted} counted at the end {shared} from Redis"
+            )?;
         }
         let Self { promised, queued, replaced, changes, settled, away, longest_ns, .. } = self;
         writeln!(

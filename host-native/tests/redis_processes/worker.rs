@@ -10,7 +10,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, getpid, getppid, kill_process};
-use zoocache::{Cache, Consistency, Error, Event, Fill, Finish, Observer, Policy, SystemClock, Tag, WallClock};
+use zoocache::{
+    Cache, Consistency, Error, Event, Fill, Finish, Observer, Policy, ServerError, SystemClock, Tag, WallClock,
+};
 
 use super::control::{Control, Phase};
 use super::history::{Bytes, Kind, NO_VALUE, Record, Value, now_ns};
@@ -55,11 +57,14 @@ impl WallClock for Skewed {
 struct Watch {
     history: File,
     last_ns: AtomicU64,
+    /// How often.
+    failures: Arc<AtomicU64>,
 }
 
 impl Observer for Watch {
     fn on_event(&self, event: &Event<'_>) {
         if let Event::StorageFailed { .. } = event {
+            self.failures.fetch_add(1, Ordering::SeqCst);
             let now = now_ns();
             // Some lines tell as much as a million.
             if now - self.last_ns.swap(now, Ordering::SeqCst) > 10_000_000 {
@@ -76,6 +81,7 @@ struct Node {
     control: Control,
     place: usize,
     role: Role,
+    failures: Arc<AtomicU64>,
     computing: [AtomicBool; KEYS],
 }
 
@@ -173,13 +179,18 @@ impl Node {
         }
     }
 
+    /// What `act` returned; none if Redis was away, which some calls cannot say themselves.
+    fn without_failure<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        let failures = || self.failures.load(Ordering::SeqCst);
+        let before = failures();
+        let done = act();
+        (failures() == before).then_some(done)
+    }
+
     fn delete(&self, key: usize) {
         let from_ns = now_ns();
-        let failed = || self.cache.stats().storage_errors;
-        let before = failed();
-        self.cache.delete(name(key));
-        // It cannot say so, but was not done where Redis was away.
-        if failed() == before {
+        let is_done = self.without_failure(|| self.cache.delete(name(key))).is_some();
+        if is_done {
             self.record(Kind::Deleted, from_ns, key, 0);
         }
     }
@@ -190,7 +201,9 @@ impl Node {
         self.die_sometimes(3_000);
         match self.cache.invalidate(&[format!("t:{tag}")]) {
             Ok(_) => self.record(Kind::Promised, from_ns, tag, version),
-            Err(Error::Queued { .. }) => self.record(Kind::Queued, from_ns, tag, version),
+            Err(Error::Server(ServerError::Queued { .. })) => {
+                self.record(Kind::Queued, from_ns, tag, version)
+            }
             Err(error) => {
                 eprintln!("invalidate: {error}");
                 self.record(Kind::Error, from_ns, tag, 0);
@@ -200,8 +213,13 @@ impl Node {
 
     fn change(&self, tag: usize) {
         let from_ns = now_ns();
-        // Without a mark nobody is told, so nothing is changed.
-        let Ok(mark) = self.cache.change(&[tag_of(tag)], CHANGE) else { return };
+        let mut mark = None;
+        // Where Redis is away the mark stands on this node only.
+        let announced = self.without_failure(|| mark = self.cache.change(&[tag_of(tag)], CHANGE).ok());
+        let Some(mark) = mark else {
+            self.record(Kind::Error, from_ns, tag, 0);
+            return;
+        };
         self.record(Kind::Changing, from_ns, tag, 0);
         let is_slow = fastrand::u8(..8) == 0;
         if is_slow {
@@ -209,13 +227,15 @@ impl Node {
             pause(Duration::from_millis(20));
         }
         let version = self.truth.raise(tag);
-        if u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
+        if announced.is_some() && u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
             self.record(Kind::Announced, from_ns, tag, version);
         }
         self.die_sometimes(if is_slow { 10 } else { 200 });
         match self.cache.settle(mark) {
             Ok(_) => self.record(Kind::Promised, from_ns, tag, version),
-            Err(Error::Queued { .. }) => self.record(Kind::Queued, from_ns, tag, version),
+            Err(Error::Server(ServerError::Queued { .. })) => {
+                self.record(Kind::Queued, from_ns, tag, version)
+            }
             Err(error) => {
                 eprintln!("settle: {error}");
                 self.record(Kind::Error, from_ns, tag, 0);
@@ -317,8 +337,7 @@ fn tag_of(tag: usize) -> Tag {
     Tag::parse(format!("t:{tag}").as_str()).expect("a valid tag")
 }
 
-fn open(url: &str, role: Role, place: usize, history: File) -> Cache<Value> {
-    let watch = Watch { history, last_ns: AtomicU64::new(0) };
+fn open(url: &str, role: Role, place: usize, watch: Watch) -> Cache<Value> {
     let builder = Cache::builder()
         .prefix(PREFIX)
         .flight_timeout(FLIGHT_TIMEOUT)
@@ -345,13 +364,16 @@ pub(crate) fn worker(arguments: &[String]) {
     let place = place.parse().expect("a number");
     let history = File::options().create(true).append(true).open(history).expect("can be made");
     let ours = history.try_clone().expect("a file can be held twice");
+    let failures = Arc::new(AtomicU64::new(0));
+    let watch = Watch { history, last_ns: AtomicU64::new(0), failures: Arc::clone(&failures) };
     let node = Node {
-        cache: open(url, role, place, history),
+        cache: open(url, role, place, watch),
         truth: Truth(folder.join("truth")),
         history: ours,
         control: Control::open(folder),
         place,
         role,
+        failures,
         computing: Default::default(),
     };
     let seed: u64 = seed.parse().expect("a number");

@@ -43,7 +43,10 @@ pub(crate) const FAULTS: [Fault; 30] = [
     Fault { name: "crash, empty restart", inject: disks::crash_empty },
     Fault { name: "crash, restart from AOF", inject: disks::crash_with_aof },
     Fault { name: "crash, restart from an old RDB", inject: disks::crash_with_old_rdb },
-    Fault { name: "crash, restart from an old RDB, new nodes", inject: disks::crash_with_old_rdb_and_new_nodes },
+    Fault {
+        name: "crash, restart from an old RDB, new nodes",
+        inject: disks::crash_with_old_rdb_and_new_nodes,
+    },
     Fault { name: "failover that loses writes", inject: disks::fail_over },
     Fault { name: "failover that loses writes, new nodes", inject: disks::fail_over_with_new_nodes },
     Fault { name: "old RDB loaded by the same process", inject: disks::reload_old },

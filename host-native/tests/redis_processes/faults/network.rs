@@ -20,7 +20,8 @@ fn rule(
     met: impl Fn(Done) -> u64,
 ) -> (Vec<usize>, u64) {
     let places = some_nodes(rng);
-    let count = |ground: &Ground| -> u64 { places.iter().map(|place| met(ground.proxies[*place].done())).sum() };
+    let count =
+        |ground: &Ground| -> u64 { places.iter().map(|place| met(ground.proxies[*place].done())).sum() };
     let before = count(ground);
     places.iter().for_each(|place| ground.proxies[*place].change(&weather));
     ground.wait(time);

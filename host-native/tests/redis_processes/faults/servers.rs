@@ -1,7 +1,5 @@
 //! Servers that are slow, forgetful of their clients, or wrong about the time, and keep what they store.
 
-use std::time::Duration;
-
 use fastrand::Rng;
 
 use super::{Ground, Outcome, long, now_ns};
@@ -27,21 +25,23 @@ pub(super) fn sleeping(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     Outcome::Bit
 }
 
-fn kill_clients(ground: &mut Ground, rng: &mut Rng, kind: &str) -> Outcome {
+fn kill_clients(ground: &mut Ground, rng: &mut Rng, whom: [&str; 2]) -> Outcome {
     let mut killed = 0;
     for _ in 0..rng.u32(4..12) {
-        killed += ground.server.ask::<u64>(&["CLIENT", "KILL", "TYPE", kind]);
+        killed += ground.server.ask::<u64>(&["CLIENT", "KILL", whom[0], whom[1]]);
         ground.wait_ms(rng, 5..120);
     }
     Outcome::bit_if(killed > 0, "there were no such clients")
 }
 
+/// All but those that listen, and then those, too: who does both on one connection is no `normal` client.
 pub(super) fn kill_normal(ground: &mut Ground, rng: &mut Rng) -> Outcome {
-    kill_clients(ground, rng, "normal")
+    let _: u64 = ground.server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    kill_clients(ground, rng, ["USER", "default"])
 }
 
 pub(super) fn kill_pubsub(ground: &mut Ground, rng: &mut Rng) -> Outcome {
-    kill_clients(ground, rng, "pubsub")
+    kill_clients(ground, rng, ["TYPE", "pubsub"])
 }
 
 pub(super) fn flush_scripts(ground: &mut Ground, rng: &mut Rng) -> Outcome {

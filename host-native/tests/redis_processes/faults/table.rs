@@ -15,10 +15,13 @@ fn key() -> String {
 
 /// The member that is the clock, and its score.
 fn clock_row(server: &Server) -> Option<(String, u64)> {
-    let last: Vec<(String, f64)> =
-        server.query(&["ZRANGE", &key(), "0", "0", "REV", "WITHSCORES"]).ok()?;
+    let last: Vec<(String, f64)> = server.query(&["ZRANGE", &key(), "0", "0", "REV", "WITHSCORES"]).ok()?;
     let (member, score) = last.into_iter().next()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions are whole and below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positions are whole and below 2^53"
+    )]
     member.starts_with("~c:").then_some((member, score as u64))
 }
 
@@ -94,8 +97,21 @@ pub(super) fn raise_floor(ground: &mut Ground, rng: &mut Rng) -> Outcome {
 
 /// Raises the floor to just below the clock, as the nodes do it with what is too old, and removes the rows below.
 fn forget(server: &Server) -> u64 {
-    let Some(clock) = clock(server) else { return 0 };
-    let floor = (clock - 1).to_string();
-    let () = server.ask(&["ZADD", &key(), &floor, "~f"]);
-    server.ask(&["ZREMRANGEBYSCORE", &key(), "(0", &format!("({floor}")])
+    const FORGET: &str = "
+        local V = KEYS[1]
+        local last, old = 0, {}
+        local rows = redis.call('ZRANGE', V, 0, -1, 'WITHSCORES')
+        for place = 1, #rows, 2 do
+            local kind, at = string.sub(rows[place], 1, 1), tonumber(rows[place + 1])
+            if kind == 't' or kind == 'k' or kind == 's' then
+                old[#old + 1] = rows[place]
+                last = math.max(last, at)
+            end
+        end
+        if #old > 0 then
+            redis.call('ZADD', V, string.format('%.0f', last), '!f')
+            redis.call('ZREM', V, unpack(old))
+        end
+        return #old";
+    server.query(&["EVAL", FORGET, "1", &key()]).unwrap_or(0)
 }
