@@ -16,6 +16,19 @@ pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Nanoseconds of a clock that never goes back and goes on while the machine is suspended.
+#[cfg(feature = "redis")]
+#[inline]
+pub(crate) fn boot_ns() -> u64 {
+    #[cfg(target_os = "linux")]
+    const BOOT: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const BOOT: ClockId = ClockId::Monotonic;
+    let now = clock_gettime(BOOT);
+    // Never negative: the origin is the machine's start.
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// Where a cache reads the time. All methods must be cheap and must not block.
 pub trait WallClock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch. May jump in both directions.

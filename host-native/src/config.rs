@@ -12,16 +12,22 @@ use crate::clock::{SystemClock, WallClock};
 use crate::engine::{Engine, NativeEngine};
 use crate::entry::{Lifetime, Retention};
 use crate::error::Error;
-#[cfg(feature = "lmdb")]
+#[cfg(any(feature = "lmdb", feature = "redis"))]
 use crate::event::Event;
 use crate::event::Observer;
 #[cfg(feature = "lmdb")]
 use crate::folder::{Folder, Settings};
 #[cfg(feature = "lmdb")]
 use crate::sequencer::LmdbSequencer;
+#[cfg(feature = "redis")]
+use crate::sequencer::RedisSequencer;
 use crate::sequencer::{MemorySequencer, Sequencer};
+#[cfg(feature = "redis")]
+use crate::server::{Address, Consistency, Feed};
 #[cfg(feature = "lmdb")]
 use crate::storage::LmdbStorage;
+#[cfg(feature = "redis")]
+use crate::storage::RedisStorage;
 use crate::storage::{Limits, MemoryStorage};
 
 /// What a computed value depends on, and how long it lives.
@@ -115,6 +121,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// How many bytes a value occupies, for [`Builder::max_bytes`].
 pub type Weigher<V> = Arc<dyn Fn(&V) -> usize + Send + Sync>;
 
@@ -139,21 +150,39 @@ pub struct Builder<V> {
     clock: Arc<dyn WallClock>,
     observer: Option<Arc<dyn Observer>>,
     weigher: Option<Weigher<V>>,
-    #[cfg(feature = "lmdb")]
-    folder: FolderSettings<V>,
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
+    sharing: Sharing<V>,
 }
 
-/// Where and how the processes of a machine share entries.
-#[cfg(feature = "lmdb")]
-struct FolderSettings<V> {
-    place: Option<(std::path::PathBuf, Arc<dyn crate::codec::ValueCodec<V>>)>,
+/// Where and how processes share entries.
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+struct Sharing<V> {
+    place: Option<Shared<V>>,
     max_age: Duration,
-    max_readers: u32,
-    map_bytes: Option<u64>,
     near_entries: Option<u64>,
     use_interval: Duration,
     secret: Option<crate::codec::Secret>,
     secret_is_empty: bool,
+    #[cfg(feature = "lmdb")]
+    max_readers: u32,
+    #[cfg(feature = "lmdb")]
+    map_bytes: Option<u64>,
+    #[cfg(feature = "redis")]
+    prefix: String,
+    #[cfg(feature = "redis")]
+    consistency: Consistency,
+}
+
+/// Where processes share something.
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+enum Shared<V> {
+    #[cfg(feature = "lmdb")]
+    Folder(std::path::PathBuf, Arc<dyn crate::codec::ValueCodec<V>>),
+    #[cfg(feature = "redis")]
+    Server(String, Arc<dyn crate::codec::ValueCodec<V>>),
+    /// Invalidations only.
+    #[cfg(feature = "redis")]
+    Bus(String),
 }
 
 impl<V> Default for Builder<V> {
@@ -167,16 +196,22 @@ impl<V> Default for Builder<V> {
             clock: Arc::new(SystemClock),
             observer: None,
             weigher: None,
-            #[cfg(feature = "lmdb")]
-            folder: FolderSettings {
+            #[cfg(any(feature = "lmdb", feature = "redis"))]
+            sharing: Sharing {
                 place: None,
                 max_age: Duration::from_hours(30 * 24),
-                max_readers: 1_024,
-                map_bytes: None,
                 near_entries: None,
                 use_interval: Duration::from_secs(30),
                 secret: None,
                 secret_is_empty: false,
+                #[cfg(feature = "lmdb")]
+                max_readers: 1_024,
+                #[cfg(feature = "lmdb")]
+                map_bytes: None,
+                #[cfg(feature = "redis")]
+                prefix: "zoocache".to_owned(),
+                #[cfg(feature = "redis")]
+                consistency: Consistency::default(),
             },
         }
     }
@@ -302,50 +337,91 @@ impl<V: Send + Sync + 'static> Builder<V> {
         path: impl AsRef<std::path::Path>,
         codec: impl crate::codec::ValueCodec<V>,
     ) -> Self {
-        self.folder.place = Some((path.as_ref().to_owned(), Arc::new(codec)));
+        self.sharing.place = Some(Shared::Folder(path.as_ref().to_owned(), Arc::new(codec)));
+        self
+    }
+
+    /// Shares entries and invalidations with every machine that uses the same Redis server (6.2 or later, or
+    /// Valkey). What this process holds of them in memory is served without asking, as
+    /// [`consistency`](Self::consistency) says. A server that is away breaks nothing: values are computed, and
+    /// invalidations are sent as soon as it is back.
+    ///
+    /// `url` is `redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://` for TLS (with
+    /// `?ssl_ca_certs=FILE` and its like), `unix:///PATH`, or `redis+sentinel://HOST,HOST/SERVICE`.
+    /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) bound what this process holds in memory;
+    /// how much the server holds is its own setting, `maxmemory`. All of what is said of keys, tags and values of
+    /// [`lmdb`](Self::lmdb) counts here too.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis(mut self, url: impl Into<String>, codec: impl crate::codec::ValueCodec<V>) -> Self {
+        self.sharing.place = Some(Shared::Server(url.into(), Arc::new(codec)));
+        self
+    }
+
+    /// Keeps entries in the memory of this process, and shares invalidations with every machine that uses the same
+    /// Redis server. See [`redis`](Self::redis) for the address.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn bus(mut self, url: impl Into<String>) -> Self {
+        self.sharing.place = Some(Shared::Bus(url.into()));
+        self
+    }
+
+    /// Separates applications that use one server: each has entries and tags of its own. `zoocache` by default.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.sharing.prefix = prefix.into();
+        self
+    }
+
+    /// How near reads are to what other machines have invalidated; within a second by default.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.sharing.consistency = consistency;
         self
     }
 
     /// How long the shared log remembers an invalidation; 30 days by default. What was computed earlier and was
-    /// not computed anew since is stale then. Only with [`lmdb`](Self::lmdb).
-    #[cfg(feature = "lmdb")]
+    /// not computed anew since is stale then. Only where processes share entries.
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
-        self.folder.max_age = max_age;
+        self.sharing.max_age = max_age;
         self
     }
 
-    /// At most this many entries of the folder are also held in the memory of this process, ready to be served;
-    /// as many as [`max_entries`](Self::max_entries) by default. With 0 every hit is read from the folder, and
-    /// explanations, visits and stand-ins, which look at the memory only, find nothing. Only with
-    /// [`lmdb`](Self::lmdb).
-    #[cfg(feature = "lmdb")]
+    /// At most this many shared entries are also held in the memory of this process, ready to be served;
+    /// as many as [`max_entries`](Self::max_entries) by default. With 0 every hit is read from where they are shared, and
+    /// stand-ins, which come from the memory only, are not found. Only where processes share entries.
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
     #[must_use]
     pub fn near_entries(mut self, entries: u64) -> Self {
-        self.folder.near_entries = Some(entries);
+        self.sharing.near_entries = Some(entries);
         self
     }
 
-    /// How often the folder is told in the background what was used, so that what one process reads is evicted
+    /// How often the folder, or server, is told in the background what was used, so that what one process reads is evicted
     /// late and, if it has a time to idle, lives on for all; 30 s by default. Less often than once a minute, or
     /// than an entry may idle, others take for unused what is used here. It is told when the cache is swept
-    /// ([`sweep_interval`](Self::sweep_interval)), so not more often. Only with [`lmdb`](Self::lmdb).
-    #[cfg(feature = "lmdb")]
+    /// ([`sweep_interval`](Self::sweep_interval)), so not more often. Only where processes share entries.
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
     #[must_use]
     pub fn use_interval(mut self, interval: Duration) -> Self {
-        self.folder.use_interval = interval;
+        self.sharing.use_interval = interval;
         self
     }
 
-    /// Authenticates what rests in the folder, each entry together with its key, by keyed BLAKE3: what was not
+    /// Authenticates shared entries, each entry together with its key, by keyed BLAKE3: what was not
     /// stored by somebody who knows the same secret is not served ([`Stats::rejected`](crate::Stats)). It does not
-    /// encrypt, and says nothing of invalidations. All processes that share a folder must use the same; long and
-    /// random, as it cannot be guessed then. Only with [`lmdb`](Self::lmdb).
-    #[cfg(feature = "lmdb")]
+    /// encrypt, and says nothing of invalidations. All processes that share entries must use the same; long and
+    /// random, as it cannot be guessed then. Only where processes share entries.
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
     #[must_use]
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
-        self.folder.secret = Some(crate::codec::Secret::derive(secret.as_ref()));
-        self.folder.secret_is_empty = secret.as_ref().is_empty();
+        self.sharing.secret = Some(crate::codec::Secret::derive(secret.as_ref()));
+        self.sharing.secret_is_empty = secret.as_ref().is_empty();
         self
     }
 
@@ -354,7 +430,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn max_readers(mut self, max_readers: u32) -> Self {
-        self.folder.max_readers = max_readers;
+        self.sharing.max_readers = max_readers;
         self
     }
 
@@ -365,7 +441,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[cfg(feature = "lmdb")]
     #[must_use]
     pub fn map_bytes(mut self, bytes: u64) -> Self {
-        self.folder.map_bytes = Some(bytes);
+        self.sharing.map_bytes = Some(bytes);
         self
     }
 
@@ -393,12 +469,13 @@ impl<V: Send + Sync + 'static> Builder<V> {
         }
         let place = self.place()?;
         let near = Limits { max_entries: place.near_entries.or(self.limits.max_entries), ..self.limits };
-        let follows_log = place.resting.is_some();
+        let follows_log = place.sequencer.follows_log();
         let cache = Cache::assemble(Parts {
             storage: MemoryStorage::new(near),
             resting: place.resting,
             engine: place.engine,
             sequencer: place.sequencer,
+            asks_each_time: place.asks_each_time,
             clock: self.clock,
             observer: self.observer,
             weigher: self.weigher,
@@ -413,28 +490,49 @@ impl<V: Send + Sync + 'static> Builder<V> {
         Ok(cache)
     }
 
-    #[cfg(feature = "lmdb")]
+    #[cfg(any(feature = "lmdb", feature = "redis"))]
     fn place(&self) -> Result<Place<V>, Error> {
-        let settings = &self.folder;
-        let Some((path, codec)) = &settings.place else { return Ok(Place::here()) };
-        at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
-        at_least_one("map_bytes", settings.map_bytes)?;
-        if settings.secret_is_empty {
+        if self.sharing.secret_is_empty {
             return Err(Error::Config {
                 parameter: "secret",
                 value: "\"\"".to_owned(),
                 remedy: "give a long random text, or leave it out",
             });
         }
+        match &self.sharing.place {
+            None => Ok(Place::here()),
+            #[cfg(feature = "lmdb")]
+            Some(Shared::Folder(path, codec)) => self.in_folder(path, codec),
+            #[cfg(feature = "redis")]
+            Some(Shared::Server(url, codec)) => self.on_server(url, Some(codec)),
+            #[cfg(feature = "redis")]
+            Some(Shared::Bus(url)) => self.on_server(url, None),
+        }
+    }
+
+    #[cfg(not(any(feature = "lmdb", feature = "redis")))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is one place without features")]
+    fn place(&self) -> Result<Place<V>, Error> {
+        Ok(Place::here())
+    }
+
+    #[cfg(feature = "lmdb")]
+    fn in_folder(
+        &self,
+        path: &std::path::Path,
+        codec: &Arc<dyn crate::codec::ValueCodec<V>>,
+    ) -> Result<Place<V>, Error> {
+        let settings = &self.sharing;
+        at_least_one("max_readers", Some(u64::from(settings.max_readers)))?;
+        at_least_one("map_bytes", settings.map_bytes)?;
         let how = Settings { max_readers: settings.max_readers, map_bytes: settings.map_bytes };
         let folder = Folder::open(path, &how)?;
         if let (Some(cause), Some(observer)) = (folder.damage(), &self.observer) {
             observer.on_event(&Event::StartedOver { cause });
         }
-        let max_age_us = u64::try_from(settings.max_age.as_micros()).unwrap_or(u64::MAX);
         let new = DomainId(random_u128());
         let (sequencer, domain) =
-            LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), max_age_us, new)?;
+            LmdbSequencer::open(Arc::clone(&folder), Arc::clone(&self.clock), micros(settings.max_age), new)?;
         let rows = LmdbStorage::open(folder, self.limits, settings.map_bytes, settings.secret.clone())?;
         let rows = Arc::new(rows);
         Ok(Place {
@@ -442,13 +540,46 @@ impl<V: Send + Sync + 'static> Builder<V> {
             sequencer: Arc::new(sequencer),
             resting: Some(Resting::new(rows, Arc::clone(codec), millis(settings.use_interval))),
             near_entries: settings.near_entries,
+            asks_each_time: false,
         })
     }
 
-    #[cfg(not(feature = "lmdb"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is one place without features")]
-    fn place(&self) -> Result<Place<V>, Error> {
-        Ok(Place::here())
+    /// Without a codec, only invalidations are shared.
+    #[cfg(feature = "redis")]
+    fn on_server(
+        &self,
+        url: &str,
+        codec: Option<&Arc<dyn crate::codec::ValueCodec<V>>>,
+    ) -> Result<Place<V>, Error> {
+        let settings = &self.sharing;
+        if let Consistency::Bounded(Duration::ZERO) = settings.consistency {
+            return Err(Error::Config {
+                parameter: "consistency",
+                value: "Bounded(0)".to_owned(),
+                remedy: "give a time such as 1 s, or Strong",
+            });
+        }
+        let parameter = if codec.is_some() { "redis" } else { "bus" };
+        let engine: Arc<dyn Engine> =
+            Arc::new(NativeEngine::following_a_log(DomainId(random_u128()), random_u64()));
+        let how = crate::server::Settings {
+            address: Address::parse(parameter, url)?,
+            prefix: settings.prefix.clone(),
+            consistency: settings.consistency,
+        };
+        let (feed, away) = Feed::open(how, Arc::clone(&engine), Arc::clone(&self.clock))?;
+        if let (Some(error), Some(observer)) = (away, &self.observer) {
+            observer.on_event(&Event::StorageFailed { error: &error });
+        }
+        let max_age_us = micros(settings.max_age);
+        let asks_each_time = feed.is_strong();
+        let sequencer = RedisSequencer::new(Arc::clone(&feed), max_age_us, self.observer.clone());
+        let resting = codec.map(|codec| {
+            let rows = RedisStorage::new(feed, Arc::clone(&self.clock), settings.secret.clone(), max_age_us);
+            Resting::new(Arc::new(rows), Arc::clone(codec), millis(settings.use_interval))
+        });
+        let near_entries = if resting.is_some() { settings.near_entries } else { None };
+        Ok(Place { engine, sequencer: Arc::new(sequencer), resting, near_entries, asks_each_time })
     }
 }
 
@@ -459,6 +590,8 @@ struct Place<V> {
     resting: Option<Resting<V>>,
     /// How many of them are held in memory too, if that is said.
     near_entries: Option<u64>,
+    /// Does every read ask a server what has changed?
+    asks_each_time: bool,
 }
 
 impl<V> Place<V> {
@@ -469,6 +602,7 @@ impl<V> Place<V> {
             sequencer: Arc::new(MemorySequencer),
             resting: None,
             near_entries: None,
+            asks_each_time: false,
         }
     }
 }

@@ -44,6 +44,8 @@ pub trait Engine: Send + Sync + 'static {
     fn invalidate(&self, tags: &[Tag], now_us: u64) -> Result<Timestamp, ClockError>;
     /// Takes over rows of a shared log; for domains whose positions are assigned elsewhere.
     fn apply_log(&self, rows: &[LogRow], to: Timestamp);
+    /// Takes over rows of a shared log that prove no completeness.
+    fn apply_rows(&self, rows: &[LogRow]);
     /// The domain the engine belongs to now.
     fn domain(&self) -> DomainId;
     /// Enters another domain: everything older is foreign.
@@ -161,6 +163,10 @@ impl Engine for NativeEngine {
 
     fn apply_log(&self, rows: &[LogRow], to: Timestamp) {
         self.core.lock().apply_log(rows, to);
+    }
+
+    fn apply_rows(&self, rows: &[LogRow]) {
+        self.core.lock().apply_rows(rows);
     }
 
     fn domain(&self) -> DomainId {

@@ -48,6 +48,10 @@ pub enum Error {
     #[cfg(feature = "lmdb")]
     #[error(transparent)]
     Folder(#[from] crate::FolderError),
+    /// The server that machines share cannot be used.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Server(#[from] crate::ServerError),
 }
 
 impl Error {

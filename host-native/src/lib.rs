@@ -37,6 +37,8 @@ mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
 pub mod sequencer;
+#[cfg(feature = "redis")]
+mod server;
 pub mod storage;
 
 pub use cache::{
@@ -53,6 +55,8 @@ pub use fill::{Basis, Fill, current_fill, depend_on};
 pub use flight::Landing;
 #[cfg(feature = "lmdb")]
 pub use folder::FolderError;
+#[cfg(feature = "redis")]
+pub use server::{Consistency, Prefetch, ServerError};
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
 
 /// The Rust block of the README, as a test.

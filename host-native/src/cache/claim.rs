@@ -119,6 +119,14 @@ impl<V: Send + Sync + 'static> Leader<V> {
         landing
     }
 
+    /// Blocks for `pause`, or less if whoever holds the lock gives it back meanwhile and can say so.
+    pub fn pause(&self, pause: Duration) {
+        match &self.cache.shared.parts.resting {
+            Some(resting) => resting.rows.pause(self.fill().key(), pause),
+            None => crate::clock::pause(pause),
+        }
+    }
+
     fn find(&mut self, number: u64) -> Option<Arc<Entry<V>>> {
         self.waiting.looked_at = number;
         self.cache.found_since(self.fill().key(), self.rows_began)

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_timer::Delay;
 
 use super::{Cache, Claim, Join, Leader, Lookup, Waited, Waiter};
-use crate::clock;
 use crate::config::Policy;
 use crate::counters::Count;
 use crate::error::{Error, Failure};
@@ -221,7 +220,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             match leader.claim(timeout) {
                 Claim::Ours => return Claimed::Lead(leader),
                 Claim::Found(entry) => return Claimed::of(leader.yield_to(entry)),
-                Claim::Busy => clock::pause(pause),
+                Claim::Busy => leader.pause(pause),
             }
         }
         leader.give_up_claim();

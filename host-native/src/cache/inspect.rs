@@ -13,6 +13,8 @@ use crate::storage::Storage;
 pub struct Stats {
     /// Fresh entries served.
     pub hits: u64,
+    /// Reads that found out what this process had not been told: where messages were lost or late.
+    pub catch_ups: u64,
     /// Lookups that found nothing under the key.
     pub misses: u64,
     /// Lookups that found an entry of which a dependency was invalidated.
@@ -153,6 +155,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let sum = |what| shared.counters.sum(what);
         Stats {
             hits: sum(Count::Hits),
+            catch_ups: shared.parts.sequencer.catch_ups(),
             misses: sum(Count::Misses),
             stale: sum(Count::Stale),
             expired: sum(Count::Expired),

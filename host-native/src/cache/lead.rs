@@ -84,6 +84,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
             return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
         }
+        let _reading = self.begin_reading();
         for _ in 1..LOOKS {
             if let Some(join) = self.try_join(key, parent, second_round, false) {
                 return Ok(join);
@@ -165,7 +166,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// first valid commit among overlapping computations wins. With `supersedes` it yields to nothing:
     /// for values that are known already, not for those that take time to compute.
     pub fn lead_alone(&self, key: &[u8], parent: Option<&Arc<Fill>>, supersedes: bool) -> Leader<V> {
-        self.shared.keep_up();
+        // What others have stored before counts as older than this.
+        self.shared.sync();
         let began = self.shared.flights.stripe(key).depart(key, None);
         let fill = self.begin_fill(key, parent);
         let mut leader = self.leader(fill, None, began);
@@ -278,6 +280,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
     fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> (Landing<V>, bool) {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
+        let _reading = self.cache.begin_reading();
         // What others have invalidated meanwhile makes it stale here.
         shared.keep_up();
         let Collected { token, mut basis } =

@@ -81,6 +81,7 @@ impl Sequencer for Follower {
 fn following() -> (Cache<u64>, Arc<Log>) {
     let log = Arc::new(Log::default());
     let cache = Cache::assemble(Parts {
+        asks_each_time: false,
         storage: MemoryStorage::new(Limits::default()),
         resting: None,
         engine: Arc::new(NativeEngine::new(DomainId(1), 1)),

@@ -88,6 +88,8 @@ pub(crate) struct Parts<V> {
     pub(crate) resting: Option<Resting<V>>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) sequencer: Arc<dyn Sequencer>,
+    /// Does every read ask a server what has changed?
+    pub(crate) asks_each_time: bool,
     pub(crate) clock: Arc<dyn WallClock>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) weigher: Option<Weigher<V>>,
@@ -151,6 +153,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// fresh, else a walk over what changed on its dependencies' paths.
     #[inline]
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
+        let _reading = self.begin_reading();
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
         let status = found.as_deref().map(|entry| match self.status(entry) {
@@ -171,6 +174,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// the storage; they should look up again now and then, or the storage takes the entry for unused.
     #[inline]
     pub fn is_servable(&self, entry: &Entry<V>) -> bool {
+        let _reading = self.begin_reading();
         // Reading the log may retire it.
         self.status(entry) == Status::Fresh && !entry.is_retired()
     }
@@ -346,7 +350,36 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Does this process know of the invalidation at `position`, as [`invalidate`](Self::invalidate)
     /// returned it here or elsewhere? Reads the log if it must; `false` if that does not help.
     pub fn has_reached(&self, position: Timestamp) -> bool {
-        self.position() >= position || (self.shared.keep_up() && self.position() >= position)
+        self.position() >= position || (self.shared.sync() && self.position() >= position)
+    }
+
+    /// Begins to fetch entries from where they rest, for [`Prefetch::within`](crate::Prefetch::within) reads of them:
+    /// these then make no trip of their own. `None` where nothing rests far away.
+    #[cfg(feature = "redis")]
+    pub fn prefetch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Option<crate::Prefetch> {
+        let keys = keys.iter().map(|key| Box::from(key.as_ref())).collect();
+        self.shared.parts.resting.as_ref()?.rows.prefetch(keys)
+    }
+
+    /// Would a read of `key` have to ask a server?
+    #[cfg(feature = "redis")]
+    pub fn needs_trip(&self, key: &[u8]) -> bool {
+        let shared = &self.shared;
+        let is_far = shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news());
+        if !is_far {
+            return false;
+        }
+        !shared.parts.sequencer.is_current() && shared.parts.sequencer.would_wait()
+            || !shared.parts.storage.peek(key).is_some_and(|entry| self.is_servable(&entry))
+    }
+
+    /// Lets all steps of one read know what one of them has asked for, where every read asks.
+    #[inline]
+    fn begin_reading(&self) -> impl Sized + use<V> {
+        #[cfg(feature = "redis")]
+        return self.shared.parts.asks_each_time.then(crate::server::Reading::begin);
+        #[cfg(not(feature = "redis"))]
+        self.shared.parts.asks_each_time
     }
 
     /// Forgets tags whose latest invalidation is older than `max_age` and that no entry and no running
@@ -381,6 +414,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.shared.flights.forget_all();
         self.shared.sweeper.forget();
         self.shared.parts.engine.forget_fills();
+        self.shared.parts.sequencer.after_fork();
     }
 }
 
@@ -418,6 +452,11 @@ impl<V: Send + Sync + 'static> Shared<V> {
     fn catch_up(&self) -> bool {
         let parts = &self.parts;
         parts.sequencer.is_current() || parts.sequencer.catch_up(&*parts.engine).is_ok()
+    }
+
+    /// Brings the engine up to what the domain knows now; `false` if that cannot be done.
+    fn sync(&self) -> bool {
+        !self.follows_log || self.parts.sequencer.sync(&*self.parts.engine).is_ok()
     }
 
     fn observe(&self, event: &Event<'_>) {

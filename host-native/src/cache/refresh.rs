@@ -18,8 +18,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The leader may be sent to another thread. Its result replaces what is stored, unless another was
     /// stored meanwhile (and is fresh), the key was deleted, or a dependency was invalidated.
     pub fn lead_refresh(&self, key: &[u8]) -> Option<Leader<V>> {
-        // Before the stripe is locked: reading the log may take its time.
-        self.shared.keep_up();
+        // Before the stripe is locked: reading the log may take its time. What others have stored before counts as
+        // older than this.
+        self.shared.sync();
         let (flight, began) = {
             let mut stripe = self.shared.flights.stripe(key);
             if stripe.flight(key).is_some() {

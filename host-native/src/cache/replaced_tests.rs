@@ -60,7 +60,7 @@ impl Rows for Slow {
         self.0.delete(key, tell)
     }
 
-    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error> {
+    fn touch(&self, uses: &[crate::storage::Use], now_us: u64) -> Result<(), Error> {
         self.0.touch(uses, now_us)
     }
 
@@ -114,6 +114,7 @@ impl Scratch {
         let rows = LmdbStorage::open(folder, Limits::default(), None, None).expect("opens");
         let rows = Arc::new(Slow(rows, Arc::clone(&hook)));
         let cache = Cache::assemble(Parts {
+            asks_each_time: false,
             storage: MemoryStorage::new(Limits::default()),
             resting: Some(Resting::new(rows, Arc::new(Number), 0)),
             engine: Arc::new(NativeEngine::following_a_log(domain, 1)),

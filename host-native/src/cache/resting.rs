@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use zoocache_core::{Header, Verdict};
 
 use super::replaced::Replaced;
-use super::uses::Uses;
+use super::uses::{Uses, lives_until_ms};
 use super::{Cache, Lookup, Now, Status};
 use crate::codec::ValueCodec;
 use crate::counters::Count;
@@ -46,7 +46,10 @@ pub(crate) struct Resting<V> {
 }
 
 impl<V> Resting<V> {
-    #[cfg_attr(not(feature = "lmdb"), expect(dead_code, reason = "no feature that is on brings rows"))]
+    #[cfg_attr(
+        not(any(feature = "lmdb", feature = "redis")),
+        expect(dead_code, reason = "no feature that is on brings rows")
+    )]
     pub(crate) fn new(rows: Arc<dyn Rows>, codec: Arc<dyn ValueCodec<V>>, use_interval_ms: u64) -> Self {
         Self {
             rows,
@@ -99,8 +102,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Rows up to the number `since` count as none.
     fn search_below(&self, resting: &Resting<V>, key: &[u8], why: Count, since: u64) -> Lookup<V> {
         let shared = &*self.shared;
-        // What the log tells already is not to be taken below for what was told while the row was read.
-        let _known = shared.keep_up();
+        let _reading = self.begin_reading();
+        if !resting.rows.brings_news() {
+            // What the log tells already is not to be taken below for what was told while the row was read.
+            let _known = shared.keep_up();
+        }
         let began = shared.flights.stripe(key).sequence();
         let may_keep = !resting.replaced.holds(key, || resting.rows.number());
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
@@ -121,7 +127,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Ok(entry) => Arc::new(entry),
             Err(why) => return Lookup::Miss(why),
         };
-        resting.uses.note(key, now.wall_us);
+        resting.uses.note(key, now.wall_us, lives_until_ms(&entry));
         let mut gone = Vec::new();
         {
             let stripe = shared.flights.stripe(key);
@@ -174,7 +180,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
         let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Rejected)?;
         let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Rejected)?;
-        let value = resting.codec.decode(bytes).map_err(|_| Count::Rejected)?;
+        let value = {
+            // It may read caches, which are reads of their own.
+            #[cfg(feature = "redis")]
+            let _aside = crate::server::Reading::suspend();
+            resting.codec.decode(bytes).map_err(|_| Count::Rejected)?
+        };
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
         let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);

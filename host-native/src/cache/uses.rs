@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 
 use super::resting::Resting;
 use super::{Cache, Now};
+use crate::entry::Entry;
 use crate::error::Error;
-use crate::storage::Storage;
+use crate::storage::{Storage, Use};
 
 /// Keys that are noted between two times of telling; what is read beyond goes unnoticed.
 const MAX_KEYS: usize = 16_384;
@@ -26,9 +27,12 @@ pub(super) struct Uses {
 #[derive(Default)]
 struct State {
     told_ms: Option<u64>,
-    /// When each key was read from below.
-    keys: HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>,
+    /// What was read from below.
+    keys: Keys,
 }
+
+/// When each key was used, and the clock's milliseconds until which it then lives, if it has a time to idle; else 0.
+type Keys = HashMap<Box<[u8]>, (u64, u64), foldhash::fast::RandomState>;
 
 impl Uses {
     pub(super) fn new(interval_ms: u64) -> Self {
@@ -36,17 +40,17 @@ impl Uses {
     }
 
     /// Notes a read from below.
-    pub(super) fn note(&self, key: &[u8], now_us: u64) {
+    pub(super) fn note(&self, key: &[u8], now_us: u64, lives_until_ms: u64) {
         let mut state = self.state.lock();
-        if let Some(used_us) = state.keys.get_mut(key) {
-            *used_us = now_us;
+        if let Some(used) = state.keys.get_mut(key) {
+            *used = (now_us, lives_until_ms);
         } else if state.keys.len() < MAX_KEYS {
-            state.keys.insert(Box::from(key), now_us);
+            state.keys.insert(Box::from(key), (now_us, lives_until_ms));
         }
     }
 
     /// What was noted, if it is time to tell.
-    fn due(&self, now_ms: u64) -> Option<HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>> {
+    fn due(&self, now_ms: u64) -> Option<Keys> {
         let mut state = self.state.lock();
         if state.told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < self.interval_ms) {
             return None;
@@ -63,14 +67,25 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.shared.parts.storage.visit(&mut |key, entry| {
             if let Some(used_ms) = entry.take_use(now.monotonic_ms) {
                 let ago_us = now.monotonic_ms.saturating_sub(used_ms).saturating_mul(1_000);
-                let used_us = uses.entry(Box::from(key)).or_default();
+                let (used_us, until_ms) = uses.entry(Box::from(key)).or_default();
                 *used_us = now.wall_us.saturating_sub(ago_us).max(*used_us);
+                *until_ms = lives_until_ms(entry).max(*until_ms);
             }
         });
         if uses.is_empty() {
             return Ok(());
         }
-        let uses: Vec<_> = uses.into_iter().collect();
+        let uses = uses.into_iter().map(|(key, (used_us, until_ms))| Use {
+            key,
+            used_us,
+            left_ms: until_ms.saturating_sub(now.monotonic_ms),
+        });
+        let uses: Vec<_> = uses.collect();
         resting.rows.touch(&uses, now.wall_us)
     }
+}
+
+/// Until when an entry with a time to idle lives, if it is not used again; else 0.
+pub(super) fn lives_until_ms<V>(entry: &Entry<V>) -> u64 {
+    if entry.idle_ms() == 0 { 0 } else { entry.expires_ms().unwrap_or(0) }
 }

@@ -6,10 +6,14 @@
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 #[cfg(feature = "lmdb")]
 pub(crate) use lmdb::LmdbSequencer;
 pub use memory::MemorySequencer;
+#[cfg(feature = "redis")]
+pub(crate) use redis::RedisSequencer;
 
 use std::any::Any;
 
@@ -53,6 +57,15 @@ pub trait Sequencer: Send + Sync + 'static {
     /// When the log could not be read: the caller must treat every entry as unknown.
     fn catch_up(&self, engine: &dyn Engine) -> Result<(), Error>;
 
+    /// Brings `engine` up to what is known at the end of the log now, even if [`is_current`](Self::is_current)
+    /// puts up with less.
+    ///
+    /// # Errors
+    /// As [`catch_up`](Self::catch_up).
+    fn sync(&self, engine: &dyn Engine) -> Result<(), Error> {
+        self.catch_up(engine)
+    }
+
     /// Would [`catch_up`](Self::catch_up) have to wait for other threads or processes, and not only read? A guess.
     fn would_wait(&self) -> bool {
         false
@@ -69,6 +82,14 @@ pub trait Sequencer: Send + Sync + 'static {
 
     /// Who is told, while catching up, which keys others have replaced or deleted.
     fn when_replaced(&self, _forget: Forget) {}
+
+    /// How often a read found out what this process had not been told.
+    fn catch_ups(&self) -> u64 {
+        0
+    }
+
+    /// To be called in a forked child.
+    fn after_fork(&self) {}
 
     /// Forgets what is too old to decide anything. Called now and then, by a background thread.
     ///

@@ -3,15 +3,22 @@
 //! A storage keeps entries under keys and makes room when it is full. It knows nothing of tags and never
 //! decides whether an entry is fresh; whoever reads it judges.
 
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+mod envelope;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 #[cfg(feature = "lmdb")]
 pub(crate) use lmdb::LmdbStorage;
 pub use memory::{Limits, MemoryStorage};
+#[cfg(feature = "redis")]
+pub(crate) use redis::RedisStorage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zoocache_core::Header;
 
@@ -84,12 +91,12 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be removed.
     fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error>;
-    /// Notes that rows were used: keys, and when, in microseconds since the Unix epoch. A row that was used goes
-    /// late when room runs out, and one with a time to idle lives on. Those that are gone are passed over.
+    /// Notes that rows were used. A row that was used goes late when room runs out, and one with a time to idle
+    /// lives on. Those that are gone are passed over.
     ///
     /// # Errors
     /// When it could not be noted.
-    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error>;
+    fn touch(&self, uses: &[Use], now_us: u64) -> Result<(), Error>;
     /// Takes the lock of a key, which ends at its deadline or with this process; or returns the token of the
     /// process that holds it. A lock keeps nobody from storing.
     ///
@@ -101,6 +108,19 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When it could not be given back: it ends at its deadline.
     fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error>;
+    /// Blocks for `pause`, or less if the lock of the key is given back meanwhile.
+    fn pause(&self, _key: &[u8], pause: Duration) {
+        crate::clock::pause(pause);
+    }
+    /// Does [`get`](Self::get) also learn what the log says, so that reading it first would be for nothing?
+    fn brings_news(&self) -> bool {
+        false
+    }
+    /// Asks for rows without waiting for them, where they are far away.
+    #[cfg(feature = "redis")]
+    fn prefetch(&self, _keys: Vec<Box<[u8]>>) -> Option<crate::server::Prefetch> {
+        None
+    }
     /// Calls `visit` with the key and the row of each that can be read, in no order. Not a snapshot of one
     /// instant.
     ///
@@ -176,6 +196,17 @@ pub struct NewRow<'a> {
     pub payload: &'a [u8],
     /// The token of a lock that is given back with the row; 0 for none.
     pub unlocks: u64,
+}
+
+/// A use of a row.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// Of which.
+    pub key: Box<[u8]>,
+    /// When, in microseconds since the Unix epoch.
+    pub used_us: u64,
+    /// For how many milliseconds from now on it lives, if it has a time to idle; else 0.
+    pub left_ms: u64,
 }
 
 /// A lock that is asked for.

@@ -6,6 +6,8 @@
 pub(crate) mod folder;
 #[cfg(feature = "lmdb")]
 pub(crate) mod pair;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -27,14 +27,14 @@ use heed::MdbError;
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
-use super::{Found, Lease, Limits, NewRow, Row, Rows, StorageStats};
+use super::{Found, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};
 use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
 
 use locks::{lock, sweep_locks, unlock};
 use places::{Hash, Place, insert, last_age, place_of, remove, set_last_age};
-use row::{envelope_of, key_of, read, row_bytes, write};
+use row::{key_of, read, row_bytes, write};
 use sweep::{Part, expire, rows_after, sweep_some};
 use touch::touch;
 
@@ -192,7 +192,7 @@ impl Rows for LmdbStorage {
     ) -> Result<bool, Error> {
         let rooms = self.folder.rooms()?;
         let path = || self.folder.path().display().to_string();
-        let envelope = envelope_of(key, row, self.secret.as_ref())
+        let envelope = envelope::seal(key, row, self.secret.as_ref())
             .map_err(|error| FolderError::Failed { path: path(), cause: error.to_string() })?;
         let new = Prepared::new(key, row, envelope);
         if self.limits.max_bytes.is_some_and(|max_bytes| new.place.bytes > max_bytes) {
@@ -222,7 +222,7 @@ impl Rows for LmdbStorage {
         })?)
     }
 
-    fn touch(&self, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), Error> {
+    fn touch(&self, uses: &[Use], now_us: u64) -> Result<(), Error> {
         Ok(touch(&*self.folder.rooms()?, uses, now_us)?)
     }
 

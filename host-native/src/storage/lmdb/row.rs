@@ -1,20 +1,8 @@
-//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian. The envelope's
-//! header is the entry's, followed by its time to idle. With a secret the envelope is authenticated together with
-//! the key, so it cannot be moved under another one.
+//! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian.
 
-use zoocache_core::Header;
-
-use crate::codec::{self, Authentication, Secret, TooLong};
-use crate::storage::{NewRow, Row};
-
-const CHECKSUM_BYTES: usize = 8;
-
-/// The envelope of a row.
-pub(super) fn envelope_of(key: &[u8], row: &NewRow<'_>, secret: Option<&Secret>) -> Result<Vec<u8>, TooLong> {
-    let mut header = row.header.encode();
-    header.extend_from_slice(&row.idle_us.to_le_bytes());
-    codec::seal(&header, row.payload, Authentication { secret, context: key })
-}
+use crate::codec::Secret;
+use crate::storage::Row;
+use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open};
 
 /// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
 pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
@@ -42,16 +30,7 @@ pub(super) fn read(bytes: &[u8], key: Option<&[u8]>, secret: Option<&Secret>) ->
     if key.is_some_and(|key| key != stored_key) {
         return None;
     }
-    let envelope = codec::open(envelope, Authentication { secret, context: stored_key }).ok()?;
-    let (header, end) = Header::decode(envelope.header).ok()?;
-    let idle_us = u64::from_le_bytes(envelope.header.get(end..)?.try_into().ok()?);
-    Some(Row {
-        number: u64::from_le_bytes(*number),
-        idle_us,
-        expires_us: header.expires_us,
-        header,
-        payload: envelope.payload.into_owned(),
-    })
+    open(u64::from_le_bytes(*number), stored_key, envelope, secret)
 }
 
 /// The key of a row, if it is one.
@@ -69,11 +48,4 @@ pub(super) fn row_bytes(key: &[u8], envelope: &[u8]) -> u64 {
 pub(super) fn number_of(bytes: &[u8]) -> u64 {
     let number = bytes.get(CHECKSUM_BYTES..).and_then(<[u8]>::first_chunk::<8>);
     number.map_or(0, |number| u64::from_le_bytes(*number))
-}
-
-/// Against damage, not against intent.
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let mut sum = [0; CHECKSUM_BYTES];
-    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
-    sum
 }

@@ -8,6 +8,7 @@ use heed::RwTxn;
 use super::PLACES;
 use super::places::{Hash, Place, last_age, move_place, place_of, set_last_age};
 use crate::folder::{FolderError, Reading, Rooms};
+use crate::storage::Use;
 
 /// Rows that one transaction touches: another writer waits no longer than that takes.
 const STEP: usize = 256;
@@ -19,11 +20,11 @@ const YOUNG_SHARE: u64 = 4;
 const SLACK_US: u64 = 1_000_000;
 
 /// Notes that rows were used, each at a time.
-pub(super) fn touch(rooms: &Rooms, uses: &[(Box<[u8]>, u64)], now_us: u64) -> Result<(), FolderError> {
+pub(super) fn touch(rooms: &Rooms, uses: &[Use], now_us: u64) -> Result<(), FolderError> {
     let mut moves_left = MAX_MOVES;
     for uses in uses.chunks(STEP) {
         let uses: Vec<(Hash, u64)> =
-            uses.iter().map(|(key, used_us)| (*blake3::hash(key).as_bytes(), *used_us)).collect();
+            uses.iter().map(|used| (*blake3::hash(&used.key).as_bytes(), used.used_us)).collect();
         let told = Told { uses: &uses, now_us, may_age: moves_left > 0 };
         if !rooms.entries.read(|txn| told.changes_any(rooms, txn))? {
             continue;

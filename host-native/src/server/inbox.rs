@@ -1,0 +1,89 @@
+//! What arrived and nobody has taken in yet.
+//!
+//! The thread that reads connections only puts things here; whoever reads the cache next takes them in. So that
+//! thread holds no lock of the cache, ever, and a fork cannot leave one locked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use zoocache_core::{MarkId, Timestamp};
+
+use super::range::Range;
+use super::row::Rows;
+
+/// Of more than so many, only that there was something is remembered.
+const MAX_ITEMS: usize = 4_096;
+
+/// Something to be taken in, in the order of its arrival.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// Rows that were told of.
+    Rows(Rows),
+    /// A range that was asked for in the background.
+    Range(Range),
+    /// What became of an invalidation of this process.
+    Minted(Minted),
+}
+
+/// A position that was given to rows of this process.
+#[derive(Debug, Clone)]
+pub(super) struct Minted {
+    pub(super) incarnation: u128,
+    pub(super) at: Timestamp,
+    /// The position of the rows before them.
+    pub(super) before: Timestamp,
+    /// The marks that end with it.
+    pub(super) marks: Vec<MarkId>,
+}
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    any: AtomicBool,
+    contents: Mutex<Contents>,
+}
+
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) items: Vec<Item>,
+    /// Something may be missing here.
+    pub(super) is_unsure: bool,
+    has_range: bool,
+}
+
+impl Inbox {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    pub(super) fn put(&self, item: Item) {
+        let mut contents = self.contents.lock();
+        contents.has_range |= matches!(item, Item::Range(_));
+        // What this process itself waits for is never dropped.
+        let must_stay = |item: &Item| matches!(item, Item::Minted(_));
+        if contents.items.len() >= MAX_ITEMS && !must_stay(&item) {
+            contents.items.retain(must_stay);
+            contents.is_unsure = true;
+        } else {
+            contents.items.push(item);
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Notes that something may be missing.
+    pub(super) fn put_doubt(&self) {
+        self.contents.lock().is_unsure = true;
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Is there a range that nobody has taken in? Then nobody reads, and it is not worth asking again.
+    pub(super) fn has_range(&self) -> bool {
+        self.contents.lock().has_range
+    }
+
+    pub(super) fn take(&self) -> Contents {
+        let mut contents = self.contents.lock();
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut *contents)
+    }
+}

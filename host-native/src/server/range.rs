@@ -1,0 +1,58 @@
+//! One look at the table: everything that changed from a position on, and the proof that nothing is missing.
+
+use redis::{Cmd, Value, cmd};
+use zoocache_core::Timestamp;
+
+use super::mutant;
+use super::row::{Row, read_range};
+
+/// Rows that one reply holds at most.
+pub(super) const PAGE: usize = 1_000;
+
+/// What a look at the table showed.
+#[derive(Debug)]
+pub(super) struct Range {
+    /// The incarnation that was expected.
+    pub(super) incarnation: u128,
+    /// From which position on.
+    pub(super) from: Timestamp,
+    /// When it was asked for, by the clock of `boot_ns`.
+    pub(super) asked_ns: u64,
+    pub(super) rows: Vec<(Row, Timestamp)>,
+    /// `None` if the table is not that of the incarnation, or not any more: it was lost.
+    pub(super) clock: Option<Timestamp>,
+    /// There is more to be read.
+    pub(super) is_cut_off: bool,
+}
+
+/// Asks for everything from a position on.
+pub(super) fn ask(table: &str, from: Timestamp, limit: usize) -> Cmd {
+    let mut ask = cmd("ZRANGEBYSCORE");
+    ask.arg(table).arg(from.as_micros()).arg("+inf").arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
+    ask
+}
+
+impl Range {
+    /// Reads a reply to [`ask`]. What is no table has lost its clock.
+    pub(super) fn read(
+        reply: &Value,
+        (incarnation, from): (u128, Timestamp),
+        limit: usize,
+        asked_ns: u64,
+    ) -> Self {
+        let rows = read_range(reply);
+        let is_table = rows.is_some();
+        let rows = rows.unwrap_or_default();
+        let clock = rows.iter().find(|(row, _)| *row == Row::Clock(incarnation)).map(|(_, at)| *at);
+        let latest = rows.iter().map(|(_, at)| *at).max();
+        // Nothing lies behind the clock, and there is one clock.
+        let clocks = rows.iter().filter(|(row, _)| matches!(row, Row::Clock(_))).count();
+        let clock = clock.filter(|clock| clocks == 1 && latest == Some(*clock));
+        let is_cut_off = is_table && clocks == 0 && rows.len() >= limit;
+        let mut range = Self { incarnation, from, asked_ns, rows, clock, is_cut_off };
+        if mutant::is_on("ignore_lost") && range.clock.is_none() && !range.is_cut_off {
+            range.clock = Some(from);
+        }
+        range
+    }
+}

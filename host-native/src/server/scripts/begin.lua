@@ -1,0 +1,69 @@
+-- Shared by the scripts below, which begin with it. KEYS[1] is the table of the domain, KEYS[2] the bell.
+local V, BELL = KEYS[1], KEYS[2]
+
+-- Lua prints large numbers short; positions are whole numbers below 2^53.
+local function whole(number) return string.format('%.0f', number) end
+
+-- Which process, in which role, this is: changes with each start and each promotion.
+local function binding()
+  local info = redis.pcall('INFO', 'replication')
+  local text = type(info) == 'string' and info or ''
+  return '!r:' .. (string.match(text, 'master_replid:(%x+)') or 'unknown'), string.match(text, 'role:(%a+)')
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- The clock of this incarnation, if the table is its own and was written by this process.
+local function clock_of(incarnation)
+  local clock = redis.call('ZSCORE', V, '~c:' .. incarnation)
+  if MUTANT_no_inc_check then clock = redis.call('ZREVRANGE', V, 0, 0, 'WITHSCORES')[2] or '0' end
+  if not clock then return nil end
+  if not MUTANT_ignore_binding and not redis.call('ZSCORE', V, (binding())) then return nil end
+  return tonumber(clock)
+end
+
+local function add(position, members)
+  local batch = {}
+  for _, member in ipairs(members) do
+    batch[#batch + 1] = position
+    batch[#batch + 1] = member
+    if #batch >= 2000 then
+      redis.call('ZADD', V, unpack(batch))
+      batch = {}
+    end
+  end
+  if #batch > 0 then redis.call('ZADD', V, unpack(batch)) end
+end
+
+-- A full server refuses what makes it grow only as the first write of a script: invalidations must get through.
+local function write_first() redis.call('ZREM', V, '!') end
+
+-- Later than every earlier one, and near the time; what is between two of them is nobody's business.
+local function after(clock)
+  if MUTANT_clock_back then return whole(now()) end
+  return whole(math.max(now(), clock + 1))
+end
+
+-- The next position, for rows that nodes must learn of; and that of the rows before.
+local function mint(incarnation, clock, members)
+  local position = after(clock)
+  local before = redis.call('ZSCORE', V, '!i') or '0'
+  add(position, {'~c:' .. incarnation, '!i'})
+  add(position, members)
+  return position, whole(tonumber(before))
+end
+
+-- Tells whoever listens. A message too long to be worth it says only that there is something to be read.
+local function ring(incarnation, origin, before, position, members)
+  local parts, bytes = {}, 0
+  for _, member in ipairs(members) do
+    parts[#parts + 1] = #member .. ':' .. member
+    bytes = bytes + #member
+  end
+  local rows = bytes > 65536 and 'x' or table.concat(parts)
+  local head = table.concat({'i', incarnation, origin, before, position, ''}, ' ')
+  redis.pcall('PUBLISH', BELL, head .. rows)
+end

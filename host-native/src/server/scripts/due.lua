@@ -1,0 +1,13 @@
+-- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline, rows to add.
+local incarnation = ARGV[1]
+local clock = clock_of(incarnation)
+if not clock then return {'lost'} end
+if not redis.call('ZSCORE', V, ARGV[2]) then return {'gone'} end
+local left = tonumber(ARGV[3]) - now()
+if left > 0 then return {'early', whole(left)} end
+redis.call('ZREM', V, ARGV[2])
+local members = {}
+for place = 4, #ARGV do members[#members + 1] = ARGV[place] end
+local position, before = mint(incarnation, clock, members)
+ring(incarnation, 0, before, position, members)
+return {'done', position, before}

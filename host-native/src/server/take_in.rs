@@ -1,0 +1,229 @@
+//! How the engine learns of what was told and what was asked for: the only place that moves `applied`.
+//!
+//! Order, as everywhere: the floor and the marks first, then the rows, then `applied`; a mark that ended is lifted
+//! last. What is of another incarnation than the engine's moves nothing.
+
+use std::any::Any;
+use std::sync::atomic::Ordering;
+
+use zoocache_core::{DomainId, LogRow, Tag, Timestamp};
+
+use super::inbox::{Item, Minted};
+use super::range::Range;
+use super::row::{Mark, Row, Rows};
+use super::{Feed, State, mutant};
+use crate::clock::boot_ns;
+
+/// What has to be dropped once no lock is held.
+type Gone = Vec<Box<dyn Any + Send>>;
+
+/// Whether a look at the table was of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// The engine knows everything up to when it was asked for.
+    Known,
+    /// The table was lost.
+    Lost,
+    /// It was of another incarnation than what the engine has entered since.
+    Other,
+}
+
+/// What rows say, sorted.
+#[derive(Default)]
+struct Said {
+    log: Vec<LogRow>,
+    keys: Vec<(Vec<u8>, u64)>,
+    marks: Vec<(Mark, Timestamp)>,
+    settled: Vec<u64>,
+    floor: Timestamp,
+}
+
+impl Said {
+    fn add(&mut self, row: Row, at: Timestamp) {
+        match row {
+            Row::Tag(tag) => self.log.push(LogRow { tag, below_only: false, at }),
+            Row::Key(key) => self.keys.push((key, 0)),
+            Row::Mark(mark) => self.marks.push((mark, at)),
+            Row::Settled(id) => self.settled.push(id),
+            Row::Floor => self.floor = self.floor.max(at),
+            Row::Clock(_) | Row::Other => {}
+        }
+    }
+
+    fn is_news(&self) -> bool {
+        !(self.log.is_empty() && self.keys.is_empty() && self.marks.is_empty() && self.settled.is_empty())
+    }
+}
+
+impl Feed {
+    /// Takes in what arrived.
+    pub(super) fn take_in(&self) {
+        let line = self.line.load_full();
+        if line.inbox.is_empty() {
+            return;
+        }
+        let mut gone = Gone::new();
+        {
+            let mut state = self.state.lock();
+            // Under the lock: nobody may find the inbox empty before its contents are applied.
+            let contents = line.inbox.take();
+            if contents.is_unsure {
+                self.is_unsure.store(true, Ordering::Release);
+            }
+            for item in contents.items {
+                match item {
+                    Item::Rows(rows) => self.take_rows(&mut state, rows, &mut gone),
+                    Item::Range(range) => {
+                        if self.take_range(&mut state, range, &mut gone) != Taken::Known {
+                            self.is_unsure.store(true, Ordering::Release);
+                        }
+                    }
+                    Item::Minted(minted) => self.take_minted(&mut state, minted),
+                }
+            }
+            self.note_seen();
+        }
+        // Values: dropping them may run foreign code.
+        drop(gone);
+    }
+
+    /// Takes in a look at the table by whoever reads now.
+    pub(super) fn take(&self, range: Range) -> Taken {
+        let mut gone = Gone::new();
+        let taken = {
+            let mut state = self.state.lock();
+            let applied = self.engine.signals().applied();
+            let is_news = range
+                .rows
+                .iter()
+                .any(|(row, at)| *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor));
+            let taken = self.take_range(&mut state, range, &mut gone);
+            if taken == Taken::Known && is_news && applied > Timestamp::ZERO {
+                self.catch_ups.fetch_add(1, Ordering::Relaxed);
+            }
+            self.note_seen();
+            taken
+        };
+        drop(gone);
+        taken
+    }
+
+    fn take_range(&self, state: &mut State, range: Range, gone: &mut Gone) -> Taken {
+        let present = self.line.load().present().map(|connection| connection.incarnation);
+        let is_own = self.engine.domain() == DomainId(range.incarnation);
+        // A whole table of the present incarnation is a way into it; an earlier one is never entered again.
+        if !is_own && (range.from > Timestamp::ZERO || present != Some(range.incarnation)) {
+            return Taken::Other;
+        }
+        if range.is_cut_off {
+            return Taken::Other;
+        }
+        let Some(clock) = range.clock else { return Taken::Lost };
+        let asked_ns = if mutant::is_on("sent_at_reply") { boot_ns() } else { range.asked_ns };
+        // What lies at the beginning was applied already, if anything was.
+        let known = if is_own { range.from } else { Timestamp::ZERO };
+        let mut said = Said::default();
+        for (row, at) in range.rows {
+            if at > known || !is_own || matches!(row, Row::Floor) {
+                said.add(row, at);
+            }
+        }
+        if mutant::is_on("ignore_floor") {
+            said.floor = Timestamp::ZERO;
+        }
+        if !is_own {
+            self.engine.reset_domain(DomainId(range.incarnation), said.floor);
+        }
+        self.engine.raise_floor(said.floor);
+        self.apply(state, said, Some(clock), gone);
+        self.is_unsure.store(false, Ordering::Release);
+        self.asked_ns.fetch_max(asked_ns, Ordering::AcqRel); // LAST
+        for minted in std::mem::take(&mut state.waiting) {
+            self.take_minted(state, minted);
+        }
+        Taken::Known
+    }
+
+    fn take_rows(&self, state: &mut State, rows: Rows, gone: &mut Gone) {
+        let Rows { incarnation, origin, before, at, told } = rows;
+        let applied = self.engine.signals().applied();
+        if self.engine.domain() != DomainId(incarnation) {
+            self.is_unsure.store(true, Ordering::Release);
+            return;
+        }
+        if at <= applied {
+            return;
+        }
+        let Some(rows) = told else {
+            self.is_unsure.store(true, Ordering::Release);
+            return;
+        };
+        let mut said = Said::default();
+        // What this process replaced it has replaced in its own memory, too.
+        let others = rows.into_iter().filter(|row| origin != self.node || !matches!(row, Row::Key(_)));
+        others.for_each(|row| said.add(row, at));
+        let has_gap = before > applied && !mutant::is_on("ignore_gap");
+        if has_gap {
+            self.is_unsure.store(true, Ordering::Release);
+        }
+        self.apply(state, said, (!has_gap).then_some(at), gone);
+    }
+
+    /// Ends the marks of what this process has invalidated itself.
+    fn take_minted(&self, state: &mut State, minted: Minted) {
+        if self.engine.domain() != DomainId(minted.incarnation) {
+            self.is_unsure.store(true, Ordering::Release);
+            state.waiting.push(minted);
+            return;
+        }
+        let Minted { at, before, marks, .. } = minted;
+        for mark in marks {
+            // It stamps its tags. One that is gone did so already.
+            let _ = self.engine.settle_at(mark, at);
+        }
+        if before <= self.engine.signals().applied() {
+            self.engine.apply_log(&[], at);
+        } else {
+            self.is_unsure.store(true, Ordering::Release);
+        }
+    }
+
+    /// `to` is how far everything is known now.
+    fn apply(&self, state: &mut State, said: Said, to: Option<Timestamp>, gone: &mut Gone) {
+        if !said.is_news() && to.is_none_or(|to| to <= self.engine.signals().applied()) {
+            return;
+        }
+        for (mark, at) in said.marks {
+            self.announce(state, mark, at);
+        }
+        match to {
+            Some(to) => self.engine.apply_log(&said.log, self.client_clock(to)),
+            None => self.engine.apply_rows(&said.log),
+        }
+        for id in said.settled {
+            self.seen.lock().marks.remove(&id);
+            if let Some(mark) = state.marks.remove(&id) {
+                // Its tags' rows came with it.
+                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+            }
+        }
+        if let Some(forget) = self.forget.get().filter(|_| !said.keys.is_empty()) {
+            gone.push(forget(&said.keys));
+        }
+    }
+
+    fn announce(&self, state: &mut State, mark: Mark, at: Timestamp) {
+        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
+        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
+        let Mark { id, tags, .. } = &mark;
+        let tags: &[Tag] = tags;
+        // The deadline is the server's business: the log decides at which position the mark ends.
+        state.marks.entry(*id).or_insert_with(|| self.engine.change(tags, u64::MAX, 0));
+        self.seen.lock().marks.entry(*id).or_insert((mark, due_ns));
+    }
+
+    /// A mistake, for tests of the tests: positions by the clock of this machine.
+    fn client_clock(&self, to: Timestamp) -> Timestamp {
+        if mutant::is_on("client_clock") { to.max(Timestamp::from_micros(self.clock.now_us())) } else { to }
+    }
+}

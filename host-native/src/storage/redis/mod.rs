@@ -1,0 +1,287 @@
+//! Entries that machines share, on a Redis server: one text for each key (`row.rs`), which expires there.
+//!
+//! A read brings what has changed in the domain with it. What is damaged, or of another key, is a miss. How much the
+//! server holds is the server's business (`maxmemory`).
+
+mod row;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{Value, cmd};
+use zoocache_core::{Header, Tag};
+
+use super::{Found, Lease, NewRow, Row, Rows, StorageStats, Use};
+use crate::clock::WallClock;
+use crate::codec::Secret;
+use crate::error::Error;
+use crate::server::{Feed, NewEntry, Prefetch, ServerError, Stored};
+
+use row::NUMBER_DIGITS;
+
+/// Keys that one step of a walk looks at.
+const STEP: usize = 200;
+/// Steps of one sweep.
+const SWEEP_STEPS: usize = 20;
+/// How often an entry is offered while others store theirs.
+const ATTEMPTS: usize = 8;
+/// Of more tags than these, only the reader checks whether they were invalidated.
+const MAX_CHECKED: usize = 2_000;
+
+/// Entries on a server.
+pub(crate) struct RedisStorage {
+    feed: Arc<Feed>,
+    clock: Arc<dyn WallClock>,
+    secret: Option<Secret>,
+    max_age_ms: u64,
+    /// Where the sweeper goes on; 0 for the beginning.
+    swept_to: Mutex<u64>,
+}
+
+impl RedisStorage {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        clock: Arc<dyn WallClock>,
+        secret: Option<Secret>,
+        max_age_us: u64,
+    ) -> Self {
+        Self { feed, clock, secret, max_age_ms: (max_age_us / 1_000).max(1), swept_to: Mutex::new(0) }
+    }
+
+    /// The row of stored bytes, which live for `left_ms` more.
+    fn read(&self, stored: &[u8], key: &[u8], left_ms: Option<u64>) -> Option<Row> {
+        let (_, mut row) = row::read(stored, Some(key), self.secret.as_ref())?;
+        let now_us = self.clock.now_us();
+        // By this machine's clock: the server knows how long it lives, and other machines' clocks may be wrong.
+        if row.header.expires_us != 0 && row.idle_us == 0 {
+            row.header.expires_us =
+                left_ms.map_or(0, |left_ms| now_us.saturating_add(left_ms.saturating_mul(1_000)));
+        }
+        row.header.created_us = row.header.created_us.min(now_us);
+        row.expires_us = if row.idle_us == 0 { row.header.expires_us } else { 0 };
+        Some(row)
+    }
+
+    fn live_ms(&self, row: &NewRow<'_>) -> u64 {
+        let bound_ms = match row.header.expires_us {
+            0 => u64::MAX,
+            at => at.saturating_sub(row.header.created_us).div_ceil(1_000),
+        };
+        let idle_ms = if row.idle_us == 0 { u64::MAX } else { row.idle_us.div_ceil(1_000) };
+        bound_ms.min(idle_ms).min(self.max_age_ms).max(1)
+    }
+
+    /// Some keys of entries, and where to go on.
+    fn scan(&self, from: u64) -> Result<(u64, Vec<Vec<u8>>), ServerError> {
+        let mut scan = cmd("SCAN");
+        scan.arg(from).arg("MATCH").arg(self.feed.names().all_entries()).arg("COUNT").arg(STEP);
+        let unexpected =
+            || ServerError::Failed { server: String::new(), cause: "an unexpected reply".to_owned() };
+        let Value::Array(reply) = self.feed.ask(&scan)? else { return Err(unexpected()) };
+        let [Value::BulkString(next), Value::Array(names)] = &reply[..] else { return Err(unexpected()) };
+        let next =
+            std::str::from_utf8(next).ok().and_then(|next| next.parse().ok()).ok_or_else(unexpected)?;
+        let names = names.iter().filter_map(|name| match name {
+            Value::BulkString(name) => Some(name.clone()),
+            _ => None,
+        });
+        Ok((next, names.collect()))
+    }
+
+    /// The rows under these names, as far as they can be read.
+    fn rows(&self, names: &[Vec<u8>]) -> Result<Vec<Walked>, ServerError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut get = cmd("MGET");
+        get.arg(names);
+        let Value::Array(stored) = self.feed.ask(&get)? else { return Ok(Vec::new()) };
+        let rows = names.iter().zip(stored).filter_map(|(name, stored)| {
+            let Value::BulkString(stored) = stored else { return None };
+            // How long it lives is not asked: what has expired is not there.
+            let (key, row) = row::read(&stored, None, self.secret.as_ref())?;
+            let key = key.to_vec();
+            let header = Header { expires_us: 0, ..row.header };
+            Some(Walked { name: name.clone(), key, row: Row { header, expires_us: 0, ..row } })
+        });
+        Ok(rows.collect())
+    }
+
+    /// Is it this process that sweeps now? For so many milliseconds nobody else does.
+    fn may_sweep(&self, for_ms: u64) -> Result<bool, ServerError> {
+        let mut claim = cmd("SET");
+        claim.arg(&self.feed.names().sweeper).arg(self.feed.node()).arg("NX").arg("PX").arg(for_ms);
+        Ok(matches!(self.feed.ask(&claim)?, Value::Okay))
+    }
+}
+
+/// An entry that a walk came by.
+struct Walked {
+    name: Vec<u8>,
+    key: Vec<u8>,
+    row: Row,
+}
+
+/// What a row depends on, and everything above: nobody may have invalidated that.
+fn checked_tags(header: &Header) -> Vec<Tag> {
+    let mut tags = std::collections::BTreeSet::from([String::new()]);
+    for dependency in &header.dependencies {
+        let path = dependency.tag.as_str();
+        tags.extend(path.match_indices(':').map(|(end, _)| path[..end].to_owned()));
+        tags.insert(path.to_owned());
+        if tags.len() > MAX_CHECKED {
+            break;
+        }
+    }
+    let tag = |path: String| if path.is_empty() { Some(Tag::root()) } else { Tag::parse(&path).ok() };
+    tags.into_iter().filter_map(tag).collect()
+}
+
+impl Rows for RedisStorage {
+    fn number(&self) -> u64 {
+        self.feed.engine().signals().applied().as_micros()
+    }
+
+    fn brings_news(&self) -> bool {
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Found, Error> {
+        let fetched = self.feed.get(key)?;
+        let Some((stored, left_ms)) = fetched.stored else { return Ok(Found::Nothing) };
+        Ok(self.read(&stored, key, left_ms).map_or(Found::Rejected, Found::Row))
+    }
+
+    fn put(
+        &self,
+        key: &[u8],
+        row: &NewRow<'_>,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+    ) -> Result<bool, Error> {
+        let unwritable = |error: crate::codec::TooLong| ServerError::Failed {
+            server: "any address".to_owned(),
+            cause: error.to_string(),
+        };
+        let entry = row::write(key, row, self.secret.as_ref()).map_err(unwritable)?;
+        let tags = checked_tags(row.header);
+        let (mut current, mut expected): (Option<Row>, Vec<u8>) = (None, Vec::new());
+        for _ in 0..ATTEMPTS {
+            // Number 0: the server tells the others in the same step.
+            if !admits(current.as_ref(), 0) {
+                return Ok(false);
+            }
+            let new = NewEntry {
+                key,
+                as_of: row.header.as_of,
+                expected: &expected,
+                live_ms: self.live_ms(row),
+                token: row.unlocks,
+                // What cannot be read nobody holds.
+                replaces: current.is_some(),
+                bytes: &entry,
+                tags: &tags,
+            };
+            match self.feed.put(&new)? {
+                Stored::Done => return Ok(true),
+                Stored::Stale => return Ok(false),
+                Stored::Other(stored) => {
+                    current = stored.as_ref().and_then(|stored| self.read(stored, key, None));
+                    let number = stored.as_ref().and_then(|stored| stored.get(..NUMBER_DIGITS));
+                    expected = number.or(stored.as_deref()).unwrap_or_default().to_vec();
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
+        tell(0);
+        let stored = self.feed.delete(key)?;
+        Ok(stored.and_then(|stored| self.read(&stored, key, None)))
+    }
+
+    fn touch(&self, uses: &[Use], _now_us: u64) -> Result<(), Error> {
+        // Which entries go when the server is full is its own business; that one does not idle must be told.
+        let idling: Vec<_> = uses.iter().filter(|used| used.left_ms != 0).collect();
+        for some in idling.chunks(STEP) {
+            let lives = some.iter().map(|used| (self.feed.names().entry(&used.key), used.left_ms));
+            self.feed.extend(&lives.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self, key: &[u8], lease: &Lease) -> Result<Option<u64>, Error> {
+        let name = self.feed.names().lock(key);
+        let for_ms = (lease.deadline_us.saturating_sub(lease.now_us) / 1_000).clamp(1, self.max_age_ms);
+        let mut lock = cmd("SET");
+        lock.arg(&name).arg(lease.token).arg("NX").arg("PX").arg(for_ms);
+        if matches!(self.feed.ask(&lock)?, Value::Okay) {
+            return Ok(None);
+        }
+        let mut get = cmd("GET");
+        get.arg(&name);
+        let owner = match self.feed.ask(&get)? {
+            Value::BulkString(owner) => std::str::from_utf8(&owner).ok().and_then(|owner| owner.parse().ok()),
+            _ => None,
+        };
+        // Given back in between, or foreign: asked again after the pause.
+        Ok(Some(owner.unwrap_or(0)))
+    }
+
+    fn unlock(&self, key: &[u8], token: u64) -> Result<(), Error> {
+        Ok(self.feed.unlock(&self.feed.names().lock(key), token)?)
+    }
+
+    fn pause(&self, key: &[u8], pause: Duration) {
+        self.feed.wait_for_lock(key, pause);
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&[u8], &Row)) -> Result<(), Error> {
+        let mut from = 0;
+        loop {
+            let (next, names) = self.scan(from)?;
+            for walked in self.rows(&names)? {
+                visit(&walked.key, &walked.row);
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            from = next;
+        }
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        // Everything is stale already; the sweeper frees it, a little at a time.
+        *self.swept_to.lock() = 0;
+        Ok(())
+    }
+
+    fn sweep(&self, _now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {
+        if !self.may_sweep(1_000)? {
+            return Ok(0);
+        }
+        let mut removed = 0;
+        let mut from = *self.swept_to.lock();
+        for _ in 0..SWEEP_STEPS {
+            let (next, names) = self.scan(from)?;
+            let dead = self.rows(&names)?.into_iter().filter(|walked| is_dead(&walked.row.header));
+            let dead: Vec<_> = dead.map(|walked| (walked.name, walked.row.number)).collect();
+            removed += self.feed.remove(&dead)?;
+            from = next;
+            if from == 0 {
+                break;
+            }
+        }
+        *self.swept_to.lock() = from;
+        Ok(removed)
+    }
+
+    fn stats(&self) -> StorageStats {
+        StorageStats::default()
+    }
+
+    fn prefetch(&self, keys: Vec<Box<[u8]>>) -> Option<Prefetch> {
+        Some(self.feed.prefetch(keys))
+    }
+}
