@@ -62,7 +62,7 @@ impl Role {
     /// no read of Redis makes good by chance.
     pub(crate) fn rates(self, is_calm: bool) -> Rates {
         let (invalidate, change, put, delete) = match self {
-            Self::Writer => (500, 60, 150, 60),
+            Self::Writer => (800, 80, 250, 100),
             Self::Strong => (20, 10, 50, 10),
             Self::Bare => (100, 0, 50, 10),
             Self::Bounded => (100, 20, 50, 20),

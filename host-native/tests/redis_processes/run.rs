@@ -111,10 +111,10 @@ fn missing(plan: &Plan, ground: &Ground, verdict: &Verdict, wanted: u64) -> Vec<
     if plan.faults.len() == FAULTS.len() {
         let domains = ground.journal.domains.len();
         need(domains * 4 >= plan.happened, format!("{domains} domains in {} faults", plan.happened));
-        need(verdict.promised * 200 >= reads, format!("{} invalidations", verdict.promised));
+        need(verdict.promised * 500 >= reads, format!("{} invalidations", verdict.promised));
         need(verdict.queued >= 10, format!("{} invalidations were queued", verdict.queued));
         need(verdict.away >= 50, format!("{} times Redis was away", verdict.away));
-        need(verdict.replaced * 500 >= reads, format!("{} puts and deletes", verdict.replaced));
+        need(verdict.replaced * 2_000 >= reads, format!("{} puts and deletes", verdict.replaced));
         let cut_off = verdict.changes.saturating_sub(verdict.settled);
         need(cut_off > 0, format!("{cut_off} changes cut off"));
     }

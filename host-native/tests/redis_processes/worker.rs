@@ -11,7 +11,8 @@ use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, getpid, getppid, kill_process};
 use zoocache::{
-    Cache, Consistency, Error, Event, Fill, Finish, Observer, Policy, ServerError, SystemClock, Tag, WallClock,
+    Cache, Consistency, Error, Event, Fill, Finish, Observer, Policy, ServerError, SystemClock, Tag,
+    WallClock,
 };
 
 use super::control::{Control, Phase};
