@@ -25,7 +25,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
-use crate::storage::{Found, NewRow, Row, Rows, Storage};
+use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
@@ -69,6 +69,16 @@ struct Judged {
     replaces: bool,
     /// The log has to be read first.
     behind: bool,
+}
+
+impl Judged {
+    fn admission(&self) -> Admission {
+        match (self.admits, self.replaces) {
+            (false, _) => Admission::Refused,
+            (true, false) => Admission::Granted,
+            (true, true) => Admission::Replacing,
+        }
+    }
 }
 
 /// Of which computation an entry is.
@@ -221,6 +231,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             idle_us: entry.idle_ms().saturating_mul(1_000),
             payload: &payload,
             unlocks: departure.unlocks,
+            supersedes: departure.supersedes,
         };
         for _ in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
@@ -238,7 +249,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     judged.admits = told.is_ok();
                 }
                 sequence = shared.flights.stripe(departure.key).sequence();
-                judged.admits
+                judged.admission()
             });
             let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
@@ -272,9 +283,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
         let now_us = shared.parts.clock.now_us();
         // Where a time to idle seems over, others may use it all the same and have not told of it yet.
-        let is_valid = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
+        let engine = &shared.parts.engine;
+        let verdict = engine.judge_header(&current.header, now_us);
+        let is_valid = verdict == Verdict::Fresh;
+        // Others may know better, and serve it: what this engine cannot judge, and what the floor has passed, which
+        // they need not have heard of if they know all that it stands for.
+        let is_doubtful = match verdict {
+            Verdict::Unknown => true,
+            Verdict::Stale => current.header.as_of < engine.signals().floor(),
+            _ => false,
+        };
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
-        Judged { admits: !(is_valid && overlaps), replaces: is_valid, behind: false }
+        Judged { admits: !(is_valid && overlaps), replaces: is_valid || is_doubtful, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and

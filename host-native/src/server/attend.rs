@@ -117,7 +117,13 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
                 let left_us = row::position(left).map_or(0, Timestamp::as_micros);
                 feed.put_off(mark.id, boot_ns().saturating_add(left_us.saturating_mul(1_000)));
             }
-            // Settled now, or by somebody else: the rows that say so are told, or will be asked for.
+            // The row that says so may have been read already, before the mark was known: out of what was told or
+            // asked for in an earlier incarnation, or asked for early and read late.
+            Ok([Value::BulkString(what)]) if what == b"gone" => {
+                feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));
+                line.inbox.put(Item::Settled(connection.incarnation, mark.id));
+            }
+            // Settled now: the rows that say so are told, or will be asked for.
             Ok(_) => {
                 feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));
                 line.inbox.put_doubt();

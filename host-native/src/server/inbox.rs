@@ -23,6 +23,8 @@ pub(super) enum Item {
     Range(Range),
     /// What became of an invalidation of this process.
     Minted(Minted),
+    /// An announced change that this process holds was settled in this incarnation, whoever told it or did not.
+    Settled(u128, u64),
 }
 
 /// A position that was given to rows of this process.

@@ -79,6 +79,13 @@ impl Feed {
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
+                    Item::Settled(incarnation, id) if self.engine.domain() == DomainId(incarnation) => {
+                        // Its tags' rows may not be here yet.
+                        self.is_unsure.store(true, Ordering::Release);
+                        self.lift(&mut state, id);
+                    }
+                    // It is asked again.
+                    Item::Settled(..) => {}
                 }
             }
             self.note_seen();
@@ -201,14 +208,19 @@ impl Feed {
             None => self.engine.apply_rows(&said.log),
         }
         for id in said.settled {
-            self.seen.lock().marks.remove(&id);
-            if let Some(mark) = state.marks.remove(&id) {
-                // Its tags' rows came with it.
-                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
-            }
+            // Its tags' rows came with it.
+            self.lift(state, id);
         }
         if let Some(forget) = self.forget.get().filter(|_| !said.keys.is_empty()) {
             gone.push(forget(&said.keys));
+        }
+    }
+
+    /// Ends the mark of an announced change.
+    fn lift(&self, state: &mut State, id: u64) {
+        self.seen.lock().marks.remove(&id);
+        if let Some(mark) = state.marks.remove(&id) {
+            let _ = self.engine.settle_at(mark, Timestamp::ZERO);
         }
     }
 
