@@ -242,7 +242,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn hit(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Option<V> {
-        let Lookup::Hit(entry) = self.lookup(key) else { return None };
+        let Lookup::Hit(entry) = self.lookup_near(key) else { return None };
         self.count(Count::Hits);
         self.absorb(parent, &entry);
         Some(entry.value().clone())

@@ -153,6 +153,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// fresh, else a walk over what changed on its dependencies' paths.
     #[inline]
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
+        self.look_up(key, false)
+    }
+
+    /// [`lookup`](Self::lookup), but not far away: for callers who go on with [`join`](Self::join), which looks
+    /// there, so that a miss makes one trip and not two.
+    #[inline]
+    pub fn lookup_near(&self, key: &[u8]) -> Lookup<V> {
+        let is_far = self.shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news());
+        self.look_up(key, is_far)
+    }
+
+    #[inline]
+    fn look_up(&self, key: &[u8], is_near: bool) -> Lookup<V> {
         let _reading = self.begin_reading();
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
@@ -164,8 +177,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match Status::admit(status) {
             Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
             Err(why) => match &self.shared.parts.resting {
-                None => Lookup::Miss(why),
-                Some(resting) => self.look_below(resting, key, why),
+                Some(resting) if !is_near => self.look_below(resting, key, why),
+                _ => Lookup::Miss(why),
             },
         }
     }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use zoocache_core::{Header, Verdict};
+use zoocache_core::{Header, Rejected, Verdict};
 
 use super::replaced::Replaced;
 use super::uses::{Uses, lives_until_ms};
@@ -81,6 +81,14 @@ impl Judged {
     }
 }
 
+/// Why a row is not taken in.
+#[derive(Clone, Copy)]
+enum Refused {
+    Because(Count),
+    /// The log has to be read first.
+    Behind,
+}
+
 /// Of which computation an entry is.
 pub(super) struct Departure<'a> {
     pub(super) key: &'a [u8],
@@ -133,9 +141,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Lookup::Miss(Count::Stale);
         }
         let now = self.now();
-        let entry = match self.admit(resting, &row, now) {
+        let admitted = match self.admit(resting, &row, now) {
+            // Whoever stored it knows more than this process.
+            Err(Refused::Behind) if shared.sync() => self.admit(resting, &row, now),
+            admitted => admitted,
+        };
+        let entry = match admitted {
             Ok(entry) => Arc::new(entry),
-            Err(why) => return Lookup::Miss(why),
+            Err(Refused::Because(why)) => return Lookup::Miss(why),
+            Err(Refused::Behind) => return Lookup::Miss(Count::Stale),
         };
         resting.uses.note(key, now.wall_us, lives_until_ms(&entry));
         let mut gone = Vec::new();
@@ -182,19 +196,23 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Count> {
+    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Refused> {
         let parts = &self.shared.parts;
         if row.is_expired(now.wall_us) {
-            return Err(Count::Expired);
+            return Err(Refused::Because(Count::Expired));
         }
-        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
-        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Rejected)?;
-        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Rejected)?;
+        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|rejected| match rejected {
+            Rejected::Unknown => Refused::Behind,
+            _ => Refused::Because(Count::Stale),
+        })?;
+        let unreadable = Refused::Because(Count::Rejected);
+        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(unreadable)?;
+        let (computed_ms, retention) = read_prefix(prefix).ok_or(unreadable)?;
         let value = {
             // It may read caches, which are reads of their own.
             #[cfg(feature = "redis")]
             let _aside = crate::server::Reading::suspend();
-            resting.codec.decode(bytes).map_err(|_| Count::Rejected)?
+            resting.codec.decode(bytes).map_err(|_| unreadable)?
         };
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
@@ -233,9 +251,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
             unlocks: departure.unlocks,
             supersedes: departure.supersedes,
         };
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
-            if !shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
+            let is_up_to_date = if attempt == 0 { shared.keep_up() } else { shared.sync() };
+            if !is_up_to_date || self.status_as_of(true, entry) != Status::Fresh {
                 return None;
             }
             let mut judged = Judged::default();
@@ -285,14 +304,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // Where a time to idle seems over, others may use it all the same and have not told of it yet.
         let engine = &shared.parts.engine;
         let verdict = engine.judge_header(&current.header, now_us);
+        if verdict == Verdict::Unknown {
+            return Judged { behind: true, ..Judged::default() };
+        }
         let is_valid = verdict == Verdict::Fresh;
-        // Others may know better, and serve it: what this engine cannot judge, and what the floor has passed, which
-        // they need not have heard of if they know all that it stands for.
-        let is_doubtful = match verdict {
-            Verdict::Unknown => true,
-            Verdict::Stale => current.header.as_of < engine.signals().floor(),
-            _ => false,
-        };
+        // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
+        let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
         Judged { admits: !(is_valid && overlaps), replaces: is_valid || is_doubtful, behind: false }
     }

@@ -88,7 +88,7 @@ async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
     match sent.as_deref().map(Reply::read) {
         Ok(Reply::Done(at, before)) => {
             let incarnation = connection.incarnation;
-            line.inbox.put(Item::Minted(Minted { incarnation, at, before, marks: owed.marks }));
+            line.inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, marks: owed.marks }));
         }
         Ok(Reply::Lost) => {
             feed.owe_again(owed);

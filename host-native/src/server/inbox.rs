@@ -3,6 +3,7 @@
 //! The thread that reads connections only puts things here; whoever reads the cache next takes them in. So that
 //! thread holds no lock of the cache, ever, and a fork cannot leave one locked.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -34,12 +35,15 @@ pub(super) struct Minted {
     pub(super) at: Timestamp,
     /// The position of the rows before them.
     pub(super) before: Timestamp,
+    /// Whether there are rows at it, and not only an entry.
+    pub(super) is_row: bool,
     /// The marks that end with it.
     pub(super) marks: Vec<MarkId>,
 }
 
-#[derive(Default)]
 pub(super) struct Inbox {
+    /// Set while there is something, and by the feed while something may be missing.
+    is_behind: Arc<AtomicBool>,
     any: AtomicBool,
     contents: Mutex<Contents>,
 }
@@ -53,7 +57,10 @@ pub(super) struct Contents {
 }
 
 impl Inbox {
-    #[inline]
+    pub(super) fn new(is_behind: &Arc<AtomicBool>) -> Self {
+        Self { is_behind: Arc::clone(is_behind), any: AtomicBool::new(false), contents: Mutex::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
@@ -69,13 +76,28 @@ impl Inbox {
         } else {
             contents.items.push(item);
         }
-        self.any.store(true, Ordering::Release);
+        self.notice();
     }
 
     /// Notes that something may be missing.
     pub(super) fn put_doubt(&self) {
-        self.contents.lock().is_unsure = true;
+        let mut contents = self.contents.lock();
+        contents.is_unsure = true;
+        self.notice();
+    }
+
+    /// Under the lock of the contents.
+    fn notice(&self) {
         self.any.store(true, Ordering::Release);
+        self.is_behind.store(true, Ordering::Release);
+    }
+
+    /// Nothing is missing that the feed knows of; if nothing has arrived either, nobody is behind.
+    pub(super) fn settle(&self) {
+        let contents = self.contents.lock();
+        if contents.items.is_empty() && !contents.is_unsure {
+            self.is_behind.store(false, Ordering::Release);
+        }
     }
 
     /// Is there a range that nobody has taken in? Then nobody reads, and it is not worth asking again.

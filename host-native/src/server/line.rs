@@ -3,6 +3,7 @@
 //! Everything that a forked child must not touch is here; the child takes a new line. One connection carries requests
 //! and bells, so the bells of what happened before a reply are here before it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use redis::{
     ServerErrorKind, Value, cmd,
 };
 use tokio::sync::Notify;
+use zoocache_core::Timestamp;
 
 use super::error::ServerError;
 use super::inbox::{Inbox, Item};
-use super::row::Told;
+use super::row::{self, Told};
 use super::script::{HELLO, INVALIDATE, PUT, Script};
 use super::unlocked::Unlocked;
 use super::{Address, Feed, attend};
@@ -101,13 +103,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(is_behind: &Arc<AtomicBool>) -> Arc<Self> {
         let away = Away { since_ns: boot_ns(), cause: None, attempts: 0 };
         Arc::new(Self {
             connection: ArcSwapOption::empty(),
             away: Mutex::new(away),
             changed: Condvar::new(),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(is_behind),
             wake: Notify::new(),
             unlocked: Unlocked::default(),
         })
@@ -288,7 +290,8 @@ pub(super) async fn hello(feed: &Feed, connection: &Connection) -> RedisResult<u
     let names = feed.names();
     let reply = connection.run(&HELLO, &[&names.table, &names.bell], &arguments).await?;
     let incarnation = match &reply[..] {
-        [Value::BulkString(incarnation), _] => {
+        [Value::BulkString(incarnation), Value::BulkString(now)] => {
+            feed.set_server_clock(row::position(now).map_or(0, Timestamp::as_micros));
             std::str::from_utf8(incarnation).ok().and_then(|text| u128::from_str_radix(text, 16).ok())
         }
         _ => None,

@@ -36,14 +36,14 @@ pub(crate) use trip::{NewEntry, Stored};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use zoocache_core::{MarkId, Timestamp};
 
-use crate::clock::{WallClock, boot_ns};
+use crate::clock::{COARSE_STEP_NS, WallClock, boot_ns, coarse_ns};
 use crate::engine::Engine;
 use crate::sequencer::Forget;
 
@@ -85,8 +85,14 @@ pub(crate) struct Feed {
     /// Names this process among those that replace keys.
     node: u64,
     engine: Arc<dyn Engine>,
-    clock: Arc<dyn WallClock>,
+    wall: Arc<dyn WallClock>,
     line: ArcSwap<Line>,
+    /// Something arrived that was not taken in yet, or something may have been missed.
+    is_behind: Arc<AtomicBool>,
+    /// The reading of the coarse clock at which this process was last found to be near enough.
+    near_enough_ns: AtomicU64,
+    /// The server's clock less `boot_ns`, in microseconds, when it was asked last.
+    server_ahead_us: AtomicI64,
     /// When the latest look at the table that was taken in was asked for.
     asked_ns: AtomicU64,
     /// Something may have been missed.
@@ -110,7 +116,9 @@ struct State {
 #[derive(Default)]
 struct Seen {
     incarnation: u128,
-    applied: Timestamp,
+    /// The clock moves with each position, those of entries that are stored included; `applied` of the engine moves
+    /// with invalidations only, so that computations of all nodes have the same.
+    clock: Timestamp,
     /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
     marks: BTreeMap<u64, (Mark, u64)>,
 }
@@ -123,13 +131,14 @@ impl Feed {
     pub(crate) fn open(
         settings: Settings,
         engine: Arc<dyn Engine>,
-        clock: Arc<dyn WallClock>,
+        wall: Arc<dyn WallClock>,
     ) -> Result<(Arc<Self>, Option<ServerError>), ServerError> {
         let Settings { address, prefix, consistency } = settings;
         let max_staleness_ns = match consistency {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
         };
+        let is_behind = Arc::new(AtomicBool::new(true));
         let feed = Arc::new(Self {
             address,
             names: Names::new(&prefix),
@@ -137,8 +146,11 @@ impl Feed {
             max_staleness_ns,
             node: fastrand::u64(1..),
             engine,
-            clock,
-            line: ArcSwap::new(Line::new()),
+            wall,
+            line: ArcSwap::new(Line::new(&is_behind)),
+            is_behind,
+            near_enough_ns: AtomicU64::new(0),
+            server_ahead_us: AtomicI64::new(0),
             asked_ns: AtomicU64::new(0),
             is_unsure: AtomicBool::new(true),
             state: Mutex::default(),
@@ -163,18 +175,14 @@ impl Feed {
 
     /// To be called in a forked child: what the parent's threads held is not touched again.
     pub(crate) fn after_fork(self: &Arc<Self>) {
-        std::mem::forget(self.line.swap(Line::new()));
-        self.is_unsure.store(true, Ordering::Release);
+        std::mem::forget(self.line.swap(Line::new(&self.is_behind)));
+        self.set_unsure();
         // Without a thread the server is away for this process.
         let _ = self.start();
     }
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
-    }
-
-    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
-        &self.engine
     }
 
     pub(crate) fn node(&self) -> u64 {
@@ -197,16 +205,40 @@ impl Feed {
     /// Is what the engine knows enough for a read that begins now, or that began with [`Reading`]?
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
-        if self.is_unsure.load(Ordering::Acquire) || !self.line.load().inbox.is_empty() {
+        if self.is_behind.load(Ordering::Acquire) {
             return false;
         }
-        let asked_ns = self.asked_ns.load(Ordering::Acquire);
         match self.max_staleness_ns {
-            Some(max_staleness_ns) => {
-                boot_ns().saturating_sub(asked_ns) < max_staleness_ns || mutant::is_on("no_deadline")
+            // Read for each hit: a thread that kept it up to date would stop together with the process.
+            Some(max_ns) => {
+                let now_ns = coarse_ns();
+                now_ns == self.near_enough_ns.load(Ordering::Acquire) || self.is_near_enough(now_ns, max_ns)
             }
-            None => hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns),
+            None => self.is_asked_for_this_read(),
         }
+    }
+
+    /// The coarse clock stands still for some milliseconds, and while the machine is suspended, but not across that:
+    /// so the same reading means that no more than one such step has passed.
+    #[cold]
+    fn is_near_enough(&self, now_ns: u64, max_ns: u64) -> bool {
+        let asked_ns = self.asked_ns.load(Ordering::Acquire);
+        let ago_ns = boot_ns().saturating_sub(asked_ns);
+        if ago_ns.saturating_add(COARSE_STEP_NS) < max_ns && asked_ns != 0 {
+            self.near_enough_ns.store(now_ns, Ordering::Release);
+        }
+        ago_ns < max_ns || mutant::is_on("no_deadline")
+    }
+
+    fn is_asked_for_this_read(&self) -> bool {
+        let asked_ns = self.asked_ns.load(Ordering::Acquire);
+        hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns)
+    }
+
+    /// Notes that something may have been missed.
+    fn set_unsure(&self) {
+        self.is_unsure.store(true, Ordering::Release);
+        self.is_behind.store(true, Ordering::Release);
     }
 
     /// Will catching up take a trip to the server, or has what is needed arrived already? A guess.
@@ -216,6 +248,18 @@ impl Feed {
             || self.max_staleness_ns.is_none_or(|max_ns| boot_ns().saturating_sub(asked_ns) >= max_ns)
     }
 
+    /// How far away a time of the server's clock is, in microseconds; 0 for one that has passed.
+    pub(crate) fn left_us(&self, server_us: u64) -> u64 {
+        let ahead_us = self.server_ahead_us.load(Ordering::Relaxed);
+        server_us.saturating_sub((boot_ns() / 1_000).saturating_add_signed(ahead_us))
+    }
+
+    fn set_server_clock(&self, server_us: u64) {
+        let here_us = i64::try_from(boot_ns() / 1_000).unwrap_or(0);
+        let server_us = i64::try_from(server_us).unwrap_or(here_us);
+        self.server_ahead_us.store(server_us.saturating_sub(here_us), Ordering::Relaxed);
+    }
+
     pub(crate) fn is_strong(&self) -> bool {
         self.max_staleness_ns.is_none()
     }
@@ -223,19 +267,26 @@ impl Feed {
     /// From which position on the table of an incarnation has to be read.
     fn from(&self, incarnation: u128) -> Timestamp {
         let seen = self.seen.lock();
-        if seen.incarnation == incarnation { seen.applied } else { Timestamp::ZERO }
+        if seen.incarnation == incarnation { seen.clock } else { Timestamp::ZERO }
     }
 
-    /// The incarnation that was entered, and how far its log was applied.
+    /// The incarnation that was entered, and its clock up to which everything is known.
     fn seen(&self) -> (u128, Timestamp) {
         let seen = self.seen.lock();
-        (seen.incarnation, seen.applied)
+        (seen.incarnation, seen.clock)
     }
 
-    fn note_seen(&self) {
+    /// The clock up to which everything is known: what is stored later has a higher number.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.seen.lock().clock
+    }
+
+    /// Everything up to this reading of the clock is known.
+    fn note_clock(&self, clock: Timestamp) {
         let mut seen = self.seen.lock();
-        seen.incarnation = self.engine.domain().0;
-        seen.applied = self.engine.signals().applied();
+        let incarnation = self.engine.domain().0;
+        seen.clock = if seen.incarnation == incarnation { seen.clock.max(clock) } else { clock };
+        seen.incarnation = incarnation;
     }
 
     fn mark_rows(&self) -> Vec<Vec<u8>> {

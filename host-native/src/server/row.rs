@@ -22,6 +22,7 @@ pub(super) enum Row {
     Settled(u64),
     Clock(u128),
     Floor,
+    Latest,
     Other,
 }
 
@@ -46,6 +47,7 @@ impl Row {
             b's' => hexadecimal(rest).map_or(anything, Self::Settled),
             b'~' => read_clock(rest).map_or(Self::Other, Self::Clock),
             b'!' if rest == b"f" => Self::Floor,
+            b'!' if rest == b"i" => Self::Latest,
             b'!' => Self::Other,
             _ => anything,
         }

@@ -36,6 +36,8 @@ struct Said {
     marks: Vec<(Mark, Timestamp)>,
     settled: Vec<u64>,
     floor: Timestamp,
+    /// The position of the latest of them.
+    latest: Timestamp,
 }
 
 impl Said {
@@ -46,8 +48,10 @@ impl Said {
             Row::Mark(mark) => self.marks.push((mark, at)),
             Row::Settled(id) => self.settled.push(id),
             Row::Floor => self.floor = self.floor.max(at),
-            Row::Clock(_) | Row::Other => {}
+            Row::Latest => {}
+            Row::Clock(_) | Row::Other => return,
         }
+        self.latest = self.latest.max(at);
     }
 
     fn is_news(&self) -> bool {
@@ -68,14 +72,14 @@ impl Feed {
             // Under the lock: nobody may find the inbox empty before its contents are applied.
             let contents = line.inbox.take();
             if contents.is_unsure {
-                self.is_unsure.store(true, Ordering::Release);
+                self.set_unsure();
             }
             for item in contents.items {
                 match item {
                     Item::Rows(rows) => self.take_rows(&mut state, rows, &mut gone),
                     Item::Range(range) => {
                         if self.take_range(&mut state, range, &mut gone) != Taken::Known {
-                            self.is_unsure.store(true, Ordering::Release);
+                            self.set_unsure();
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
@@ -88,7 +92,9 @@ impl Feed {
                     Item::Settled(..) => {}
                 }
             }
-            self.note_seen();
+            if !self.is_unsure.load(Ordering::Acquire) {
+                line.inbox.settle();
+            }
         }
         // Values: dropping them may run foreign code.
         drop(gone);
@@ -100,15 +106,13 @@ impl Feed {
         let taken = {
             let mut state = self.state.lock();
             let applied = self.engine.signals().applied();
-            let is_news = range
-                .rows
-                .iter()
-                .any(|(row, at)| *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor));
+            let is_news = range.rows.iter().any(|(row, at)| {
+                *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor | Row::Latest)
+            });
             let taken = self.take_range(&mut state, range, &mut gone);
             if taken == Taken::Known && is_news && applied > Timestamp::ZERO {
                 self.catch_ups.fetch_add(1, Ordering::Relaxed);
             }
-            self.note_seen();
             taken
         };
         drop(gone);
@@ -131,7 +135,7 @@ impl Feed {
         let known = if is_own { range.from } else { Timestamp::ZERO };
         let mut said = Said::default();
         for (row, at) in range.rows {
-            if at > known || !is_own || matches!(row, Row::Floor) {
+            if at > known || !is_own || row == Row::Floor {
                 said.add(row, at);
             }
         }
@@ -142,9 +146,11 @@ impl Feed {
             self.engine.reset_domain(DomainId(range.incarnation), said.floor);
         }
         self.engine.raise_floor(said.floor);
-        self.apply(state, said, Some(clock), gone);
+        self.apply(state, said, true, gone);
+        self.note_clock(clock);
         self.is_unsure.store(false, Ordering::Release);
         self.asked_ns.fetch_max(asked_ns, Ordering::AcqRel); // LAST
+        self.line.load().inbox.settle();
         for minted in std::mem::take(&mut state.waiting) {
             self.take_minted(state, minted);
         }
@@ -155,14 +161,14 @@ impl Feed {
         let Rows { incarnation, origin, before, at, told } = rows;
         let applied = self.engine.signals().applied();
         if self.engine.domain() != DomainId(incarnation) {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             return;
         }
         if at <= applied {
             return;
         }
         let Some(rows) = told else {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             return;
         };
         let mut said = Said::default();
@@ -171,41 +177,50 @@ impl Feed {
         others.for_each(|row| said.add(row, at));
         let has_gap = before > applied && !mutant::is_on("ignore_gap");
         if has_gap {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
         }
-        self.apply(state, said, (!has_gap).then_some(at), gone);
+        said.latest = at;
+        self.apply(state, said, !has_gap, gone);
+        if !has_gap {
+            self.note_clock(at);
+        }
     }
 
     /// Ends the marks of what this process has invalidated itself.
     fn take_minted(&self, state: &mut State, minted: Minted) {
         if self.engine.domain() != DomainId(minted.incarnation) {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             state.waiting.push(minted);
             return;
         }
-        let Minted { at, before, marks, .. } = minted;
+        let Minted { at, before, marks, is_row, .. } = minted;
         for mark in marks {
             // It stamps its tags. One that is gone did so already.
             let _ = self.engine.settle_at(mark, at);
         }
         if before <= self.engine.signals().applied() {
-            self.engine.apply_log(&[], at);
+            if is_row {
+                self.engine.apply_log(&[], at);
+            }
+            self.note_clock(at);
         } else {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
         }
     }
 
-    /// `to` is how far everything is known now.
-    fn apply(&self, state: &mut State, said: Said, to: Option<Timestamp>, gone: &mut Gone) {
-        if !said.is_news() && to.is_none_or(|to| to <= self.engine.signals().applied()) {
+    /// Whether everything is known up to the latest row.
+    fn apply(&self, state: &mut State, said: Said, is_all: bool, gone: &mut Gone) {
+        let moves = is_all && said.latest > self.engine.signals().applied();
+        if !said.is_news() && !moves {
             return;
         }
         for (mark, at) in said.marks {
             self.announce(state, mark, at);
         }
-        match to {
-            Some(to) => self.engine.apply_log(&said.log, self.client_clock(to)),
-            None => self.engine.apply_rows(&said.log),
+        if is_all {
+            self.engine.apply_log(&said.log, self.client_clock(said.latest));
+        } else {
+            self.engine.apply_rows(&said.log);
         }
         for id in said.settled {
             // Its tags' rows came with it.
@@ -236,6 +251,6 @@ impl Feed {
 
     /// A mistake, for tests of the tests: positions by the clock of this machine.
     fn client_clock(&self, to: Timestamp) -> Timestamp {
-        if mutant::is_on("client_clock") { to.max(Timestamp::from_micros(self.clock.now_us())) } else { to }
+        if mutant::is_on("client_clock") { to.max(Timestamp::from_micros(self.wall.now_us())) } else { to }
     }
 }

@@ -269,7 +269,7 @@ impl Feed {
         let Reply::Done(at, before) = Reply::read(&reply) else {
             return Err(self.failed("an unexpected reply"));
         };
-        self.line.load().inbox.put(Item::Minted(Minted { incarnation, at, before, marks }));
+        self.line.load().inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, marks }));
         self.take_in();
         Ok((at, reply))
     }
@@ -306,7 +306,7 @@ impl Feed {
                 let Reply::Done(at, before) = Reply::read(values) else {
                     return Err(self.failed("an unexpected reply"));
                 };
-                let minted = Minted { incarnation, at, before, marks: Vec::new() };
+                let minted = Minted { incarnation, at, before, is_row: new.replaces, marks: Vec::new() };
                 self.line.load().inbox.put(Item::Minted(minted));
                 self.take_in();
                 Ok(Stored::Done)

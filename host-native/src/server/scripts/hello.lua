@@ -22,7 +22,7 @@ if not top.err and #top == 2 then
           ring(incarnation, 0, before, position, lost)
         end
       end
-      return {incarnation, whole(clock)}
+      return {incarnation, whole(now())}
     end
   end
 end
@@ -34,4 +34,4 @@ local marks = {}
 for place = 4, #ARGV do marks[#marks + 1] = ARGV[place] end
 add(position, marks)
 redis.pcall('PUBLISH', BELL, 'n ' .. incarnation)
-return {incarnation, position}
+return {incarnation, whole(now())}

@@ -1,8 +1,9 @@
 -- Stores an entry, if it is still fresh and what is stored already is what the caller knows.
 -- KEYS: table, bell, entry, lock. ARGV: the incarnation, as_of, the number of the entry that may be replaced (or
 -- empty), milliseconds to live, the lock's token (or empty), a row that tells others to forget the key, the entry
--- without its number, the number of this node, two flags (are others to forget the key? does the entry yield to
--- whatever replaced or deleted the key since its computation began?), then the tags it depends on.
+-- without what stands before it, the number of this node, two flags (are others to forget the key? does the entry
+-- yield to whatever
+-- replaced or deleted the key since its computation began?), then the tags it depends on.
 local incarnation, as_of = ARGV[1], tonumber(ARGV[2])
 local clock = clock_of(incarnation)
 if not clock then return {'lost'} end
@@ -32,7 +33,9 @@ else
   position, before = after(clock), whole(tonumber(redis.call('ZSCORE', V, '!i') or '0'))
   add(position, {'~c:' .. incarnation})
 end
-redis.call('SET', KEYS[3], string.format('%016.0f', tonumber(position)) .. ARGV[7], 'PX', ARGV[4])
+local expiry = now() + tonumber(ARGV[4]) * 1000
+local head = string.format('%016.0f%016.0f', tonumber(position), math.min(expiry, 2^53 - 1))
+redis.call('SET', KEYS[3], head .. ARGV[7], 'PX', ARGV[4])
 if replaces then ring(incarnation, ARGV[8], before, position, {ARGV[6]}) end
 if ARGV[5] ~= '' and redis.call('GET', KEYS[4]) == ARGV[5] then
   redis.call('UNLINK', KEYS[4])

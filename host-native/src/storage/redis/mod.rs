@@ -49,14 +49,13 @@ impl RedisStorage {
         Self { feed, clock, secret, max_age_ms: (max_age_us / 1_000).max(1), swept_to: Mutex::new(0) }
     }
 
-    /// The row of stored bytes, which live for `left_ms` more.
-    fn read(&self, stored: &[u8], key: &[u8], left_ms: Option<u64>) -> Option<Row> {
-        let (_, mut row) = row::read(stored, Some(key), self.secret.as_ref())?;
+    /// The row of stored bytes.
+    fn read(&self, stored: &[u8], key: &[u8]) -> Option<Row> {
+        let row::Stored { mut row, expires_us, .. } = row::read(stored, Some(key), self.secret.as_ref())?;
         let now_us = self.clock.now_us();
         // By this machine's clock: the server knows how long it lives, and other machines' clocks may be wrong.
         if row.header.expires_us != 0 && row.idle_us == 0 {
-            row.header.expires_us =
-                left_ms.map_or(0, |left_ms| now_us.saturating_add(left_ms.saturating_mul(1_000)));
+            row.header.expires_us = now_us.saturating_add(self.feed.left_us(expires_us)).max(1);
         }
         row.header.created_us = row.header.created_us.min(now_us);
         row.expires_us = if row.idle_us == 0 { row.header.expires_us } else { 0 };
@@ -100,7 +99,7 @@ impl RedisStorage {
         let rows = names.iter().zip(stored).filter_map(|(name, stored)| {
             let Value::BulkString(stored) = stored else { return None };
             // How long it lives is not asked: what has expired is not there.
-            let (key, row) = row::read(&stored, None, self.secret.as_ref())?;
+            let row::Stored { key, row, .. } = row::read(&stored, None, self.secret.as_ref())?;
             let key = key.to_vec();
             let header = Header { expires_us: 0, ..row.header };
             Some(Walked { name: name.clone(), key, row: Row { header, expires_us: 0, ..row } })
@@ -140,7 +139,7 @@ fn checked_tags(header: &Header) -> Vec<Tag> {
 
 impl Rows for RedisStorage {
     fn number(&self) -> u64 {
-        self.feed.engine().signals().applied().as_micros()
+        self.feed.clock().as_micros()
     }
 
     fn brings_news(&self) -> bool {
@@ -149,8 +148,8 @@ impl Rows for RedisStorage {
 
     fn get(&self, key: &[u8]) -> Result<Found, Error> {
         let fetched = self.feed.get(key)?;
-        let Some((stored, left_ms)) = fetched.stored else { return Ok(Found::Nothing) };
-        Ok(self.read(&stored, key, left_ms).map_or(Found::Rejected, Found::Row))
+        let Some(stored) = fetched.stored else { return Ok(Found::Nothing) };
+        Ok(self.read(&stored, key).map_or(Found::Rejected, Found::Row))
     }
 
     fn put(
@@ -187,9 +186,7 @@ impl Rows for RedisStorage {
                 Stored::Done => return Ok(true),
                 Stored::Stale => return Ok(false),
                 Stored::Other(stored) => {
-                    // It may be newer than anything that is known here, and is judged next.
-                    self.feed.sync()?;
-                    current = stored.as_ref().and_then(|stored| self.read(stored, key, None));
+                    current = stored.as_ref().and_then(|stored| self.read(stored, key));
                     let number = stored.as_ref().and_then(|stored| stored.get(..NUMBER_DIGITS));
                     expected = number.or(stored.as_deref()).unwrap_or_default().to_vec();
                 }
@@ -201,7 +198,7 @@ impl Rows for RedisStorage {
     fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
         tell(0);
         let stored = self.feed.delete(key)?;
-        Ok(stored.and_then(|stored| self.read(&stored, key, None)))
+        Ok(stored.and_then(|stored| self.read(&stored, key)))
     }
 
     fn touch(&self, uses: &[Use], _now_us: u64) -> Result<(), Error> {
