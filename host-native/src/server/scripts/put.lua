@@ -2,15 +2,14 @@
 -- KEYS: table, bell, entry, lock. ARGV: the incarnation, as_of, the number of the entry that may be replaced (or
 -- empty), milliseconds to live, the lock's token (or empty), a row that tells others to forget the key, the entry
 -- without what stands before it, the number of this node, two flags (are others to forget the key? does the entry
--- yield to whatever
--- replaced or deleted the key since its computation began?), then the tags it depends on.
+-- yield to whatever replaced or deleted the key since its computation began?), then the tags it depends on.
 local incarnation, as_of = ARGV[1], tonumber(ARGV[2])
 local clock = clock_of(incarnation)
 if not clock then return {'lost'} end
 local floor = redis.call('ZSCORE', V, '!f')
 if not floor or tonumber(floor) > as_of then return {'stale'} end
 local replaces, yields = string.sub(ARGV[9], 1, 1) == '1', string.sub(ARGV[9], 2, 2) == '1'
-if yields then
+if yields and not MUTANT_put_over_deleted then
   local replaced = redis.call('ZSCORE', V, ARGV[6])
   if replaced and tonumber(replaced) > as_of then return {'stale'} end
 end

@@ -146,7 +146,11 @@ fn with_blind_nodes<T>(ground: &mut Ground, rng: &mut Rng, meanwhile: impl FnOnc
             weather.holds = !matches!(how, Blindness::Mute);
         });
     }
+    // Whatever the weather: they are to miss something.
+    let is_calm = ground.is_calm;
+    ground.set_calm(false);
     ground.wait_ms(rng, 60..220);
+    ground.set_calm(is_calm);
     let done = meanwhile(ground);
     for place in &blind {
         let proxy = &ground.proxies[*place];
