@@ -88,7 +88,14 @@ async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
     match sent.as_deref().map(Reply::read) {
         Ok(Reply::Done(at, before)) => {
             let incarnation = connection.incarnation;
-            line.inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, marks: owed.marks }));
+            line.inbox.put(Item::Minted(Minted {
+                incarnation,
+                at,
+                before,
+                is_row: true,
+                settled: owed.settled(),
+                marks: owed.marks,
+            }));
         }
         Ok(Reply::Lost) => {
             feed.owe_again(owed);
@@ -120,6 +127,7 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
             // Settled now, or by somebody else: the rows that say so are told, or will be asked for.
             Ok(_) => {
                 feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));
+                line.inbox.put(Item::Gone(mark.id));
                 line.inbox.put_doubt();
             }
             Err(_) => {}

@@ -83,9 +83,10 @@ impl Feed {
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
+                    Item::Gone(id) => state.gone.push((id, boot_ns())),
                 }
             }
-            if !self.is_unsure.load(Ordering::Acquire) {
+            if !self.is_unsure() {
                 line.inbox.settle();
             }
         }
@@ -141,11 +142,22 @@ impl Feed {
         self.engine.raise_floor(said.floor);
         self.apply(state, said, true, gone);
         self.note_clock(clock);
-        self.is_unsure.store(false, Ordering::Release);
+        // A range that was asked for before something was missed may not show it.
+        if range.asked_ns >= self.unsure_since_ns.load(Ordering::Acquire) {
+            self.unsure_since_ns.store(0, Ordering::Release);
+        }
         self.asked_ns.fetch_max(asked_ns, Ordering::AcqRel); // LAST
-        self.line.load().inbox.settle();
+        if !self.is_unsure() {
+            self.line.load().inbox.settle();
+        }
         for minted in std::mem::take(&mut state.waiting) {
             self.take_minted(state, minted);
+        }
+        let (shown, others) =
+            std::mem::take(&mut state.gone).into_iter().partition(|(_, at)| *at <= range.asked_ns);
+        state.gone = others;
+        for (id, _) in Vec::<(u64, u64)>::from(shown) {
+            self.end_mark(state, id);
         }
         Taken::Known
     }
@@ -186,10 +198,13 @@ impl Feed {
             state.waiting.push(minted);
             return;
         }
-        let Minted { at, before, marks, is_row, .. } = minted;
+        let Minted { at, before, marks, settled, is_row, .. } = minted;
         for mark in marks {
             // It stamps its tags. One that is gone did so already.
             let _ = self.engine.settle_at(mark, at);
+        }
+        for id in settled {
+            self.end_mark(state, id);
         }
         if before <= self.engine.signals().applied() {
             if is_row {
@@ -216,11 +231,8 @@ impl Feed {
             self.engine.apply_rows(&said.log);
         }
         for id in said.settled {
-            self.seen.lock().marks.remove(&id);
-            if let Some(mark) = state.marks.remove(&id) {
-                // Its tags' rows came with it.
-                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
-            }
+            // Its tags' rows came with it.
+            self.end_mark(state, id);
         }
         if let Some(forget) = self.forget.get().filter(|_| !said.keys.is_empty()) {
             gone.push(forget(&said.keys));
@@ -228,13 +240,26 @@ impl Feed {
     }
 
     fn announce(&self, state: &mut State, mark: Mark, at: Timestamp) {
-        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
-        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
         let Mark { id, tags, .. } = &mark;
         let tags: &[Tag] = tags;
         // The deadline is the server's business: the log decides at which position the mark ends.
         state.marks.entry(*id).or_insert_with(|| self.engine.change(tags, u64::MAX, 0));
-        self.seen.lock().marks.entry(*id).or_insert((mark, due_ns));
+        self.note_mark(mark, at);
+    }
+
+    /// Remembers an announced change for a domain that loses it, and when it may be overdue.
+    pub(super) fn note_mark(&self, mark: Mark, at: Timestamp) {
+        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
+        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
+        self.seen.lock().marks.entry(mark.id).or_insert((mark, due_ns));
+    }
+
+    /// An announced change has ended, and the rows that it left are known.
+    fn end_mark(&self, state: &mut State, id: u64) {
+        self.seen.lock().marks.remove(&id);
+        if let Some(mark) = state.marks.remove(&id) {
+            let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+        }
     }
 
     /// A mistake, for tests of the tests: positions by the clock of this machine.
