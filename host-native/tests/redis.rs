@@ -210,7 +210,7 @@ fn a_change_keeps_every_node_from_serving_and_its_deadline_counts_as_the_invalid
     let policy = on(&["t:1"]);
     assert_eq!(compute(&one, "a", &policy, 1), 1);
     let tag = common::tag_of("t:1");
-    let mark = one.change(&[tag.clone()], common::DEADLINE).expect("can be told");
+    let mark = one.change(std::slice::from_ref(&tag), common::DEADLINE).expect("can be told");
     assert_eq!((one.get("a"), two.get("a")), (None, None));
     assert_eq!(compute(&two, "a", &policy, 2), 2);
     assert_eq!(two.get("a"), None, "not kept");

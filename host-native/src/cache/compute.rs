@@ -273,12 +273,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     async fn claim_async(&self, mut leader: Leader<V>) -> Claimed<V> {
         let timeout = self.shared.parts.flight_timeout;
         for pause in Pauses::until(timeout) {
-            let asked = self.aside(move || {
+            let question = self.aside(move || {
                 let claim = leader.claim(timeout);
                 (leader, claim)
             });
-            let (asker, claim) = asked.await;
-            leader = asker;
+            let (same, claim) = question.await;
+            leader = same;
             match claim {
                 Claim::Ours => return Claimed::Lead(leader),
                 Claim::Found(entry) => return Claimed::of(leader.yield_to(entry)),

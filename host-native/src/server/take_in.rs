@@ -153,10 +153,8 @@ impl Feed {
         for minted in std::mem::take(&mut state.waiting) {
             self.take_minted(state, minted);
         }
-        let (shown, others) =
-            std::mem::take(&mut state.gone).into_iter().partition(|(_, at)| *at <= range.asked_ns);
-        state.gone = others;
-        for (id, _) in Vec::<(u64, u64)>::from(shown) {
+        let ended: Vec<_> = state.gone.extract_if(.., |(_, at_ns)| *at_ns <= range.asked_ns).collect();
+        for (id, _) in ended {
             self.end_mark(state, id);
         }
         Taken::Known
