@@ -160,8 +160,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// there, so that a miss makes one trip and not two.
     #[inline]
     pub fn lookup_near(&self, key: &[u8]) -> Lookup<V> {
-        let is_far = self.shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news());
-        self.look_up(key, is_far)
+        self.look_up(key, self.is_far())
+    }
+
+    /// Do entries rest far away, so that a read of them is a trip?
+    #[inline]
+    fn is_far(&self) -> bool {
+        self.shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news())
     }
 
     #[inline]
@@ -378,8 +383,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     #[cfg(feature = "redis")]
     pub fn needs_trip(&self, key: &[u8]) -> bool {
         let shared = &self.shared;
-        let is_far = shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news());
-        if !is_far {
+        if !self.is_far() {
             return false;
         }
         !shared.parts.sequencer.is_current() && shared.parts.sequencer.would_wait()

@@ -24,8 +24,9 @@ pub(super) enum Item {
     Range(Range),
     /// What became of an invalidation of this process.
     Minted(Minted),
-    /// An announced change that this process holds was settled in this incarnation, whoever told it or did not.
-    Settled(u128, u64),
+    /// An announced change is not in the table any more: it was settled, at a position that the next range shows
+    /// unless it is known.
+    Gone(u64),
 }
 
 /// A position that was given to rows of this process.
@@ -39,6 +40,8 @@ pub(super) struct Minted {
     pub(super) is_row: bool,
     /// The marks that end with it.
     pub(super) marks: Vec<MarkId>,
+    /// The announced changes that end with it.
+    pub(super) settled: Vec<u64>,
 }
 
 pub(super) struct Inbox {

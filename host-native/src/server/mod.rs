@@ -32,6 +32,7 @@ pub use error::ServerError;
 pub(crate) use hand::Reading;
 pub(crate) use names::Names;
 pub use prefetch::Prefetch;
+pub(crate) use runtime::aside;
 pub(crate) use trip::{NewEntry, Stored};
 
 use std::collections::BTreeMap;
@@ -94,8 +95,8 @@ pub(crate) struct Feed {
     server_ahead_us: AtomicI64,
     /// When the latest look at the table that was taken in was asked for.
     asked_ns: AtomicU64,
-    /// Something may have been missed.
-    is_unsure: AtomicBool,
+    /// Since when something may have been missed, by the clock of `boot_ns`; 0 if not.
+    unsure_since_ns: AtomicU64,
     state: Mutex<State>,
     /// What the background needs to know of `state`, which it does not lock.
     seen: Mutex<Seen>,
@@ -110,6 +111,8 @@ struct State {
     marks: BTreeMap<u64, MarkId>,
     /// What belongs to an incarnation that this process has not entered yet.
     waiting: Vec<Minted>,
+    /// Announced changes that had ended when this was found out: at positions that a later range shows.
+    gone: Vec<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -149,7 +152,7 @@ impl Feed {
             near_enough_ns: AtomicU64::new(0),
             server_ahead_us: AtomicI64::new(0),
             asked_ns: AtomicU64::new(0),
-            is_unsure: AtomicBool::new(true),
+            unsure_since_ns: AtomicU64::new(1),
             state: Mutex::default(),
             seen: Mutex::default(),
             forget: std::sync::OnceLock::new(),
@@ -234,14 +237,18 @@ impl Feed {
 
     /// Notes that something may have been missed.
     fn set_unsure(&self) {
-        self.is_unsure.store(true, Ordering::Release);
+        self.unsure_since_ns.store(boot_ns().max(1), Ordering::Release);
         self.is_behind.store(true, Ordering::Release);
+    }
+
+    fn is_unsure(&self) -> bool {
+        self.unsure_since_ns.load(Ordering::Acquire) != 0
     }
 
     /// Will catching up take a trip to the server, or has what is needed arrived already? A guess.
     pub(crate) fn needs_trip(&self) -> bool {
         let asked_ns = self.asked_ns.load(Ordering::Acquire);
-        self.is_unsure.load(Ordering::Acquire)
+        self.is_unsure()
             || self.max_staleness_ns.is_none_or(|max_ns| boot_ns().saturating_sub(asked_ns) >= max_ns)
     }
 

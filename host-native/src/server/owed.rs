@@ -39,6 +39,11 @@ impl Owed {
         self.marks.extend(other.marks);
     }
 
+    /// The announced changes that end with it.
+    pub(super) fn settled(&self) -> Vec<u64> {
+        self.changes.iter().map(|(id, _)| *id).collect()
+    }
+
     /// The arguments of the script that invalidates.
     pub(super) fn arguments(&self, incarnation: u128) -> Vec<Vec<u8>> {
         let mut arguments = vec![format!("{incarnation:032x}").into_bytes()];

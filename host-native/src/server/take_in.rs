@@ -83,16 +83,10 @@ impl Feed {
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
-                    Item::Settled(incarnation, id) if self.engine.domain() == DomainId(incarnation) => {
-                        // Its tags' rows may not be here yet.
-                        self.is_unsure.store(true, Ordering::Release);
-                        self.lift(&mut state, id);
-                    }
-                    // It is asked again.
-                    Item::Settled(..) => {}
+                    Item::Gone(id) => state.gone.push((id, boot_ns())),
                 }
             }
-            if !self.is_unsure.load(Ordering::Acquire) {
+            if !self.is_unsure() {
                 line.inbox.settle();
             }
         }
@@ -148,11 +142,20 @@ impl Feed {
         self.engine.raise_floor(said.floor);
         self.apply(state, said, true, gone);
         self.note_clock(clock);
-        self.is_unsure.store(false, Ordering::Release);
+        // A range that was asked for before something was missed may not show it.
+        if range.asked_ns >= self.unsure_since_ns.load(Ordering::Acquire) {
+            self.unsure_since_ns.store(0, Ordering::Release);
+        }
         self.asked_ns.fetch_max(asked_ns, Ordering::AcqRel); // LAST
-        self.line.load().inbox.settle();
+        if !self.is_unsure() {
+            self.line.load().inbox.settle();
+        }
         for minted in std::mem::take(&mut state.waiting) {
             self.take_minted(state, minted);
+        }
+        let ended: Vec<_> = state.gone.extract_if(.., |(_, at_ns)| *at_ns <= range.asked_ns).collect();
+        for (id, _) in ended {
+            self.end_mark(state, id);
         }
         Taken::Known
     }
@@ -194,10 +197,13 @@ impl Feed {
             state.waiting.push(minted);
             return;
         }
-        let Minted { at, before, marks, is_row, .. } = minted;
+        let Minted { at, before, marks, settled, is_row, .. } = minted;
         for mark in marks {
             // It stamps its tags. One that is gone did so already.
             let _ = self.engine.settle_at(mark, at);
+        }
+        for id in settled {
+            self.end_mark(state, id);
         }
         if before <= self.engine.signals().applied() {
             if is_row {
@@ -225,18 +231,10 @@ impl Feed {
         }
         for id in said.settled {
             // Its tags' rows came with it.
-            self.lift(state, id);
+            self.end_mark(state, id);
         }
         if let Some(forget) = self.forget.get().filter(|_| !said.keys.is_empty()) {
             gone.push(forget(&said.keys));
-        }
-    }
-
-    /// Ends the mark of an announced change.
-    fn lift(&self, state: &mut State, id: u64) {
-        self.seen.lock().marks.remove(&id);
-        if let Some(mark) = state.marks.remove(&id) {
-            let _ = self.engine.settle_at(mark, Timestamp::ZERO);
         }
     }
 
@@ -244,12 +242,25 @@ impl Feed {
         if mutant::is_on("ignore_marks") {
             return;
         }
-        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
-        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
         let Mark { id, tags, .. } = &mark;
         let tags: &[Tag] = tags;
         // The deadline is the server's business: the log decides at which position the mark ends.
         state.marks.entry(*id).or_insert_with(|| self.engine.change(tags, u64::MAX, 0));
-        self.seen.lock().marks.entry(*id).or_insert((mark, due_ns));
+        self.note_mark(mark, at);
+    }
+
+    /// Remembers an announced change for a domain that loses it, and when it may be overdue.
+    pub(super) fn note_mark(&self, mark: Mark, at: Timestamp) {
+        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
+        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
+        self.seen.lock().marks.entry(mark.id).or_insert((mark, due_ns));
+    }
+
+    /// An announced change has ended, and the rows that it left are known.
+    fn end_mark(&self, state: &mut State, id: u64) {
+        self.seen.lock().marks.remove(&id);
+        if let Some(mark) = state.marks.remove(&id) {
+            let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+        }
     }
 }

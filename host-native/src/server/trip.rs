@@ -13,7 +13,7 @@ use super::inbox::{Item, Minted};
 use super::line::{ANSWER, Connection, hello};
 use super::owed::Owed;
 use super::range::{PAGE, Range, ask};
-use super::row::{self, settled_row, tag_row};
+use super::row::{self, Row, settled_row, tag_row};
 use super::script::{CHANGE, CLEAR, DELETE, EXTEND, INVALIDATE, PUT, REMOVE, Script, TIDY, UNLOCK};
 use super::take_in::Taken;
 use super::wait::wait_for;
@@ -219,7 +219,8 @@ impl Feed {
         let mut arguments = vec![count.as_bytes()];
         arguments.extend(removed.map(Vec::as_slice));
         arguments.extend(rows.iter().map(Vec::as_slice));
-        match self.minted(&INVALIDATE, &[], &arguments, vec![mark], true) {
+        let settles = change.iter().map(|(id, _)| *id).collect();
+        match self.minted(&INVALIDATE, &[], &arguments, (vec![mark], settles), true) {
             Ok((at, _)) => Ok(at),
             Err(cause) => {
                 self.owe(Owed::new(tags, change, mark));
@@ -230,7 +231,7 @@ impl Feed {
 
     /// Makes everything stale for everybody.
     pub(crate) fn clear(&self, mark: MarkId) -> Result<Timestamp, ServerError> {
-        match self.minted(&CLEAR, &[], &[], vec![mark], true) {
+        match self.minted(&CLEAR, &[], &[], (vec![mark], Vec::new()), true) {
             Ok((at, _)) => Ok(at),
             Err(cause) => {
                 self.owe(Owed::new(&[Tag::root()], None, mark));
@@ -249,9 +250,15 @@ impl Feed {
         let (id, timeout) = (format!("{id:016x}"), timeout_us.to_string());
         let tags = row::mark_tags(tags);
         let arguments = [id.as_bytes(), timeout.as_bytes(), &tags];
-        let (_, reply) = self.minted(&CHANGE, &[], &arguments, Vec::new(), true)?;
+        let (at, reply) = self.minted(&CHANGE, &[], &arguments, Default::default(), true)?;
         match reply.into_iter().nth(3) {
-            Some(Value::BulkString(row)) => Ok(row),
+            Some(Value::BulkString(row)) => {
+                // Not only when it is told of: a domain that is lost meanwhile must not lose it.
+                if let Row::Mark(mark) = Row::read(&row) {
+                    self.note_mark(mark, at);
+                }
+                Ok(row)
+            }
             _ => Err(self.failed("an unexpected reply")),
         }
     }
@@ -262,14 +269,21 @@ impl Feed {
         script: &Script,
         more_keys: &[&str],
         arguments: &[&[u8]],
-        marks: Vec<MarkId>,
+        (marks, settled): (Vec<MarkId>, Vec<u64>),
         patiently: bool,
     ) -> Result<(Timestamp, Vec<Value>), ServerError> {
         let (incarnation, reply) = self.run_inside(script, more_keys, arguments, patiently)?;
         let Reply::Done(at, before) = Reply::read(&reply) else {
             return Err(self.failed("an unexpected reply"));
         };
-        self.line.load().inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, marks }));
+        self.line.load().inbox.put(Item::Minted(Minted {
+            incarnation,
+            at,
+            before,
+            is_row: true,
+            marks,
+            settled,
+        }));
         self.take_in();
         Ok((at, reply))
     }
@@ -306,7 +320,14 @@ impl Feed {
                 let Reply::Done(at, before) = Reply::read(values) else {
                     return Err(self.failed("an unexpected reply"));
                 };
-                let minted = Minted { incarnation, at, before, is_row: new.replaces, marks: Vec::new() };
+                let minted = Minted {
+                    incarnation,
+                    at,
+                    before,
+                    is_row: new.replaces,
+                    marks: Vec::new(),
+                    settled: Vec::new(),
+                };
                 self.line.load().inbox.put(Item::Minted(minted));
                 self.take_in();
                 Ok(Stored::Done)
@@ -318,7 +339,7 @@ impl Feed {
     pub(crate) fn delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ServerError> {
         let (entry, node) = (self.names.entry(key), self.node.to_string());
         let arguments = [&row::key_row(key)[..], node.as_bytes()];
-        let (_, reply) = self.minted(&DELETE, &[&entry], &arguments, Vec::new(), false)?;
+        let (_, reply) = self.minted(&DELETE, &[&entry], &arguments, Default::default(), false)?;
         match reply.into_iter().nth(3) {
             Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
             _ => Ok(None),
