@@ -12,18 +12,18 @@ impl Frames {
     /// messages that were.
     pub(crate) fn pass(&mut self, bytes: &[u8], mutes: bool) -> (Vec<u8>, u64) {
         self.begun.extend_from_slice(bytes);
-        let (mut through, mut muted, mut at) = (Vec::new(), 0, 0);
+        let (mut through, mut dropped, mut at) = (Vec::new(), 0, 0);
         while let Some(length) = length(&self.begun[at..]) {
             let frame = &self.begun[at..at + length];
             if mutes && is_message(frame) {
-                muted += 1;
+                dropped += 1;
             } else {
                 through.extend_from_slice(frame);
             }
             at += length;
         }
         self.begun.drain(..at);
-        (through, muted)
+        (through, dropped)
     }
 }
 

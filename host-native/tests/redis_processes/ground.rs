@@ -192,7 +192,9 @@ impl Ground {
     /// Stops nodes while `meanwhile` happens.
     pub(crate) fn while_stopped<T>(&mut self, places: &[usize], meanwhile: impl FnOnce(&mut Self) -> T) -> T {
         let from_ns = now_ns();
-        places.iter().for_each(|place| stop(self.pid(*place)));
+        for place in places {
+            stop(self.pid(*place));
+        }
         let done = meanwhile(self);
         for place in places {
             kill_process(self.pid(*place), Signal::CONT).expect("it is ours");

@@ -35,7 +35,9 @@ pub(crate) fn check_order(sources: &[Source], journal: &Journal, verdict: &mut V
             check_deleted(&hits, &shared, lag_ns, journal, verdict);
         }
         let mut by_process: HashMap<usize, Vec<Line<'_>>> = HashMap::new();
-        lines.iter().for_each(|line| by_process.entry(line.0).or_default().push(*line));
+        for line in &lines {
+            by_process.entry(line.0).or_default().push(*line);
+        }
         for own in by_process.into_values() {
             let hits: Vec<_> = own.iter().filter(|line| line.2.is(Kind::Hit)).copied().collect();
             check_seen(&hits, &own, (0, "itself"), journal, verdict);

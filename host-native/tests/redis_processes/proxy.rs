@@ -17,6 +17,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// What is done to connections.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "any of them together with any other")]
 pub(crate) struct Weather {
     /// Where the server is.
     pub(crate) target: SocketAddr,
@@ -136,7 +137,9 @@ impl Proxy {
     pub(crate) fn cut(&self) -> usize {
         let mut state = self.state.lock();
         let pairs = std::mem::take(&mut state.pairs);
-        pairs.iter().for_each(|pair| pair.lock().cut());
+        for pair in &pairs {
+            pair.lock().cut();
+        }
         state.done.cut += pairs.len() as u64;
         pairs.len()
     }

@@ -73,12 +73,16 @@ pub(crate) fn run(seed: u64) {
         plan.happened,
         ground.journal.domains.len()
     );
-    ground.journal.skipped.iter().for_each(|skipped| println!("{skipped}"));
+    for skipped in &ground.journal.skipped {
+        println!("{skipped}");
+    }
     for line in verdict.broken().take(30) {
         println!("{line}");
     }
     let missing = missing(&plan, &ground, &verdict, wanted);
-    missing.iter().for_each(|missing| println!("too little: {missing}"));
+    for missing in &missing {
+        println!("too little: {missing}");
+    }
     let is_proof = missing.is_empty() && verdict.broken().next().is_none();
     drop(ground);
     if std::env::var_os("ZOOCACHE_KEEP").is_some() || !is_proof {

@@ -143,7 +143,9 @@ impl Server {
     /// Sends one command past every proxy.
     pub(crate) fn query<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let mut command = Cmd::new();
-        words.iter().for_each(|word| _ = command.arg(word));
+        for word in words {
+            command.arg(word);
+        }
         command.query(&mut self.connect()?)
     }
 

@@ -203,7 +203,7 @@ impl Node {
         match self.cache.invalidate(&[format!("t:{tag}")]) {
             Ok(_) => self.record(Kind::Promised, from_ns, tag, version),
             Err(Error::Server(ServerError::Queued { .. })) => {
-                self.record(Kind::Queued, from_ns, tag, version)
+                self.record(Kind::Queued, from_ns, tag, version);
             }
             Err(error) => {
                 eprintln!("invalidate: {error}");
@@ -235,7 +235,7 @@ impl Node {
         match self.cache.settle(mark) {
             Ok(_) => self.record(Kind::Promised, from_ns, tag, version),
             Err(Error::Server(ServerError::Queued { .. })) => {
-                self.record(Kind::Queued, from_ns, tag, version)
+                self.record(Kind::Queued, from_ns, tag, version);
             }
             Err(error) => {
                 eprintln!("settle: {error}");

@@ -23,7 +23,9 @@ fn rule(
     let count =
         |ground: &Ground| -> u64 { places.iter().map(|place| met(ground.proxies[*place].done())).sum() };
     let before = count(ground);
-    places.iter().for_each(|place| ground.proxies[*place].change(&weather));
+    for place in &places {
+        ground.proxies[*place].change(&weather);
+    }
     ground.wait(time);
     let met = count(ground) - before;
     (places, met)
@@ -52,17 +54,18 @@ pub(super) fn cut(ground: &mut Ground, rng: &mut Rng) -> Outcome {
 
 pub(super) fn half_close(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     let mut met = 0;
-    for _ in 0..rng.u32(3..8) {
+    for _ in 0..rng.u32(6..14) {
         let replies = rng.bool();
         met += some_nodes(rng).iter().map(|place| ground.proxies[*place].half_close(replies)).sum::<usize>();
-        ground.wait_ms(rng, 20..150);
+        ground.wait_ms(rng, 20..120);
     }
     Outcome::bit_if(met > 0, "nobody was connected")
 }
 
 /// What was asked is done, and nobody is told.
 pub(super) fn swallow(ground: &mut Ground, rng: &mut Rng) -> Outcome {
-    let time = Duration::from_millis(rng.u64(100..1_000));
+    // Shorter than anybody waits for a reply, or longer than anybody may do without one.
+    let time = if rng.bool() { Duration::from_millis(rng.u64(100..500)) } else { long(rng) };
     let (_, met) = rule(ground, rng, time, |weather| weather.swallows = true, |done| done.swallowed);
     Outcome::bit_if(met > 0, "nobody asked anything")
 }
@@ -71,7 +74,9 @@ pub(super) fn refuse(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     let time = long(rng);
     let from_ns = now_ns() + IN_FLIGHT_NS;
     let places = some_nodes(rng);
-    places.iter().for_each(|place| ground.proxies[*place].change(|weather| weather.refuses = true));
+    for place in &places {
+        ground.proxies[*place].change(|weather| weather.refuses = true);
+    }
     // Whoever was just accepted is connected by now.
     Ground::wait_alone(Duration::from_millis(15));
     let mut met = 0;
@@ -79,17 +84,19 @@ pub(super) fn refuse(ground: &mut Ground, rng: &mut Rng) -> Outcome {
         met += ground.proxies[*place].cut();
     }
     ground.wait(time);
-    places.into_iter().for_each(|place| ground.was_closed(Some(place), from_ns));
+    for place in places {
+        ground.was_closed(Some(place), from_ns);
+    }
     Outcome::bit_if(met > 0, "nobody was connected")
 }
 
 pub(super) fn delay(ground: &mut Ground, rng: &mut Rng) -> Outcome {
-    let time = Duration::from_millis(rng.u64(500..1_500));
-    let (request, reply) = (rng.u64(..60), rng.u64(10..200));
+    let time = Duration::from_millis(rng.u64(800..1_800));
+    let (request, reply) = (rng.u64(..60), rng.u64(10..450));
     let weather = |weather: &mut Weather| {
         weather.request_delay = Duration::from_millis(request);
         weather.reply_delay = Duration::from_millis(reply);
-        weather.growth = Duration::from_millis(10);
+        weather.growth = Duration::from_millis(30);
     };
     let (_, met) = rule(ground, rng, time, weather, |done| done.delayed);
     Outcome::bit_if(met > 0, "nobody sent anything")
@@ -106,7 +113,9 @@ pub(super) fn delay_then_hold(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     }
     ground.wait_ms(rng, 500..900);
     let delayed: u64 = places.iter().map(|place| ground.proxies[*place].done().delayed).sum();
-    places.iter().for_each(|place| ground.proxies[*place].change(|weather| weather.holds = true));
+    for place in &places {
+        ground.proxies[*place].change(|weather| weather.holds = true);
+    }
     ground.wait(long(rng));
     for place in places {
         ground.proxies[place].cut();
