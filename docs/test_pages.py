@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert program, "redis-server is not installed: apt-get install redis-server"
     folder = tmp_path_factory.mktemp("redis")
     arguments = ["--port", "0", "--unixsocket", "socket", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own
         deadline = time.monotonic() + 30
         while not (folder / "socket").exists():
             assert process.poll() is None, "it ended"

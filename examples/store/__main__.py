@@ -4,8 +4,8 @@ Readers and writers share a SQLite database. Results are cached under tags such 
 `org:1:store:2:product:42`; a write invalidates the tag of what it changed. Some thousand reads are compared
 with the database; none may differ.
 
-With `--lmdb` four processes do so, and share the cache through a folder; with `--redis` through a Redis server: a
-private one, or that of `--redis URL`.
+With `--lmdb` four processes do so, and share the cache through a folder; with `--redis` through a Redis
+server: a private one, or that of `--redis URL`.
 """
 
 from __future__ import annotations

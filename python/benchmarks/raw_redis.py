@@ -55,12 +55,8 @@ def private_server() -> Iterator[Server]:
 
 def _wait_for(port: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
+    with socket.socket() as probe:
+        while probe.connect_ex(("127.0.0.1", port)) != 0:
             if time.monotonic() > deadline:
                 sys.exit("redis-server does not start")
             time.sleep(0.01)
-        else:
-            return
