@@ -50,7 +50,7 @@ _install-wheel python:
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs test-python test-python-lmdb test-processes
+test: test-core test-host test-loom test-docs test-python test-python-lmdb test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -72,6 +72,18 @@ test-host:
 [group('test')]
 test-processes: wheel
     ZOOCACHE_PYTHON=$(command -v python) cargo test -p zoocache --features lmdb --release --test processes
+
+# ZOOCACHE_READS=3000000 ZOOCACHE_FAULTS=300 make it longer (300000, and one of each kind); ZOOCACHE_FAULT names the only
+# fault to happen, ZOOCACHE_MIX=Heavy or Calm has other nodes take part; ZOOCACHE_SEED and ZOOCACHE_KEEP as above.
+# Six processes that share a Redis, which is killed, stopped, emptied, rolled back and cut off, and what they saw
+[group('test')]
+test-redis-processes:
+    cargo test -p zoocache --features redis --release --test redis_processes
+
+# Those processes without one protection after the other: the faults they protect from must be noticed
+[group('test')]
+test-redis-mutants:
+    ZOOCACHE_MUTANTS=1 cargo test -p zoocache --features redis,mutants --release --test redis_processes
 
 # The engine's atomics under every interleaving
 [group('test')]
@@ -288,7 +300,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-python-lmdb") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-redis-mutants") (_timed "test-python-lmdb") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

@@ -567,7 +567,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
             prefix: settings.prefix.clone(),
             consistency: settings.consistency,
         };
-        let (feed, away) = Feed::open(how, Arc::clone(&engine), Arc::clone(&self.clock))?;
+        let (feed, away) = Feed::open(how, Arc::clone(&engine))?;
         if let (Some(error), Some(observer)) = (away, &self.observer) {
             observer.on_event(&Event::StorageFailed { error: &error });
         }

@@ -25,7 +25,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
-use crate::storage::{Found, NewRow, Row, Rows, Storage};
+use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
@@ -69,6 +69,16 @@ struct Judged {
     replaces: bool,
     /// The log has to be read first.
     behind: bool,
+}
+
+impl Judged {
+    fn admission(&self) -> Admission {
+        match (self.admits, self.replaces) {
+            (false, _) => Admission::Refused,
+            (true, false) => Admission::Granted,
+            (true, true) => Admission::Replacing,
+        }
+    }
 }
 
 /// Why a row is not taken in.
@@ -239,6 +249,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             idle_us: entry.idle_ms().saturating_mul(1_000),
             payload: &payload,
             unlocks: departure.unlocks,
+            supersedes: departure.supersedes,
         };
         for attempt in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
@@ -257,7 +268,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     judged.admits = told.is_ok();
                 }
                 sequence = shared.flights.stripe(departure.key).sequence();
-                judged.admits
+                judged.admission()
             });
             let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
@@ -291,13 +302,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
         let now_us = shared.parts.clock.now_us();
         // Where a time to idle seems over, others may use it all the same and have not told of it yet.
-        let verdict = shared.parts.engine.judge_header(&current.header, now_us);
+        let engine = &shared.parts.engine;
+        let verdict = engine.judge_header(&current.header, now_us);
         if verdict == Verdict::Unknown {
             return Judged { behind: true, ..Judged::default() };
         }
         let is_valid = verdict == Verdict::Fresh;
+        // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
+        let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
-        Judged { admits: !(is_valid && overlaps), replaces: is_valid, behind: false }
+        Judged { admits: !(is_valid && overlaps), replaces: is_valid || is_doubtful, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and

@@ -16,7 +16,7 @@ use super::line::{ANSWER, Connection, Line, hello};
 use super::range::{PAGE, Range, ask};
 use super::row;
 use super::script::{DUE, INVALIDATE};
-use super::{Consistency, Feed};
+use super::{Consistency, Feed, mutant};
 use crate::clock::boot_ns;
 
 /// How often overdue marks are looked for, and the server is asked where no reader wants to be near it.
@@ -24,15 +24,17 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Returns when the connection is lost, or nobody needs it any more.
 pub(super) async fn attend(feed: &Weak<Feed>, line: &Arc<Line>) {
+    let mut polls = !mutant::is_on("trust_connection");
     loop {
         let Some(alive) = feed.upgrade() else { return };
         let Some(connection) = line.present() else { return };
         let pause = pause_of(&alive);
-        if let Err(cause) = duties(&alive, line, &connection).await {
+        if let Err(cause) = duties(&alive, line, &connection, polls).await {
             line.break_off(connection.number(), cause);
             return;
         }
         drop((alive, connection));
+        polls = true;
         // Woken, or the pause is over: both mean to look again.
         let _ = timeout(pause, line.wake.notified()).await;
     }
@@ -46,10 +48,10 @@ fn pause_of(feed: &Feed) -> Duration {
     }
 }
 
-async fn duties(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
+async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) -> Result<(), ServerError> {
     replay(feed, line, connection).await?;
     settle_due(feed, line, connection).await?;
-    if matches!(feed.consistency(), Consistency::Bounded(_)) && !line.inbox.has_range() {
+    if polls && matches!(feed.consistency(), Consistency::Bounded(_)) && !line.inbox.has_range() {
         poll(feed, line, connection).await?;
     }
     Ok(())
@@ -124,6 +126,8 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
                 let left_us = row::position(left).map_or(0, Timestamp::as_micros);
                 feed.put_off(mark.id, boot_ns().saturating_add(left_us.saturating_mul(1_000)));
             }
+            // With its table. It is announced again in the next one, and stands until then.
+            Ok([Value::BulkString(what)]) if what == b"lost" => line.inbox.put_doubt(),
             // Settled now, or by somebody else: the rows that say so are told, or will be asked for.
             Ok(_) => {
                 feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));

@@ -22,7 +22,7 @@ use super::inbox::{Inbox, Item};
 use super::row::{self, Told};
 use super::script::{HELLO, INVALIDATE, PUT, Script};
 use super::unlocked::Unlocked;
-use super::{Address, Feed, attend};
+use super::{Address, Feed, attend, mutant};
 use crate::clock::boot_ns;
 
 /// A server that does not answer for so long is away.
@@ -66,7 +66,10 @@ impl Connection {
             command
         };
         let reply = match self.ask(&command("EVALSHA", &script.hash)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(error)
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+                    && !mutant::is_on("no_script_text") =>
+            {
                 self.ask(&command("EVAL", &script.text)).await?
             }
             reply => reply?,
@@ -274,7 +277,9 @@ async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
     }
     let incarnation = hello(feed, &connection).await?;
     // What was told on the connection before is not here.
-    line.inbox.put_doubt();
+    if !mutant::is_on("trust_connection") {
+        line.inbox.put_doubt();
+    }
     line.set(connection.in_incarnation(incarnation));
     Ok(())
 }

@@ -44,7 +44,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use zoocache_core::{MarkId, Timestamp};
 
-use crate::clock::{COARSE_STEP_NS, WallClock, boot_ns, coarse_ns};
+use crate::clock::{COARSE_STEP_NS, boot_ns, coarse_ns};
 use crate::engine::Engine;
 use crate::sequencer::Forget;
 
@@ -86,7 +86,6 @@ pub(crate) struct Feed {
     /// Names this process among those that replace keys.
     node: u64,
     engine: Arc<dyn Engine>,
-    wall: Arc<dyn WallClock>,
     line: ArcSwap<Line>,
     /// Something arrived that was not taken in yet, or something may have been missed.
     is_behind: Arc<AtomicBool>,
@@ -134,7 +133,6 @@ impl Feed {
     pub(crate) fn open(
         settings: Settings,
         engine: Arc<dyn Engine>,
-        wall: Arc<dyn WallClock>,
     ) -> Result<(Arc<Self>, Option<ServerError>), ServerError> {
         let Settings { address, prefix, consistency } = settings;
         let max_staleness_ns = match consistency {
@@ -149,7 +147,6 @@ impl Feed {
             max_staleness_ns,
             node: fastrand::u64(1..),
             engine,
-            wall,
             line: ArcSwap::new(Line::new(&is_behind)),
             is_behind,
             near_enough_ns: AtomicU64::new(0),

@@ -45,6 +45,8 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) token: u64,
     /// Do others have to forget the key?
     pub(crate) replaces: bool,
+    /// Is it stored also if the key was replaced or deleted since the computation began?
+    pub(crate) supersedes: bool,
     pub(crate) bytes: &'a [u8],
     /// What it depends on: each tag and everything above it.
     pub(crate) tags: &'a [Tag],
@@ -289,7 +291,9 @@ impl Feed {
     /// Stores an entry, if it is fresh and what is stored is what is expected.
     pub(crate) fn put(&self, new: &NewEntry<'_>) -> Result<Stored, ServerError> {
         let (entry, lock) = (self.names.entry(new.key), self.names.lock(new.key));
-        let forget = if new.replaces { row::key_row(new.key) } else { Vec::new() };
+        let forget = row::key_row(new.key);
+        let (replaces, yields) = (u8::from(new.replaces), u8::from(!new.supersedes));
+        let flags = format!("{replaces}{yields}");
         let token = if new.token == 0 { String::new() } else { new.token.to_string() };
         let (as_of, live) = (new.as_of.as_micros().to_string(), new.live_ms.to_string());
         let node = self.node.to_string();
@@ -302,6 +306,7 @@ impl Feed {
             &forget,
             new.bytes,
             node.as_bytes(),
+            flags.as_bytes(),
         ];
         arguments.extend(tags.iter().map(Vec::as_slice));
         let (incarnation, mut reply) = self.run_inside(&PUT, &[&entry, &lock], &arguments, false)?;

@@ -29,7 +29,9 @@ end
 redis.call('UNLINK', V)
 local incarnation = ARGV[3]
 local position = whole(math.max(now(), seen + 1, latest + 1))
-redis.call('ZADD', V, -1, bound, position, '~c:' .. incarnation, position, '!f', position, '!i')
+local floor = position
+if MUTANT_keep_incarnation and string.find(ARGV[1], '[^0]') then incarnation, floor = ARGV[1], '0' end
+redis.call('ZADD', V, -1, bound, position, '~c:' .. incarnation, floor, '!f', position, '!i')
 local marks = {}
 for place = 4, #ARGV do marks[#marks + 1] = ARGV[place] end
 add(position, marks)

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use redis::{Value, cmd};
 use zoocache_core::{Header, Tag};
 
-use super::{Found, Lease, NewRow, Row, Rows, StorageStats, Use};
+use super::{Admission, Found, Lease, NewRow, Row, Rows, StorageStats, Use};
 use crate::clock::WallClock;
 use crate::codec::Secret;
 use crate::error::Error;
@@ -156,7 +156,7 @@ impl Rows for RedisStorage {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error> {
         let unwritable = |error: crate::codec::TooLong| ServerError::Failed {
             server: "any address".to_owned(),
@@ -167,7 +167,8 @@ impl Rows for RedisStorage {
         let (mut current, mut expected): (Option<Row>, Vec<u8>) = (None, Vec::new());
         for _ in 0..ATTEMPTS {
             // Number 0: the server tells the others in the same step.
-            if !admits(current.as_ref(), 0) {
+            let admission = admits(current.as_ref(), 0);
+            if admission == Admission::Refused {
                 return Ok(false);
             }
             let new = NewEntry {
@@ -176,8 +177,8 @@ impl Rows for RedisStorage {
                 expected: &expected,
                 live_ms: self.live_ms(row),
                 token: row.unlocks,
-                // What cannot be read nobody holds.
-                replaces: current.is_some(),
+                replaces: admission == Admission::Replacing,
+                supersedes: row.supersedes,
                 bytes: &entry,
                 tags: &tags,
             };
