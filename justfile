@@ -20,7 +20,7 @@ _default:
 
 # ---- The main job ------------------------------------------------------------------------------
 
-# Build the wheel and run the example: a store that caches its SQLite reads; with --lmdb in four processes
+# Build the wheel and run the example: a store that caches its SQLite reads; with --lmdb or --redis in four processes
 [group('use')]
 example *arguments: wheel
     python examples/store "$@"
@@ -63,7 +63,7 @@ test-core:
 [group('test')]
 test-host:
     cargo test --workspace --exclude zoocache-core
-    cargo test -p zoocache --features lmdb
+    cargo test -p zoocache --features lmdb,redis
 
 # `test-host` runs it too, in a debug build and without Python: with the assertions of that build, and in seconds.
 # ZOOCACHE_READS=1000000 ZOOCACHE_KILLS=200 make it longer (100000 and 20); ZOOCACHE_SEED repeats the choices of a
@@ -277,6 +277,8 @@ bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
     .venv-bench/bin/python python/benchmarks/races.py
     cargo bench -p zoocache --features lmdb --bench lmdb -- --json "{{ target }}/bench-lmdb.json"
     .venv-bench/bin/python python/benchmarks/lmdb_folder.py --rust "{{ target }}/bench-lmdb.json"
+    cargo bench -p zoocache --features redis --bench redis -- --json "{{ target }}/bench-redis.json"
+    .venv-bench/bin/python python/benchmarks/redis_server.py --rust "{{ target }}/bench-redis.json"
     cargo bench --workspace --exclude zoocache-python
 
 _venv-bench:

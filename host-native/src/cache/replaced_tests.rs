@@ -86,7 +86,7 @@ impl Rows for Slow {
         self.0.sweep(now_us, is_dead)
     }
 
-    fn stats(&self) -> StorageStats {
+    fn stats(&self) -> Option<StorageStats> {
         self.0.stats()
     }
 }

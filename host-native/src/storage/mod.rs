@@ -138,8 +138,8 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When something could not be removed.
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error>;
-    /// Sizes and counters.
-    fn stats(&self) -> StorageStats;
+    /// Sizes and counters; `None` where they are not this process's business.
+    fn stats(&self) -> Option<StorageStats>;
 }
 
 /// What is stored under a key.

@@ -280,13 +280,13 @@ impl Rows for LmdbStorage {
         Ok(removed)
     }
 
-    fn stats(&self) -> StorageStats {
+    fn stats(&self) -> Option<StorageStats> {
         let sizes = self.folder.rooms().and_then(|rooms| {
             let (meta, places) = (rooms.entries.table(META), rooms.entries.table(PLACES));
             rooms.entries.read(|txn| Ok((places.len(txn)?, seal::number(meta, txn, b"bytes")?.unwrap_or(0))))
         });
         let (entries, bytes) = sizes.unwrap_or_default();
-        StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) }
+        Some(StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) })
     }
 }
 

@@ -277,8 +277,8 @@ impl Rows for RedisStorage {
         Ok(removed)
     }
 
-    fn stats(&self) -> StorageStats {
-        StorageStats::default()
+    fn stats(&self) -> Option<StorageStats> {
+        None
     }
 
     fn prefetch(&self, keys: Vec<Box<[u8]>>) -> Option<Prefetch> {
