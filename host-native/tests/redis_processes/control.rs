@@ -10,7 +10,7 @@ use std::path::Path;
 pub(crate) enum Phase {
     /// Everything.
     Run,
-    /// Read only: what was queued is replayed meanwhile.
+    /// Read only; what was queued is replayed meanwhile.
     Quiet,
     /// Look once at everything, and end.
     Look,

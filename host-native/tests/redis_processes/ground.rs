@@ -220,6 +220,11 @@ impl Ground {
         self.control.write(Phase::Run, is_calm);
     }
 
+    /// Lets nodes only read.
+    pub(crate) fn set_still(&self) {
+        self.control.write(Phase::Quiet, true);
+    }
+
     /// Ends what proxies do.
     pub(crate) fn clear_up(&self) {
         self.proxies.iter().for_each(Proxy::clear_up);

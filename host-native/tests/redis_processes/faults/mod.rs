@@ -128,7 +128,8 @@ fn long(rng: &mut Rng) -> Duration {
 enum Blindness {
     /// Messages are lost; the rest gets through.
     Mute,
-    /// Nothing gets through, and then all that was asked meanwhile, but no message.
+    /// Nothing gets through, and then all that was asked meanwhile, but no message. Nor does anything of the others
+    /// for a moment: what was lost has not been noticed when they are all back.
     Held,
     /// Nothing gets through, and then they are cut off.
     Lost,
@@ -151,16 +152,32 @@ fn with_blind_nodes<T>(ground: &mut Ground, rng: &mut Rng, meanwhile: impl FnOnc
     ground.set_calm(false);
     ground.wait_ms(rng, 60..220);
     ground.set_calm(is_calm);
-    let done = meanwhile(ground);
-    for place in &blind {
-        let proxy = &ground.proxies[*place];
-        if matches!(how, Blindness::Lost) {
-            proxy.cut();
+    if is_calm {
+        // Then nobody writes or computes for a while, or they would soon notice: only what they ask tells them.
+        ground.set_still();
+        ground.wait_ms(rng, 60..140);
+    }
+    if matches!(how, Blindness::Held) {
+        for proxy in &ground.proxies {
+            proxy.change(|weather| weather.holds = true);
         }
+        Ground::wait_alone(Duration::from_millis(15));
+    }
+    let done = meanwhile(ground);
+    if matches!(how, Blindness::Lost) {
+        for place in &blind {
+            ground.proxies[*place].cut();
+        }
+    }
+    for proxy in &ground.proxies {
         proxy.change(|weather| weather.holds = false);
     }
     ground.wait_ms(rng, 30..60);
     ground.clear_up();
+    if is_calm {
+        ground.wait(MAX_STALENESS + Duration::from_millis(200));
+        ground.set_calm(true);
+    }
     done
 }
 

@@ -27,9 +27,9 @@ pub(super) fn sleeping(ground: &mut Ground, rng: &mut Rng) -> Outcome {
 
 fn kill_clients(ground: &mut Ground, rng: &mut Rng, whom: [&str; 2]) -> Outcome {
     let mut killed = 0;
-    for _ in 0..rng.u32(4..12) {
+    for _ in 0..rng.u32(8..20) {
         killed += ground.server.ask::<u64>(&["CLIENT", "KILL", whom[0], whom[1]]);
-        ground.wait_ms(rng, 5..120);
+        ground.wait_ms(rng, 5..80);
     }
     Outcome::bit_if(killed > 0, "there were no such clients")
 }
