@@ -31,7 +31,7 @@ pub(crate) struct Journal {
     pub(crate) closed: Vec<(Option<usize>, Span)>,
     /// Redis may have lost what it knew.
     pub(crate) losses: Vec<Span>,
-    /// Redis may have evicted entries and kept what it knew of them.
+    /// Redis may have evicted entries, or lost their bytes, and kept what it knew of them.
     pub(crate) evictions: Vec<Span>,
     /// Incarnations of the domain that were seen.
     pub(crate) domains: Vec<String>,

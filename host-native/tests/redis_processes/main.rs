@@ -12,8 +12,8 @@
 //!   error of the measurement (`CLOCK_ERROR`) before the read began; and no hit once a node had not reached Redis
 //!   for that long, whether anything was invalidated or not.
 //! - **P2** among nodes that share entries, in near caches with the same delay, and without it in each process. Who
-//!   deleted something is believed likewise. Excused is what was in memory when Redis evicted it, since nothing is
-//!   left then that a late put could be compared with.
+//!   deleted something is believed likewise. Excused is what was in memory when Redis evicted it or lost
+//!   its bytes, since nothing is left then that a late put could be compared with.
 //! - **P3** and **P8** after all faults: what was queued is applied everywhere, without a restart and within
 //!   `RECOVERY`; and what is read twice is a hit.
 //! - **P4** as P1 after restarts of servers and nodes. A change that its node never settled is promised only while its

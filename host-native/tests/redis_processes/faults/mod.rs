@@ -39,7 +39,7 @@ pub(crate) struct Fault {
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 30] = [
+pub(crate) const FAULTS: [Fault; 31] = [
     Fault { name: "crash, empty restart", inject: disks::crash_empty },
     Fault { name: "crash, restart from AOF", inject: disks::crash_with_aof },
     Fault { name: "crash, restart from an old RDB", inject: disks::crash_with_old_rdb },
@@ -62,6 +62,7 @@ pub(crate) const FAULTS: [Fault; 30] = [
     Fault { name: "table deleted", inject: table::delete },
     Fault { name: "memory full, all evicted", inject: table::evict },
     Fault { name: "table replaced by something else", inject: table::replace },
+    Fault { name: "entries, rows and messages damaged", inject: table::damage },
     Fault { name: "floor raised past a sleeping node", inject: table::raise_floor },
     Fault { name: "nothing gets through", inject: network::hold },
     Fault { name: "connections reset", inject: network::cut },

@@ -77,6 +77,42 @@ pub(super) fn replace(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     lose(ground, rng, |ground| ground.server.ask(&["SET", &key(), "not yours"]))
 }
 
+/// Somebody writes into everything: entries lose bytes or become lists, the table gets rows that say nothing at
+/// positions that are none, and what is told makes no sense.
+pub(super) fn damage(ground: &mut Ground, rng: &mut Rng) -> Outcome {
+    let from_ns = now_ns();
+    let (mut damaged, bell) = (0, format!("{{{PREFIX}}}:bell"));
+    for _ in 0..rng.u32(5..15) {
+        let entries: Vec<String> = ground.server.ask(&["KEYS", &format!("{PREFIX}:e:*")]);
+        for entry in entries {
+            let at = rng.u32(..150).to_string();
+            let become_list = "redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], 'a')";
+            let words: &[&str] = match rng.u8(..5) {
+                0 => &["SETRANGE", &entry, &at, "?"],
+                1 => &["SET", &entry, "0000000000000000 not yours"],
+                2 => &["EVAL", become_list, "1", &entry],
+                _ => continue,
+            };
+            // What is a list already has no bytes.
+            damaged += u32::from(ground.server.query::<redis::Value>(words).is_ok());
+        }
+        if clock(&ground.server).is_some() {
+            let (position, row) = (format!("{}.5", rng.u32(..9_999)), format!("t::{}", rng.u8(..)));
+            let () = ground.server.ask(&["ZADD", &key(), &position, &row]);
+        }
+        for told in ["", "i ", "i 0 0 0 0 ", "i 00000000000000000000000000000000 0 1 2 9:t", "u", "n x"] {
+            let () = ground.server.ask(&["PUBLISH", &bell, told]);
+        }
+        ground.wait_ms(rng, 20..100);
+    }
+    // So that some have to read the table from its beginning.
+    ground.kill(&some_nodes(rng));
+    ground.start_dead();
+    // What cannot be read is as good as evicted.
+    ground.journal.evictions.push(crate::journal::Span::since(from_ns));
+    Outcome::bit_if(damaged > 0, "there was nothing to damage")
+}
+
 /// Rows that a node has not seen are forgotten while it sleeps.
 pub(super) fn raise_floor(ground: &mut Ground, rng: &mut Rng) -> Outcome {
     let mut asleep = some_nodes(rng);
