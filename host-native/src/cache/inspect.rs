@@ -207,7 +207,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Who invalidated something: this process, unless others could have; the log does not say who.
     fn node_of_causes(&self) -> String {
         let shared = &self.shared;
-        if shared.follows_log { "a process that shares the cache".to_owned() } else { shared.parts.node.clone() }
+        if shared.follows_log {
+            "a process that shares the cache".to_owned()
+        } else {
+            shared.parts.node.clone()
+        }
     }
 
     pub(super) fn explain_stored(&self, stored: &Stored<'_>) -> Explanation {
