@@ -347,7 +347,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// invalidations are sent as soon as it is back.
     ///
     /// `url` is `redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://` for TLS (with
-    /// `?ssl_ca_certs=FILE` and its like), `unix:///PATH`, or `redis+sentinel://HOST,HOST/SERVICE`.
+    /// `?ssl_ca_certs=FILE` and its like), `unix:///PATH`, `redis+sentinel://HOST,HOST/SERVICE`, or
+    /// `redis+cluster://HOST,HOST`.
     /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) bound what this process holds in memory;
     /// how much the server holds is its own setting, `maxmemory`. All of what is said of keys, tags and values of
     /// [`lmdb`](Self::lmdb) counts here too.

@@ -157,3 +157,49 @@ fn sentinels_say_who_the_master_is() {
     });
     works(Cache::builder().redis(url, Number));
 }
+
+#[test]
+fn in_a_cluster_the_node_that_has_the_slot_is_found_again_after_it_moved() {
+    let ports = [free_port(), free_port()];
+    let start = |port: u16| {
+        Server::with(&[
+            "--port",
+            &port.to_string(),
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "2000",
+        ])
+    };
+    let nodes = ports.map(start);
+    nodes[0].ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    nodes[1].ask(&["CLUSTER", "MEET", "127.0.0.1", &ports[0].to_string()]);
+    let is_whole = |server: &Server| match server.ask(&["CLUSTER", "INFO"]) {
+        redis::Value::BulkString(info) => {
+            let info = String::from_utf8_lossy(&info).into_owned();
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:2")
+        }
+        redis::Value::VerbatimString { text, .. } => text.contains("cluster_state:ok"),
+        _ => false,
+    };
+    until("the nodes have met", || nodes.iter().all(is_whole));
+    // Asked of the node that does not have the slot.
+    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", ports[1], ports[0]);
+    works(Cache::builder().redis(url.clone(), Number));
+    let cache = open(&url).expect("a cluster that answers");
+    let get = |number| cache.get_or_compute("a", &on(&["t"]), value(number)).expect("computes");
+    assert_eq!((get(1), get(2)), (1, 1));
+    let id = |server: &Server| match server.ask(&["CLUSTER", "MYID"]) {
+        redis::Value::BulkString(id) => String::from_utf8(id).expect("text"),
+        other => panic!("{other:?}"),
+    };
+    let redis::Value::Int(slot) = nodes[0].ask(&["CLUSTER", "KEYSLOT", "{zoocache}:V"]) else {
+        panic!("a slot")
+    };
+    let (slot, owner) = (slot.to_string(), id(&nodes[1]));
+    for node in [&nodes[1], &nodes[0]] {
+        node.ask(&["FLUSHALL"]);
+        node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &owner]);
+    }
+    until("it is found", || cache.invalidate(&["t"]).is_ok() && get(3) == 3 && get(4) == 3);
+}

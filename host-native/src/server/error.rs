@@ -64,7 +64,17 @@ impl ServerError {
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
                 Self::Refused { server, cause: said(error) }
             }
-            ErrorKind::Io => Self::Away { server, cause: said(error) },
+            ErrorKind::Io | ErrorKind::Server(ServerErrorKind::MasterDown) => {
+                Self::Away { server, cause: said(error) }
+            }
+            // Another server has what this one had, or is to take what is written: it is looked for anew.
+            ErrorKind::Server(
+                ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::ReadOnly,
+            ) => Self::Away { server, cause: said(error) },
             _ if error.code().is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS")) => {
                 Self::Refused { server, cause: said(error) }
             }

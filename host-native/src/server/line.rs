@@ -254,7 +254,7 @@ pub(super) async fn maintain(feed: Weak<Feed>, line: Arc<Line>) {
 }
 
 async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
-    let client = feed.address().client().await?;
+    let client = feed.address().client(&feed.names().table).await?;
     let number = fastrand::u64(..);
     let ear =
         Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };

@@ -139,10 +139,11 @@ impl Feed {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
         };
+        let names = Names::new(&prefix, address.is_cluster());
         let is_behind = Arc::new(AtomicBool::new(true));
         let feed = Arc::new(Self {
             address,
-            names: Names::new(&prefix),
+            names,
             consistency,
             max_staleness_ns,
             node: fastrand::u64(1..),

@@ -62,7 +62,7 @@ impl Feed {
             Some(Ok(reply)) => Ok(reply),
             Some(Err(error)) => {
                 let error = ServerError::of(self.address.shown(), &error);
-                if matches!(error, ServerError::Away { .. }) || is_replica(&error) {
+                if matches!(error, ServerError::Away { .. }) {
                     self.line.load().break_off(connection.number(), error.clone());
                 }
                 Err(error)
@@ -396,8 +396,4 @@ impl Feed {
             }
         }
     }
-}
-
-fn is_replica(error: &ServerError) -> bool {
-    matches!(error, ServerError::Failed { cause, .. } if cause.contains("READONLY") || cause.contains("ReadOnly"))
 }
