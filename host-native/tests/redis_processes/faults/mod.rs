@@ -141,7 +141,7 @@ fn with_blind_nodes<T>(ground: &mut Ground, rng: &mut Rng, meanwhile: impl FnOnc
     let mut blind: Vec<usize> = (0..NODES).collect();
     rng.shuffle(&mut blind);
     blind.truncate(rng.usize(1..4));
-    let how = [Blindness::Mute, Blindness::Held, Blindness::Lost][rng.usize(..3)];
+    let how = [Blindness::Mute, Blindness::Held, Blindness::Held, Blindness::Lost][rng.usize(..4)];
     for place in &blind {
         ground.proxies[*place].change(|weather| {
             weather.mutes = true;
