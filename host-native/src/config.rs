@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::event::Observer;
 #[cfg(feature = "lmdb")]
 use crate::folder::{Folder, Settings};
+use crate::random::{random_u64, random_u128};
 #[cfg(feature = "lmdb")]
 use crate::sequencer::LmdbSequencer;
 #[cfg(feature = "redis")]
@@ -617,14 +618,4 @@ fn at_least_one(parameter: &'static str, value: Option<u64>) -> Result<(), Error
         }),
         _ => Ok(()),
     }
-}
-
-fn random_u128() -> u128 {
-    u128::from(random_u64()) << 64 | u128::from(random_u64())
-}
-
-/// The standard library seeds each `RandomState` from the operating system's randomness and a counter.
-fn random_u64() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

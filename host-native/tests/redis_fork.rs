@@ -6,8 +6,8 @@ mod common;
 
 use std::panic::AssertUnwindSafe;
 
-use common::on;
 use common::redis::Server;
+use common::{DEADLINE, on, tag_of};
 use zoocache::{Cache, Error};
 
 #[expect(unsafe_code, reason = "the standard library cannot fork")]
@@ -37,8 +37,66 @@ fn child(cache: &Cache<u64>) -> bool {
     found && computed && invalidated
 }
 
+/// Runs `work` in a child.
+fn forked(cache: &Cache<u64>, work: impl FnOnce() -> bool) -> i32 {
+    cache.before_fork();
+    let pid = system::fork();
+    if pid == 0 {
+        cache.after_fork();
+        common::until("the child reaches the server", || cache.keep_up());
+        let holds = std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
+        system::_exit(i32::from(!holds));
+    }
+    cache.after_fork_in_parent();
+    pid
+}
+
+/// The parent learns what its child deletes and replaces: each is a node of its own.
+fn children_are_nodes_of_their_own(server: &Server) {
+    let cache = server.strong();
+    assert!(cache.put("k", 1, &on(&["t"])) && cache.put("r", 1, &on(&["t"])));
+    assert_eq!((cache.get("k"), cache.get("r")), (Some(1), Some(1)));
+    let pid = forked(&cache, || {
+        cache.delete("k");
+        cache.put("r", 2, &on(&["t"])) && cache.get("r") == Some(2)
+    });
+    assert_eq!(system::wait_for(pid), 0);
+    assert_eq!((cache.get("k"), cache.get("r")), (None, Some(2)));
+}
+
+/// Two children announce changes at the same time: both stand.
+fn children_draw_names_of_their_own(server: &Server) {
+    let cache = server.bounded();
+    assert!(cache.keep_up());
+    let change = |tag: &str| cache.change(&[tag_of(tag)], DEADLINE).is_ok();
+    let (one, two) = (forked(&cache, || change("one")), forked(&cache, || change("two")));
+    assert_eq!((system::wait_for(one), system::wait_for(two)), (0, 0));
+    let node = server.bounded();
+    assert!(!node.put("a", 1, &on(&["one"])) && !node.put("b", 1, &on(&["two"])), "both are being changed");
+}
+
+/// What the parent could not send yet is the child's business, too.
+fn children_send_what_their_parent_could_not(server: &mut Server) {
+    let cache = server.bounded();
+    assert!(cache.put("k", 1, &on(&["x"])));
+    server.kill();
+    assert!(cache.invalidate(&["x"]).is_err(), "nobody to tell");
+    server.start_again();
+    let pid = forked(&cache, || {
+        common::until("a value is kept", || {
+            cache.put("k", 2, &on(&["x"]));
+            cache.get("k") == Some(2)
+        });
+        true
+    });
+    assert_eq!(system::wait_for(pid), 0);
+}
+
 fn main() {
-    let server = Server::start();
+    let mut server = Server::start();
+    children_are_nodes_of_their_own(&server);
+    children_draw_names_of_their_own(&server);
+    children_send_what_their_parent_could_not(&mut server);
     let (bounded, strong) = (server.bounded(), server.strong());
     for round in 0..6 {
         let (cache, other) = if round % 2 == 0 { (&bounded, &strong) } else { (&strong, &bounded) };

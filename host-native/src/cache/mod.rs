@@ -165,7 +165,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Do entries rest far away, so that a read of them is a trip?
     #[inline]
-    fn is_far(&self) -> bool {
+    pub(super) fn is_far(&self) -> bool {
         self.shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news())
     }
 

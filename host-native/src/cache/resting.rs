@@ -11,6 +11,7 @@
 //! counted, told, and taken for a miss.
 
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -32,13 +33,16 @@ const FORMAT: u8 = 1;
 const PREFIX_BYTES: usize = 10;
 /// How often a computation is offered while others go on invalidating.
 const ATTEMPTS: usize = 16;
+/// Stripes of keys whose rows and near entries change in step.
+const ORDERS: usize = 64;
 
 /// Where entries rest outside of the process, and how values become bytes.
 pub(crate) struct Resting<V> {
     pub(crate) rows: Arc<dyn Rows>,
     pub(crate) codec: Arc<dyn ValueCodec<V>>,
-    /// Held while the near cache is made to say what the rows say: both change in the same order.
-    order: Mutex<()>,
+    /// Held while the near cache is made to say what the rows say of a key: both change in the same order. Striped by
+    /// key, as the rows may be far away.
+    order: [Mutex<()>; ORDERS],
     /// What the rows are to be told.
     pub(super) uses: Uses,
     /// What is about to be replaced.
@@ -54,10 +58,17 @@ impl<V> Resting<V> {
         Self {
             rows,
             codec,
-            order: Mutex::new(()),
+            order: [const { Mutex::new(()) }; ORDERS],
             uses: Uses::new(use_interval_ms),
             replaced: Replaced::default(),
         }
+    }
+}
+
+impl<V> Resting<V> {
+    fn order_of(&self, key: &[u8]) -> &Mutex<()> {
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
+        &self.order[usize::try_from(hash % ORDERS as u64).unwrap_or(0)]
     }
 }
 
@@ -208,12 +219,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let unreadable = Refused::Because(Count::Rejected);
         let (prefix, bytes) = row.payload.split_first_chunk().ok_or(unreadable)?;
         let (computed_ms, retention) = read_prefix(prefix).ok_or(unreadable)?;
-        let value = {
-            // It may read caches, which are reads of their own.
-            #[cfg(feature = "redis")]
-            let _aside = crate::server::Reading::suspend();
-            resting.codec.decode(bytes).map_err(|_| unreadable)?
-        };
+        let value = aside(|| resting.codec.decode(bytes)).map_err(|_| unreadable)?;
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
         let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);
@@ -259,7 +265,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             let mut judged = Judged::default();
             let (mut told, mut gone, mut sequence) = (Ok(()), None, 0);
-            let order = resting.order.lock();
+            let order = resting.order_of(departure.key).lock();
             let put = resting.rows.put(departure.key, &row, &mut |current, number| {
                 judged = self.judge_current(entry, departure, current);
                 if judged.admits && judged.replaces {
@@ -287,7 +293,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// the log is not read: that would drop values.
     fn judge_current(&self, entry: &Entry<V>, departure: &Departure<'_>, current: Option<&Row>) -> Judged {
         let shared = &*self.shared;
-        if !shared.parts.sequencer.is_current() {
+        // Far away, the server checks the tags in the same step: there is always news here while others invalidate.
+        let is_far = self.is_far();
+        if !is_far && !shared.parts.sequencer.is_current() {
             return Judged { behind: true, ..Judged::default() };
         }
         if self.status_as_of(true, entry) != Status::Fresh {
@@ -324,7 +332,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     ) -> (bool, R) {
         let shared = &*self.shared;
         let (mut told, mut gone) = (Ok(()), None);
-        let order = resting.order.lock();
+        let order = resting.order_of(key).lock();
         let deleted = resting.rows.delete(key, &mut |number| {
             (told, gone) = self.tell_replaced(resting, key, number);
         });
@@ -355,18 +363,26 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Tells of uses, and frees what is dead below, a little of it, and what the log need not know any more.
     pub(super) fn sweep_below(&self) -> usize {
         let shared = &*self.shared;
-        let Some(resting) = &shared.parts.resting else { return 0 };
+        if !shared.follows_log {
+            return 0;
+        }
         let now = self.now();
         let now_us = now.wall_us;
         let is_dead = |header: &Header| {
             let verdict = shared.parts.engine.judge_header(header, now_us);
             matches!(verdict, Verdict::Stale | Verdict::Foreign | Verdict::Expired)
         };
+        let (mut told, mut swept) = (Ok(()), Ok(0));
+        if let Some(resting) = &shared.parts.resting {
+            let _passed = shared.sweeper.pass();
+            // First: what is used is not removed for having idled.
+            told = self.tell_uses(resting, now);
+            // Without the log nothing can be called dead: what is of a new domain would seem foreign.
+            if shared.keep_up() {
+                swept = resting.rows.sweep(now_us, &is_dead);
+            }
+        }
         let _passed = shared.sweeper.pass();
-        // First: what is used is not removed for having idled.
-        let told = self.tell_uses(resting, now);
-        // Without the log nothing can be called dead: what is of a new domain would seem foreign.
-        let swept = if shared.keep_up() { resting.rows.sweep(now_us, &is_dead) } else { Ok(0) };
         let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
         for error in [told.err(), swept.as_ref().err().cloned(), tidied.err()].into_iter().flatten() {
             self.storage_failed(&error);
@@ -397,7 +413,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let encoded = match encoded {
             Some(encoded) => Cow::Borrowed(encoded),
-            None => match resting.codec.encode(entry.value()) {
+            None => match aside(|| resting.codec.encode(entry.value())) {
                 Ok(encoded) => Cow::Owned(encoded),
                 Err(error) => {
                     self.count(Count::StorageErrors);
@@ -411,6 +427,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
         payload.extend_from_slice(&encoded);
         Some((header, payload))
     }
+}
+
+/// Runs foreign code, which may read caches: those are reads of their own.
+fn aside<R>(foreign: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "redis")]
+    let _aside = crate::server::Reading::suspend();
+    foreign()
 }
 
 /// The wall clock says when it expires in every process; from now on the clock that never jumps does in this

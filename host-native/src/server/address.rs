@@ -29,6 +29,8 @@ const SENTINEL_PORT: &str = "26379";
 pub(crate) struct Address {
     shown: String,
     kind: Kind,
+    /// The user and the password, which no text may show.
+    secrets: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -75,7 +77,8 @@ impl Address {
         if files.is_some() && !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err("certificates are for rediss:// only".to_owned());
         }
-        Ok(Self { shown, kind: Kind::Server(Box::new(info), files) })
+        let secrets = secrets_of(info.redis_settings());
+        Ok(Self { shown, kind: Kind::Server(Box::new(info), files), secrets })
     }
 
     fn of_sentinels(is_tls: bool, rest: &str) -> Result<Self, String> {
@@ -96,7 +99,12 @@ impl Address {
         let node = node.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let sentinels = hosts_of(is_tls, "", hosts, SENTINEL_PORT)?;
         let shown = format!("{service} of the sentinels {hosts}");
-        Ok(Self { shown, kind: Kind::Sentinel { sentinels, service: service.to_owned(), node, is_tls } })
+        let secrets = secrets_of(&node);
+        Ok(Self {
+            shown,
+            kind: Kind::Sentinel { sentinels, service: service.to_owned(), node, is_tls },
+            secrets,
+        })
     }
 
     fn of_cluster(is_tls: bool, rest: &str) -> Result<Self, String> {
@@ -107,12 +115,20 @@ impl Address {
         }
         let login = login.map_or_else(String::new, |login| format!("{login}@"));
         let nodes = hosts_of(is_tls, &login, hosts, PORT)?;
-        Ok(Self { shown: format!("the cluster of {hosts}"), kind: Kind::Cluster(nodes) })
+        let secrets = nodes.first().map(|node| secrets_of(node.redis_settings())).unwrap_or_default();
+        Ok(Self { shown: format!("the cluster of {hosts}"), kind: Kind::Cluster(nodes), secrets })
     }
 
     /// Must everything of an application lie in one slot?
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster(_))
+    }
+
+    /// A text without user and password, whoever put them there.
+    pub(super) fn redact(&self, text: &str) -> String {
+        // Servers quote the beginning of commands that they do not know.
+        let text = text.split(", with args").next().unwrap_or_default();
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     /// What may be shown of it.
@@ -130,7 +146,10 @@ impl Address {
                 if *is_tls {
                     how = how.set_tls_mode(TlsMode::Secure);
                 }
-                Sentinel::build(sentinels.clone())?.async_master_for(service, Some(&how)).await
+                let mut sentinels = sentinels.clone();
+                // Those that are away take their time: another one is asked first next time.
+                fastrand::shuffle(&mut sentinels);
+                Sentinel::build(sentinels)?.async_master_for(service, Some(&how)).await
             }
             Kind::Cluster(nodes) => {
                 let mut failed =
@@ -151,6 +170,13 @@ impl fmt::Debug for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Address").field(&self.shown).finish()
     }
+}
+
+/// A user's name of one or two letters is in too many words to be cut out of them.
+fn secrets_of(settings: &RedisConnectionInfo) -> Vec<String> {
+    let user = settings.username().filter(|user| user.len() > 2 && *user != "default");
+    let password = settings.password().filter(|password| !password.is_empty());
+    password.into_iter().chain(user).map(str::to_owned).collect()
 }
 
 /// Addresses of several hosts; the library reads user and password, percent-encoding included.

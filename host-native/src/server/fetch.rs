@@ -27,6 +27,13 @@ pub(crate) struct Fetched {
     pub(super) range: Arc<Mutex<Option<Range>>>,
 }
 
+impl Fetched {
+    /// What is found where nothing is stored.
+    pub(super) fn nothing(feed: usize, key: &[u8]) -> Self {
+        Self { feed, key: Box::from(key), stored: None, range: Arc::default() }
+    }
+}
+
 /// A request for entries.
 pub(super) struct Request {
     pipeline: Pipeline,

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use zoocache_core::{MarkId, Timestamp};
 
+use super::outbox::Owed;
 use super::range::Range;
 use super::row::Rows;
 
 /// Of more than so many, only that there was something is remembered.
-const MAX_ITEMS: usize = 4_096;
+const MAX_ITEMS: usize = 1_024;
 
 /// Something to be taken in, in the order of its arrival.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ pub(super) struct Minted {
     pub(super) before: Timestamp,
     /// Whether there are rows at it, and not only an entry.
     pub(super) is_row: bool,
+    /// What is invalidated at it, and which announced changes end with it.
+    pub(super) owed: Arc<Owed>,
     /// The marks that end with it.
     pub(super) marks: Vec<MarkId>,
-    /// The announced changes that end with it.
-    pub(super) settled: Vec<u64>,
 }
 
 pub(super) struct Inbox {

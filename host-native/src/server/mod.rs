@@ -16,7 +16,7 @@ mod inbox;
 mod line;
 pub(crate) mod mutant;
 mod names;
-mod owed;
+mod outbox;
 mod prefetch;
 mod range;
 mod row;
@@ -42,15 +42,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use zoocache_core::{MarkId, Timestamp};
+use zoocache_core::{MarkId, Tag, Timestamp};
 
 use crate::clock::{COARSE_STEP_NS, boot_ns, coarse_ns};
 use crate::engine::Engine;
+use crate::random::random_nonzero;
 use crate::sequencer::Forget;
 
 use inbox::Minted;
 use line::Line;
-use owed::Owed;
+use outbox::{MAX_FAILED, Outbox, Owed};
 use row::Mark;
 
 /// How near reads are to what other machines have invalidated.
@@ -84,7 +85,7 @@ pub(crate) struct Feed {
     /// How long a look at the table counts, if not for one read only.
     max_staleness_ns: Option<u64>,
     /// Names this process among those that replace keys.
-    node: u64,
+    node: AtomicU64,
     engine: Arc<dyn Engine>,
     line: ArcSwap<Line>,
     /// Something arrived that was not taken in yet, or something may have been missed.
@@ -98,11 +99,13 @@ pub(crate) struct Feed {
     /// Since when something may have been missed, by the clock of `boot_ns`; 0 if not.
     unsure_since_ns: AtomicU64,
     state: Mutex<State>,
-    /// What the background needs to know of `state`, which it does not lock.
-    seen: Mutex<Seen>,
+    /// What the background needs to know of `state`. It takes no lock of the feed, which a fork would leave locked.
+    seen: ArcSwap<Seen>,
+    /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
+    announced: ArcSwap<BTreeMap<u64, (Mark, u64)>>,
     forget: std::sync::OnceLock<Forget>,
     catch_ups: AtomicU64,
-    owed: Mutex<Owed>,
+    outbox: ArcSwap<Outbox>,
 }
 
 #[derive(Default)]
@@ -115,14 +118,12 @@ struct State {
     gone: Vec<(u64, u64)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     incarnation: u128,
     /// The clock moves with each position, those of entries that are stored included; `applied` of the engine moves
     /// with invalidations only, so that computations of all nodes have the same.
     clock: Timestamp,
-    /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
-    marks: BTreeMap<u64, (Mark, u64)>,
 }
 
 impl Feed {
@@ -146,7 +147,7 @@ impl Feed {
             names,
             consistency,
             max_staleness_ns,
-            node: fastrand::u64(1..),
+            node: AtomicU64::new(random_nonzero()),
             engine,
             line: ArcSwap::new(Line::new(&is_behind)),
             is_behind,
@@ -155,10 +156,11 @@ impl Feed {
             asked_ns: AtomicU64::new(0),
             unsure_since_ns: AtomicU64::new(1),
             state: Mutex::default(),
-            seen: Mutex::default(),
+            seen: ArcSwap::default(),
+            announced: ArcSwap::default(),
             forget: std::sync::OnceLock::new(),
             catch_ups: AtomicU64::new(0),
-            owed: Mutex::default(),
+            outbox: ArcSwap::default(),
         });
         feed.start()?;
         match feed.line.load().first_attempt(&feed.address) {
@@ -177,6 +179,9 @@ impl Feed {
     /// To be called in a forked child: what the parent's threads held is not touched again.
     pub(crate) fn after_fork(self: &Arc<Self>) {
         std::mem::forget(self.line.swap(Line::new(&self.is_behind)));
+        self.node.store(random_nonzero(), Ordering::Relaxed);
+        // The threads that wait for an answer are the parent's, and so is the inbox.
+        self.outbox.rcu(|outbox| with(outbox, Outbox::all_have_failed));
         self.set_unsure();
         // Without a thread the server is away for this process.
         let _ = self.start();
@@ -187,7 +192,7 @@ impl Feed {
     }
 
     pub(crate) fn node(&self) -> u64 {
-        self.node
+        self.node.load(Ordering::Relaxed)
     }
 
     fn address(&self) -> &Address {
@@ -255,8 +260,11 @@ impl Feed {
 
     /// How far away a time of the server's clock is, in microseconds; 0 for one that has passed.
     pub(crate) fn left_us(&self, server_us: u64) -> u64 {
-        let ahead_us = self.server_ahead_us.load(Ordering::Relaxed);
-        server_us.saturating_sub((boot_ns() / 1_000).saturating_add_signed(ahead_us))
+        server_us.saturating_sub(self.server_us())
+    }
+
+    fn server_us(&self) -> u64 {
+        (boot_ns() / 1_000).saturating_add_signed(self.server_ahead_us.load(Ordering::Relaxed))
     }
 
     fn set_server_clock(&self, server_us: u64) {
@@ -271,42 +279,44 @@ impl Feed {
 
     /// From which position on the table of an incarnation has to be read.
     fn from(&self, incarnation: u128) -> Timestamp {
-        let seen = self.seen.lock();
+        let seen = self.seen();
         if seen.incarnation == incarnation { seen.clock } else { Timestamp::ZERO }
     }
 
     /// The incarnation that was entered, and its clock up to which everything is known.
-    fn seen(&self) -> (u128, Timestamp) {
-        let seen = self.seen.lock();
-        (seen.incarnation, seen.clock)
+    fn seen(&self) -> Seen {
+        **self.seen.load()
     }
 
     /// The clock up to which everything is known: what is stored later has a higher number.
     pub(crate) fn clock(&self) -> Timestamp {
-        self.seen.lock().clock
+        self.seen().clock
     }
 
-    /// Everything up to this reading of the clock is known.
+    /// Everything up to this reading of the clock is known. To be called under the lock of the state.
     fn note_clock(&self, clock: Timestamp) {
-        let mut seen = self.seen.lock();
-        let incarnation = self.engine.domain().0;
-        seen.clock = if seen.incarnation == incarnation { seen.clock.max(clock) } else { clock };
-        seen.incarnation = incarnation;
+        let (seen, incarnation) = (self.seen(), self.engine.domain().0);
+        let clock = if seen.incarnation == incarnation { seen.clock.max(clock) } else { clock };
+        self.seen.store(Arc::new(Seen { incarnation, clock }));
     }
 
     fn mark_rows(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().marks.values().map(|(mark, _)| mark.row.clone()).collect()
+        self.announced.load().values().map(|(mark, _)| mark.row.clone()).collect()
     }
 
     fn due_marks(&self, now_ns: u64) -> Vec<Mark> {
-        let seen = self.seen.lock();
-        seen.marks.values().filter(|(_, due_ns)| *due_ns <= now_ns).map(|(mark, _)| mark.clone()).collect()
+        let announced = self.announced.load();
+        announced.values().filter(|(_, due_ns)| *due_ns <= now_ns).map(|(mark, _)| mark.clone()).collect()
     }
 
     fn put_off(&self, mark: u64, due_ns: u64) {
-        if let Some((_, due)) = self.seen.lock().marks.get_mut(&mark) {
-            *due = due_ns;
-        }
+        self.announced.rcu(|announced| {
+            with(announced, |announced| {
+                if let Some((_, due)) = announced.get_mut(&mark) {
+                    *due = due_ns;
+                }
+            })
+        });
     }
 
     pub(crate) fn when_replaced(&self, forget: Forget) {
@@ -318,24 +328,47 @@ impl Feed {
         self.catch_ups.load(Ordering::Relaxed)
     }
 
-    fn take_owed(&self) -> Option<Owed> {
-        let mut owed = self.owed.lock();
-        (!owed.is_empty()).then(|| std::mem::take(&mut *owed))
+    /// Notes an invalidation that is on its way.
+    fn owe(&self, mark: MarkId, owed: &Arc<Owed>) {
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.add(mark, owed, false)));
     }
 
-    fn owe_again(&self, earlier: Owed) {
-        self.owed.lock().add(earlier);
-    }
-
-    fn owe(&self, owed: Owed) {
+    /// It could not be sent: the background does so, as soon as possible.
+    fn owe_failed(&self, marks: &[MarkId]) {
         if mutant::is_on("drop_failed") {
-            for mark in owed.marks {
-                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+            for mark in marks {
+                let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
             }
             return;
         }
-        self.owed.lock().add(owed);
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.set_failed(marks, true)));
+        if let Some((many, owed)) = self.outbox.load().failed().filter(|(many, _)| many.len() > MAX_FAILED) {
+            // One mark on everything in the place of many.
+            let all = self.engine.change(&[Tag::root()], u64::MAX, 0);
+            let owed = Arc::new(Owed { tags: vec![Tag::root()], changes: owed.changes });
+            self.outbox.rcu(|outbox| {
+                with(outbox, |outbox| {
+                    outbox.remove(&many);
+                    outbox.add(all, &owed, true);
+                })
+            });
+            for mark in &many {
+                let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
+            }
+        }
         self.line.load().wake.notify_one();
+    }
+
+    /// The background has sent them.
+    fn sent(&self, marks: &[MarkId]) {
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.set_failed(marks, false)));
+    }
+
+    /// They are done.
+    fn paid(&self, marks: &[MarkId]) {
+        if !marks.is_empty() {
+            self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.remove(marks)));
+        }
     }
 
     fn failed(&self, cause: &str) -> ServerError {
@@ -343,7 +376,11 @@ impl Feed {
     }
 
     fn timed_out(&self) -> ServerError {
-        ServerError::Timeout { server: self.address.shown().to_owned(), millis: line::ANSWER.as_millis() }
+        self.timed_out_after(line::ANSWER)
+    }
+
+    fn timed_out_after(&self, time: Duration) -> ServerError {
+        ServerError::Timeout { server: self.address.shown().to_owned(), millis: time.as_millis() }
     }
 }
 
@@ -352,4 +389,11 @@ impl Drop for Feed {
         // Lets the background notice.
         self.line.load().wake.notify_one();
     }
+}
+
+/// A changed copy, for `rcu`.
+fn with<T: Clone>(old: &Arc<T>, change: impl FnOnce(&mut T)) -> T {
+    let mut new = T::clone(old);
+    change(&mut new);
+    new
 }

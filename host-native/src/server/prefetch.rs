@@ -77,7 +77,7 @@ impl Feed {
                 let borrowed: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
                 let outcome = match timeout(ANSWER, request.send(&connection)).await {
                     Ok(Ok(reply)) => request.read(&feed, &borrowed, reply),
-                    Ok(Err(error)) => Err(ServerError::of(feed.address.shown(), &error)),
+                    Ok(Err(error)) => Err(ServerError::of(&feed.address, &error)),
                     Err(_) => {
                         feed.line.load().break_off(connection.number(), feed.timed_out());
                         Err(feed.timed_out())

@@ -22,6 +22,7 @@ scripts! {
     HELLO = "hello.lua";
     INVALIDATE = "invalidate.lua";
     CHANGE = "change.lua";
+    CHECK = "check.lua";
     DUE = "due.lua";
     PUT = "put.lua";
     DELETE = "delete.lua";

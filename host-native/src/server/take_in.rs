@@ -6,13 +6,16 @@
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use zoocache_core::{DomainId, LogRow, Tag, Timestamp};
+use zoocache_core::{DomainId, LogRow, MarkId, Tag, Timestamp};
 
 use super::inbox::{Item, Minted};
 use super::range::Range;
 use super::row::{Mark, Row, Rows};
-use super::{Feed, State, mutant};
+use super::{Feed, State, mutant, with};
 use crate::clock::boot_ns;
+
+/// What is told of a position so far ahead is not believed.
+const FAR_AHEAD_US: u64 = 24 * 3_600 * 1_000_000;
 
 /// What has to be dropped once no lock is held.
 type Gone = Vec<Box<dyn Any + Send>>;
@@ -69,7 +72,7 @@ impl Feed {
         let mut gone = Gone::new();
         {
             let mut state = self.state.lock();
-            // Under the lock: nobody may find the inbox empty before its contents are applied.
+            // Under the lock: in the order of arrival, whoever takes them in.
             let contents = line.inbox.take();
             if contents.is_unsure {
                 self.set_unsure();
@@ -116,17 +119,17 @@ impl Feed {
     fn take_range(&self, state: &mut State, range: Range, gone: &mut Gone) -> Taken {
         let present = self.line.load().present().map(|connection| connection.incarnation);
         let is_own = self.engine.domain() == DomainId(range.incarnation);
-        // A whole table of the present incarnation is a way into it; an earlier one is never entered again.
-        if !is_own && (range.from > Timestamp::ZERO || present != Some(range.incarnation)) {
-            return Taken::Other;
-        }
-        if range.is_cut_off {
+        // A whole table of the present incarnation is a way into it; an earlier one is never entered again, and a
+        // connection that was given up says nothing.
+        if present != Some(range.incarnation) || (!is_own && range.from > Timestamp::ZERO) || range.is_cut_off
+        {
             return Taken::Other;
         }
         let Some(clock) = range.clock else { return Taken::Lost };
         let asked_ns = if mutant::is_on("sent_at_reply") { boot_ns() } else { range.asked_ns };
-        // What lies at the beginning was applied already, if anything was.
-        let known = if is_own { range.from } else { Timestamp::ZERO };
+        // What was applied already, also since this was asked for, is no news: a change that was settled meanwhile would
+        // be announced again.
+        let known = if is_own { range.from.max(self.engine.signals().applied()) } else { Timestamp::ZERO };
         let mut said = Said::default();
         for (row, at) in range.rows {
             if at > known || !is_own || row == Row::Floor {
@@ -137,6 +140,8 @@ impl Feed {
             said.floor = Timestamp::ZERO;
         }
         if !is_own {
+            // Until its rows are applied, nothing of the new domain can be judged.
+            self.engine.doubt();
             self.engine.reset_domain(DomainId(range.incarnation), said.floor);
         }
         self.engine.raise_floor(said.floor);
@@ -151,7 +156,12 @@ impl Feed {
             self.line.load().inbox.settle();
         }
         for minted in std::mem::take(&mut state.waiting) {
-            self.take_minted(state, minted);
+            if minted.incarnation == range.incarnation {
+                self.take_minted(state, minted);
+            } else {
+                // Of an incarnation that is gone: everything that it covered is gone with it.
+                self.lift(&minted.marks);
+            }
         }
         let ended: Vec<_> = state.gone.extract_if(.., |(_, at_ns)| *at_ns <= range.asked_ns).collect();
         for (id, _) in ended {
@@ -170,13 +180,18 @@ impl Feed {
         if at <= applied {
             return;
         }
+        if at.as_micros() > self.server_us().saturating_add(FAR_AHEAD_US) {
+            // The clock may run ahead of the time, but hardly so far. Whether it does the table says.
+            self.set_unsure();
+            return;
+        }
         let Some(rows) = told else {
             self.set_unsure();
             return;
         };
         let mut said = Said::default();
         // What this process replaced it has replaced in its own memory, too.
-        let others = rows.into_iter().filter(|row| origin != self.node || !matches!(row, Row::Key(_)));
+        let others = rows.into_iter().filter(|row| origin != self.node() || !matches!(row, Row::Key(_)));
         others.for_each(|row| said.add(row, at));
         let is_deaf = mutant::is_on("ignore_gap") || mutant::is_on("trust_connection");
         let has_gap = before > applied && !is_deaf;
@@ -197,12 +212,12 @@ impl Feed {
             state.waiting.push(minted);
             return;
         }
-        let Minted { at, before, marks, settled, is_row, .. } = minted;
-        for mark in marks {
-            // It stamps its tags. One that is gone did so already.
-            let _ = self.engine.settle_at(mark, at);
-        }
-        for id in settled {
+        let Minted { at, before, marks, owed, is_row, .. } = minted;
+        let rows = owed.tags.iter().map(|tag| LogRow { tag: tag.clone(), below_only: false, at });
+        // First: a mark may have ended at its deadline.
+        self.engine.apply_rows(&rows.collect::<Vec<_>>());
+        self.lift(&marks);
+        for id in owed.settled() {
             self.end_mark(state, id);
         }
         if before <= self.engine.signals().applied() {
@@ -215,9 +230,18 @@ impl Feed {
         }
     }
 
+    /// Ends marks whose tags are stamped, or need no stamp any more.
+    fn lift(&self, marks: &[MarkId]) {
+        for mark in marks {
+            let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
+        }
+        self.paid(marks);
+    }
+
     /// Whether everything is known up to the latest row.
     fn apply(&self, state: &mut State, said: Said, is_all: bool, gone: &mut Gone) {
-        let moves = is_all && said.latest > self.engine.signals().applied();
+        let signals = self.engine.signals();
+        let moves = is_all && (said.latest > signals.applied() || signals.in_doubt());
         if !said.is_news() && !moves {
             return;
         }
@@ -249,16 +273,30 @@ impl Feed {
         self.note_mark(mark, at);
     }
 
+    /// The change that this process is about to announce has this mark of the engine's.
+    pub(super) fn announce_own(&self, id: u64, mark: MarkId) {
+        self.state.lock().marks.insert(id, mark);
+    }
+
+    /// It could not be announced.
+    pub(super) fn forget_own(&self, id: u64) {
+        self.state.lock().marks.remove(&id);
+    }
+
     /// Remembers an announced change for a domain that loses it, and when it may be overdue.
     pub(super) fn note_mark(&self, mark: Mark, at: Timestamp) {
         let left_us = mark.deadline_us.saturating_sub(at.as_micros());
         let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
-        self.seen.lock().marks.entry(mark.id).or_insert((mark, due_ns));
+        self.announced.rcu(|announced| {
+            with(announced, |announced| {
+                announced.entry(mark.id).or_insert_with(|| (mark.clone(), due_ns));
+            })
+        });
     }
 
     /// An announced change has ended, and the rows that it left are known.
     fn end_mark(&self, state: &mut State, id: u64) {
-        self.seen.lock().marks.remove(&id);
+        self.announced.rcu(|announced| with(announced, |announced| drop(announced.remove(&id))));
         if let Some(mark) = state.marks.remove(&id) {
             let _ = self.engine.settle_at(mark, Timestamp::ZERO);
         }

@@ -24,6 +24,8 @@ use row::NUMBER_DIGITS;
 const STEP: usize = 200;
 /// Steps of one sweep.
 const SWEEP_STEPS: usize = 20;
+/// What is read of an entry that a walk comes by: enough for most keys and headers. Others are passed over.
+const HEAD_BYTES: usize = 4_096;
 /// How often an entry is offered while others store theirs.
 const ATTEMPTS: usize = 8;
 /// Of more tags than these, only the reader checks whether they were invalidated.
@@ -88,23 +90,15 @@ impl RedisStorage {
         Ok((next, names.collect()))
     }
 
-    /// The rows under these names, as far as they can be read.
-    fn rows(&self, names: &[Vec<u8>]) -> Result<Vec<Walked>, ServerError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut get = cmd("MGET");
-        get.arg(names);
-        let Value::Array(stored) = self.feed.ask(&get)? else { return Ok(Vec::new()) };
-        let rows = names.iter().zip(stored).filter_map(|(name, stored)| {
-            let Value::BulkString(stored) = stored else { return None };
-            // How long it lives is not asked: what has expired is not there.
-            let row::Stored { key, row, .. } = row::read(&stored, None, self.secret.as_ref())?;
-            let key = key.to_vec();
-            let header = Header { expires_us: 0, ..row.header };
-            Some(Walked { name: name.clone(), key, row: Row { header, expires_us: 0, ..row } })
+    /// What the entries under these names say of themselves, as far as they can be read. Values stay where they are.
+    fn heads(&self, names: &[Vec<u8>]) -> Result<Vec<Walked>, ServerError> {
+        let heads = self.feed.heads(names, HEAD_BYTES)?;
+        let walked = names.iter().zip(heads).filter_map(|(name, head)| {
+            let head = head?;
+            let row::Stored { key, row, .. } = row::peek(&head)?;
+            Some(Walked { name: name.clone(), key: key.to_vec(), row })
         });
-        Ok(rows.collect())
+        Ok(walked.collect())
     }
 
     /// Is it this process that sweeps now? For so many milliseconds nobody else does.
@@ -241,7 +235,7 @@ impl Rows for RedisStorage {
         let mut from = 0;
         loop {
             let (next, names) = self.scan(from)?;
-            for walked in self.rows(&names)? {
+            for walked in self.heads(&names)? {
                 visit(&walked.key, &walked.row);
             }
             if next == 0 {
@@ -265,7 +259,7 @@ impl Rows for RedisStorage {
         let mut from = *self.swept_to.lock();
         for _ in 0..SWEEP_STEPS {
             let (next, names) = self.scan(from)?;
-            let dead = self.rows(&names)?.into_iter().filter(|walked| is_dead(&walked.row.header));
+            let dead = self.heads(&names)?.into_iter().filter(|walked| is_dead(&walked.row.header));
             let dead: Vec<_> = dead.map(|walked| (walked.name, walked.row.number)).collect();
             removed += self.feed.remove(&dead)?;
             from = next;

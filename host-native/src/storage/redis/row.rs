@@ -8,7 +8,9 @@
 //! the rest      the envelope
 //! ```
 
-use crate::codec::{Secret, TooLong};
+use zoocache_core::Header;
+
+use crate::codec::{Secret, TooLong, peek_header};
 use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open, seal};
 use crate::storage::{NewRow, Row};
 
@@ -56,4 +58,18 @@ fn digits(digits: &[u8; NUMBER_DIGITS]) -> Option<u64> {
     digits
         .iter()
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+/// What the beginning of stored bytes says of an entry, unchecked: enough to count it, or to find it dead.
+pub(super) fn peek(beginning: &[u8]) -> Option<Stored<'_>> {
+    let (number, rest) = beginning.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (expires_us, rest) = rest.split_first_chunk::<NUMBER_DIGITS>()?;
+    let rest = rest.get(CHECKSUM_BYTES..)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (header, _) = Header::decode(peek_header(envelope)?).ok()?;
+    // What has expired by the server's clock is not there.
+    let header = Header { expires_us: 0, ..header };
+    let row = Row { number: digits(number)?, header, idle_us: 0, expires_us: 0, payload: Vec::new() };
+    Some(Stored { key, row, expires_us: digits(expires_us)? })
 }
