@@ -149,8 +149,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
         let storage = match &shared.parts.resting {
-            Some(resting) => resting.rows.stats(),
-            None => shared.parts.storage.stats(),
+            // How much a server holds is the server's business.
+            Some(resting) if !resting.rows.brings_news() => resting.rows.stats(),
+            _ => shared.parts.storage.stats(),
         };
         let sum = |what| shared.counters.sum(what);
         Stats {

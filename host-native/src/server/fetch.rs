@@ -19,8 +19,18 @@ pub(crate) struct Fetched {
     /// The feed it belongs to, by its place in memory.
     pub(super) feed: usize,
     pub(super) key: Box<[u8]>,
+    /// The sequence of the key's stripe when it was asked for, if its reader asked for it earlier.
+    pub(super) sequence: Option<u64>,
     /// What is stored there, and for how many more milliseconds; none if it is no text.
     pub(crate) stored: Option<(Vec<u8>, Option<u64>)>,
+    /// Shared by all that were fetched together.
+    pub(super) range: Arc<Mutex<Option<Range>>>,
+}
+
+/// What a request brought.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) fetched: Vec<Fetched>,
     /// Shared by all that were fetched together.
     pub(super) range: Arc<Mutex<Option<Range>>>,
 }
@@ -54,9 +64,9 @@ impl Request {
     pub(super) fn read(
         &self,
         feed: &Feed,
-        keys: &[&[u8]],
+        keys: &[(impl AsRef<[u8]>, impl Into<Option<u64>> + Copy)],
         mut reply: Vec<Value>,
-    ) -> Result<Vec<Fetched>, ServerError> {
+    ) -> Result<Answer, ServerError> {
         let unexpected = || feed.failed("an unexpected reply");
         if reply.len() != keys.len() * 2 + 1 {
             return Err(unexpected());
@@ -65,7 +75,7 @@ impl Request {
         let range = Range::read(&table, (self.incarnation, self.from), PAGE, self.asked_ns);
         let range = Arc::new(Mutex::new(Some(range)));
         let mut replies = reply.into_iter();
-        let fetched = keys.iter().map(|key| {
+        let fetched = keys.iter().map(|(key, sequence)| {
             let (stored, left) = (replies.next(), replies.next());
             let left_ms = match left {
                 Some(Value::Int(left)) => u64::try_from(left).ok(),
@@ -77,8 +87,9 @@ impl Request {
                 // Foreign: of another kind.
                 Some(_) => Some((Vec::new(), None)),
             };
-            Fetched { feed: feed.number(), key: Box::from(*key), stored, range: Arc::clone(&range) }
+            let (key, sequence) = (Box::from(key.as_ref()), (*sequence).into());
+            Fetched { feed: feed.number(), key, sequence, stored, range: Arc::clone(&range) }
         });
-        Ok(fetched.collect())
+        Ok(Answer { fetched: fetched.collect(), range })
     }
 }

@@ -24,13 +24,16 @@ mod runtime;
 mod script;
 mod take_in;
 mod trip;
+pub mod trips;
 mod unlocked;
 mod wait;
 
 pub(crate) use address::Address;
 pub use error::ServerError;
 pub(crate) use hand::Reading;
+pub(crate) use hand::sequence as fetched_at;
 pub(crate) use names::Names;
+pub(crate) use prefetch::Asked;
 pub use prefetch::Prefetch;
 pub(crate) use trip::{NewEntry, Stored};
 
@@ -214,6 +217,14 @@ impl Feed {
         let asked_ns = self.asked_ns.load(Ordering::Acquire);
         self.is_unsure.load(Ordering::Acquire)
             || self.max_staleness_ns.is_none_or(|max_ns| boot_ns().saturating_sub(asked_ns) >= max_ns)
+    }
+
+    /// Was the table looked at for the read that goes on in this thread?
+    fn has_asked_for_this_read(&self) -> bool {
+        let asked_ns = self.asked_ns.load(Ordering::Acquire);
+        hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns)
+            && !self.is_unsure.load(Ordering::Acquire)
+            && self.line.load().inbox.is_empty()
     }
 
     pub(crate) fn is_strong(&self) -> bool {
