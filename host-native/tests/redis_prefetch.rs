@@ -19,7 +19,7 @@ fn found(lookup: Lookup<u64>) -> Option<u64> {
 }
 
 fn fetch(cache: &Cache<u64>, key: &str) -> zoocache::Prefetch {
-    let mut prefetch = cache.prefetch(&[key]).expect("there is a server");
+    let prefetch = cache.prefetch(&[key]).expect("there is a server");
     assert!(prefetch.wait(LONG));
     prefetch
 }
@@ -105,7 +105,7 @@ fn a_bus_that_is_away_is_counted() {
         .expect("a server that answers");
     assert!(cache.put("a", 1, &Policy::default()));
     assert_eq!(cache.get("a"), Some(1));
-    let mut prefetch = cache.prefetch::<&str>(&[]).expect("there is a server");
+    let prefetch = cache.prefetch::<&str>(&[]).expect("there is a server");
     assert!(prefetch.wait(LONG));
     assert_eq!(cache.within(&prefetch, || found(cache.lookup(b"a"))), Some(1));
     server.kill();

@@ -90,6 +90,9 @@ impl Request {
             let (key, sequence) = (Box::from(key.as_ref()), (*sequence).into());
             Fetched { feed: feed.number(), key, sequence, stored, range: Arc::clone(&range) }
         });
-        Ok(Answer { fetched: fetched.collect(), range })
+        let mut fetched: Vec<_> = fetched.collect();
+        // Whoever reads many reads them in order, and each is looked for from the end.
+        fetched.reverse();
+        Ok(Answer { fetched, range })
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn began_ns() -> Option<u64> {
 pub(super) fn take(feed: usize, key: &[u8]) -> Option<Fetched> {
     HAND.with_borrow_mut(|hand| {
         let fetched = &mut hand.as_mut()?.fetched;
-        let place = fetched.iter().position(|fetched| fetched.feed == feed && *fetched.key == *key)?;
+        let place = fetched.iter().rposition(|fetched| fetched.feed == feed && *fetched.key == *key)?;
         Some(fetched.swap_remove(place))
     })
 }
@@ -85,6 +85,6 @@ pub(super) fn take(feed: usize, key: &[u8]) -> Option<Fetched> {
 pub(crate) fn sequence(key: &[u8]) -> Option<u64> {
     HAND.with_borrow(|hand| {
         let fetched = &hand.as_ref()?.fetched;
-        fetched.iter().find(|fetched| *fetched.key == *key)?.sequence
+        fetched.iter().rfind(|fetched| *fetched.key == *key)?.sequence
     })
 }

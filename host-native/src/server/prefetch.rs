@@ -89,8 +89,11 @@ impl Prefetch {
     }
 
     /// Blocks this thread until it has arrived, which it does in any case, or for `longest`. Says whether it has.
-    pub fn wait(&mut self, longest: Duration) -> bool {
-        wait_for(self, longest).is_some()
+    pub fn wait(&self, longest: Duration) -> bool {
+        let arrives = |context: &mut Context<'_>| {
+            if self.poll_ready(context.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        wait_for(std::future::poll_fn(arrives), longest).is_some()
     }
 }
 
