@@ -59,9 +59,10 @@ fn what_was_deleted_after_it_was_asked_for_is_not_kept() {
     let (writer, reader) = (server.strong(), server.bounded());
     assert!(writer.put("a", 1, &Policy::default()));
     let prefetch = fetch(&reader, "a");
-    assert!(!reader.was_overtaken(&prefetch));
+    assert!(!reader.is_outdated(&prefetch));
     assert!(reader.delete("a"));
-    assert!(reader.was_overtaken(&prefetch));
+    assert!(reader.is_outdated(&prefetch));
+    assert!(!reader.is_outdated(&fetch(&reader, "a")));
     assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"a"))), Some(1), "its read began before");
     assert_eq!(found(reader.lookup(b"a")), None);
 }
@@ -85,6 +86,18 @@ fn what_goes_on_around_a_trip_is_the_callers_choice() {
 }
 
 #[test]
+fn what_was_not_asked_for_is_lacking() {
+    let server = Server::start();
+    let (writer, reader) = (server.strong(), server.bounded());
+    assert!(writer.put("a", 1, &Policy::default()));
+    let prefetch = fetch(&reader, "b");
+    assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"b"))), None);
+    assert!(!reader.is_outdated(&prefetch), "there is nothing to be had");
+    assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"a"))), None);
+    assert!(reader.is_outdated(&prefetch));
+}
+
+#[test]
 fn a_server_that_is_away_is_a_miss_that_is_counted() {
     let mut server = Server::start();
     let reader = server.strong();
@@ -93,6 +106,7 @@ fn a_server_that_is_away_is_a_miss_that_is_counted() {
     assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"a"))), None);
     assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"a"))), None);
     assert_eq!(reader.stats().storage_errors, 1, "told once");
+    assert!(!reader.is_outdated(&prefetch), "it is for nothing to ask at once");
 }
 
 #[test]

@@ -96,9 +96,9 @@ impl Fetch {
         }
     }
 
-    /// Was something stored here meanwhile that it does not know of?
-    pub(crate) fn was_overtaken(&self) -> bool {
-        self.prefetch.as_ref().is_some_and(|prefetch| self.state.cache.was_overtaken(prefetch))
+    /// Is it worth asking anew?
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.prefetch.as_ref().is_some_and(|prefetch| self.state.cache.is_outdated(prefetch))
     }
 }
 

@@ -142,7 +142,9 @@ impl FunctionBase {
     fn missed(slf: Borrowed<'_, '_, Self>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Py<PyAny>> {
         let this = slf.get();
         let state = this.home.owned(call.py)?;
+        // What need not be known of a hit is found out on the way to computing it.
         if state.is_far
+            && (this.tolerant.is_some() || this.early_refresh.is_some())
             && let Some(object) = Self::far_hit(slf, &state, (key, call), None)?
         {
             return Ok(object);

@@ -305,7 +305,7 @@ fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 
-/// How often it is asked anew for what was stored here meanwhile.
+/// How often it is asked anew.
 const MAX_FETCHES: u8 = 4;
 
 /// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)`, `(2, Wait)`, `(3, Lead)` that is to be
@@ -325,12 +325,15 @@ pub(crate) fn step(
     if state.reading(py, fetch, || demand::is_unmet(py, &this.home, &state))? {
         return Ok((1, lead_alone(function, key, (fetch, call))?));
     }
-    if let Some(fetch) = fetch.filter(|fetch| fetch.round < MAX_FETCHES && fetch.was_overtaken()) {
-        if let Some(object) = FunctionBase::far_hit(function.as_borrowed(), &state, (key, call), Some(fetch))?
-        {
+    if let Some(fetch) = fetch {
+        let found = FunctionBase::far_hit(function.as_borrowed(), &state, (key, call), Some(fetch))?;
+        if let Some(object) = found {
             return Ok((0, object));
         }
-        return Ok((4, Py::new(py, Fetch::of(&state, &[key], fetch.round + 1))?.into_any()));
+        if fetch.round < MAX_FETCHES && fetch.is_outdated() {
+            let anew = Fetch::of(&state, &[key], fetch.round + 1);
+            return Ok((4, Py::new(py, anew)?.into_any()));
+        }
     }
     let parent = context::current(py)?;
     let joined = state.reading(py, fetch, || state.cache.join(key, parent.as_ref(), second_round));

@@ -392,14 +392,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if let Err(error) = prefetch.take_news() {
             self.storage_failed(&error.into());
         }
-        prefetch.within(|| crate::trips::without(read))
+        prefetch.within(read)
     }
 
-    /// Was something stored or deleted here meanwhile, so that what was fetched may be older than it? What is found
-    /// in it can be served to who asked for it; that nothing is found means nothing.
+    /// Is it worth asking for the same anew? Because something was stored or deleted here meanwhile, so that what was
+    /// fetched may be older than it: what is found in it can be served to who asked for it, that nothing is found
+    /// means nothing. Or because reads within it missed something else.
     #[cfg(feature = "redis")]
-    pub fn was_overtaken(&self, prefetch: &crate::Prefetch) -> bool {
-        prefetch.asked().iter().any(|(key, sequence)| self.shared.flights.stripe(key).sequence() != *sequence)
+    pub fn is_outdated(&self, prefetch: &crate::Prefetch) -> bool {
+        let mut asked = prefetch.asked().iter();
+        prefetch.is_lacking()
+            || asked.any(|(key, sequence)| self.shared.flights.stripe(key).sequence() != *sequence)
     }
 
     /// Lets all steps of one read know what one of them has asked for, where every read asks.

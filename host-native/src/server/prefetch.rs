@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::error::ServerError;
 use super::fetch::{Answer, Request};
 use super::line::ANSWER;
 use super::wait::wait_for;
-use super::{Feed, Reading};
+use super::{Feed, Reading, trips};
 use crate::clock::boot_ns;
 
 /// A key that is asked for, and the sequence of its stripe at that time: what is stored or deleted here from then on
@@ -35,6 +36,8 @@ pub struct Prefetch {
     feed: Arc<Feed>,
     asked: Arc<[Asked]>,
     place: Arc<Mutex<Place>>,
+    is_lacking: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Prefetch {
@@ -45,8 +48,11 @@ impl Prefetch {
             _ => Vec::new(),
         };
         let reading = Reading::of(self.began_ns, fetched);
-        let result = read();
+        let (result, is_lacking) = trips::noting(read);
         let left = reading.end();
+        if is_lacking {
+            self.is_lacking.store(true, Ordering::Relaxed);
+        }
         if let Some(Ok(answer)) = &mut self.place.lock().outcome {
             answer.fetched = left;
         }
@@ -59,6 +65,7 @@ impl Prefetch {
             Some(Ok(answer)) => answer.range.lock().take(),
             None => None,
             Some(failed) => {
+                self.has_failed.store(true, Ordering::Relaxed);
                 let told = std::mem::replace(failed, Ok(Answer::default()));
                 return told.map(drop);
             }
@@ -67,6 +74,11 @@ impl Prefetch {
             self.feed.take_early(range);
         }
         Ok(())
+    }
+
+    /// Did reads miss something in it that it is worth asking for anew?
+    pub(crate) fn is_lacking(&self) -> bool {
+        self.is_lacking.load(Ordering::Relaxed) && !self.has_failed.load(Ordering::Relaxed)
     }
 
     /// The keys that were asked for.
@@ -123,6 +135,8 @@ impl Feed {
             feed: Arc::clone(self),
             asked: Arc::clone(&asked),
             place: Arc::clone(&place),
+            is_lacking: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
         };
         let started = self.line.load().connection(&self.address).and_then(|connection| {
             let runtime = super::runtime::here().map_err(|error| self.failed(&error.to_string()))?;

@@ -17,6 +17,8 @@ enum Trips {
 
 thread_local! {
     static TRIPS: Cell<Trips> = const { Cell::new(Trips::Made) };
+    /// Would a trip have been made since this was cleared?
+    static MISSED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Puts back what held before.
@@ -33,6 +35,13 @@ impl Drop for Before {
 pub fn without<R>(read: impl FnOnce() -> R) -> R {
     let _before = Before(TRIPS.replace(Trips::NotMade));
     read()
+}
+
+/// [`without`] that also says whether a trip would have been made.
+pub(crate) fn noting<R>(read: impl FnOnce() -> R) -> (R, bool) {
+    MISSED.set(false);
+    let result = without(read);
+    (result, MISSED.get())
 }
 
 /// Runs what may wait for a server, each time inside of `around`. Nothing of the cache is locked meanwhile as long
@@ -52,7 +61,11 @@ pub fn plainly<R>(body: impl FnOnce() -> R) -> R {
 
 /// May no trip be made?
 pub(super) fn are_refused() -> bool {
-    matches!(TRIPS.get(), Trips::NotMade)
+    let refused = matches!(TRIPS.get(), Trips::NotMade);
+    if refused {
+        MISSED.set(true);
+    }
+    refused
 }
 
 /// Waits as it is to be done here; `None` if it is not.
