@@ -55,6 +55,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Was a server not asked because the caller must not wait? Then nothing is known to have failed.
+    pub(crate) fn is_abstention(&self) -> bool {
+        #[cfg(feature = "redis")]
+        if matches!(self, Self::Server(crate::ServerError::NotAsked)) {
+            return true;
+        }
+        false
+    }
+
     /// The computation's own error, if that is what this is.
     pub fn as_failure(&self) -> Option<&Failure> {
         match self {

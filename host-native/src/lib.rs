@@ -57,7 +57,7 @@ pub use flight::Landing;
 #[cfg(feature = "lmdb")]
 pub use folder::FolderError;
 #[cfg(feature = "redis")]
-pub use server::{Consistency, Prefetch, ServerError};
+pub use server::{Consistency, Prefetch, ServerError, trips};
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
 
 /// The Rust block of the README, as a test.

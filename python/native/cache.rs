@@ -9,7 +9,8 @@ use pyo3::types::{PyString, PyTuple};
 use zoocache::{Lookup, Policy, Tag, Timestamp};
 
 use crate::change::Mark;
-use crate::errors::from_host;
+use crate::errors::{failure, from_host};
+use crate::far::{self, Fetch};
 use crate::listeners::Subscription;
 use crate::state::{Home, Settings, State};
 use crate::tags::{parse_tag, parse_tags};
@@ -96,7 +97,9 @@ impl NativeCache {
         // Cached functions may still hold the state; its entries are freed now all the same. Those that are
         // shared are not this process's to clear.
         match self.home.site().swap(None) {
-            Some(state) if !state.is_shared => host(py, py.detach(|| state.cache.clear())).map(drop),
+            Some(state) if !state.is_shared && !state.is_far => {
+                host(py, py.detach(|| state.cache.clear())).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -128,7 +131,9 @@ impl NativeCache {
         let parsed = parse_all(tags, "changing")?;
         let state = self.home.owned(py)?;
         let timeout = Duration::from_millis(timeout_ms);
-        let id = host(py, state.unlocked(py, || state.cache.change(&parsed, timeout)))?;
+        let id = state
+            .unlocked(py, || state.cache.change(&parsed, timeout))
+            .map_err(|error| failure(py, &error, !state.is_shared))?;
         Ok(Mark::new(&self.home, state, id, parsed))
     }
 
@@ -138,12 +143,39 @@ impl NativeCache {
         // What `"*"` means to `invalidate`.
         let tag = if tag.depth() == 0 { Tag::root() } else { tag };
         // Without the interpreter lock, as everything whose time grows with the size of the cache.
-        self.with(py, |state| Ok(py.detach(|| state.cache.affected(&tag))))
+        self.with(py, |state| Ok(far::detach(py, || state.cache.affected(&tag))))
     }
 
     /// Does the cache know of the invalidation at `position`?
-    fn has_reached(&self, py: Python<'_>, position: u64) -> PyResult<bool> {
-        self.with(py, |state| Ok(state.cache.has_reached(Timestamp::from_micros(position))))
+    #[pyo3(signature = (position, fetch=None))]
+    fn has_reached(&self, py: Python<'_>, position: u64, fetch: Option<&Fetch>) -> PyResult<bool> {
+        self.with(py, |state| {
+            Ok(state.reading(py, fetch, || state.cache.has_reached(Timestamp::from_micros(position))))
+        })
+    }
+
+    /// Does a server have to be asked now and then? Then the coroutines of `zoocache.Cache` do so in other threads.
+    fn is_far(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |state| Ok(state.is_far))
+    }
+
+    /// Asks the server for those of `keys` that are not known here to be fresh, and if it `must` be asked or there
+    /// are such, for what has changed. `None` without a server.
+    #[pyo3(signature = (keys, must=false))]
+    fn ask(&self, py: Python<'_>, keys: Vec<Bound<'_, PyAny>>, must: bool) -> PyResult<Option<Fetch>> {
+        let state = self.home.owned(py)?;
+        if !state.is_far || self.home.site().is_bypassed() {
+            return Ok(None);
+        }
+        let mut missing = Vec::new();
+        for key in &keys {
+            let key = key_text(key)?;
+            if must || !matches!(state.near(|| state.cache.lookup(key.as_bytes())), Lookup::Hit(_)) {
+                missing.push(key);
+            }
+        }
+        let asks = must || !missing.is_empty();
+        Ok(Some(if asks { Fetch::of(&state, &missing, 0) } else { Fetch::of_nothing(&state) }))
     }
 
     /// Do cached functions call through now?
@@ -154,16 +186,17 @@ impl NativeCache {
     /// Position of the latest invalidation that covers `tag`, 0 if there was none.
     fn get_tag_version(&self, py: Python<'_>, tag: &Bound<'_, PyAny>) -> PyResult<u64> {
         let tag = parse_tag(tag)?;
-        self.with(py, |state| Ok(state.cache.latest(&tag).as_micros()))
+        self.with(py, |state| Ok(state.unlocked(py, || state.cache.latest(&tag)).as_micros()))
     }
 
-    /// The fresh value under `key`, or `default`.
-    #[pyo3(signature = (key, default=None))]
+    /// The fresh value under `key`, or `default`; `fetch` is what was asked for.
+    #[pyo3(signature = (key, default=None, fetch=None))]
     fn get<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
+        fetch: Option<&Fetch>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let key = key_text(key)?;
         if self.home.site().is_bypassed() {
@@ -171,8 +204,8 @@ impl NativeCache {
         }
         let state = &*self.home.owned(py)?;
         state.keep_up(py);
-        match state.cache.lookup(key.as_bytes()) {
-            Lookup::Hit(_) if demand::is_unmet(py, &self.home, state)? => {
+        match state.reading(py, fetch, || state.cache.lookup(key.as_bytes())) {
+            Lookup::Hit(_) if state.reading(py, fetch, || demand::is_unmet(py, &self.home, state))? => {
                 state.cache.count(zoocache::Count::Misses);
                 Ok(default)
             }
@@ -206,7 +239,7 @@ impl NativeCache {
         self.with(py, |state| {
             let policy = Policy::default().with_tags(tags).lifetime(state.lifetime(ttl_ms));
             if !state.is_shared {
-                return Ok(state.cache.put(key, stored, &policy));
+                return Ok(state.unlocked(py, || state.cache.put(key, stored, &policy)));
             }
             let bytes = shared::bytes_of(value, CopyMode::Auto)?;
             let is_stored = state.unlocked(py, || state.cache.put_encoded(key, stored, bytes, &policy));
@@ -223,22 +256,21 @@ impl NativeCache {
     /// Makes every entry stale and frees them.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, |state| {
-            let at = host(py, py.detach(|| state.cache.clear()))?;
+            let cleared = far::detach(py, || state.cache.clear());
             state.troubles().log(py);
-            state.listeners().tell(&[Tag::root()], at.as_micros());
-            Ok(())
+            state.told(py, &[Tag::root()], cleared).map(drop)
         })
     }
 
     /// Forgets tags that nothing needs and whose latest invalidation is old enough.
     fn prune(&self, py: Python<'_>, max_age_ms: u64) -> PyResult<usize> {
         // Without the interpreter lock, as everything whose time grows with the size of the cache.
-        self.with(py, |state| Ok(py.detach(|| state.cache.prune(Duration::from_millis(max_age_ms)))))
+        self.with(py, |state| Ok(far::detach(py, || state.cache.prune(Duration::from_millis(max_age_ms)))))
     }
 
     /// Frees what nobody will read again, now.
     fn sweep(&self, py: Python<'_>) -> PyResult<usize> {
-        self.with(py, |state| Ok(py.detach(|| state.cache.sweep())))
+        self.with(py, |state| Ok(far::detach(py, || state.cache.sweep())))
     }
 
     /// Calls `callback(tags, position)` after each invalidation, until that is cancelled.

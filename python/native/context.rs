@@ -104,7 +104,8 @@ impl Tracking {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Self> {
         // No function has an empty key, so nobody takes this for a computation of theirs.
-        let leader = Home::Default.owned(py)?.cache.lead_alone(b"", current(py)?.as_ref(), false);
+        let (state, parent) = (Home::Default.owned(py)?, current(py)?);
+        let leader = state.near(|| state.cache.lead_alone(b"", parent.as_ref(), false));
         Ok(Self { fill: Arc::clone(leader.fill()), leader: Mutex::new(Some(leader)) })
     }
 

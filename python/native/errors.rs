@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError};
 use pyo3::prelude::*;
-use zoocache::{Error, Failure, FolderError};
+use zoocache::{Error, Failure, FolderError, ServerError};
 
 /// A class of `zoocache._errors`.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,7 @@ pub(crate) enum Class {
     Serialization,
     Storage,
     StorageIsFull,
+    Bus,
     Cache,
 }
 
@@ -31,6 +32,7 @@ impl Class {
             Self::Serialization => "SerializationError",
             Self::Storage => "StorageError",
             Self::StorageIsFull => "StorageIsFull",
+            Self::Bus => "BusError",
             Self::Cache => "CacheError",
         }
     }
@@ -114,7 +116,35 @@ pub(crate) fn from_host(py: Python<'_>, error: &Error) -> PyErr {
         Error::Compute(failure) => raise(py, failure),
         Error::Folder(error @ FolderError::Full { .. }) => Class::StorageIsFull.err(error.to_string()),
         Error::Folder(error) => Class::Storage.err(error.to_string()),
+        Error::Server(ServerError::Address { parameter, cause }) => {
+            let parameter = if *parameter == "bus" { "bus_url" } else { "storage_url" };
+            Class::Config.err(format!(
+                "{parameter} is not the address of a Redis server: {cause}; write {parameter}=\"redis://HOST:PORT\""
+            ))
+        }
+        Error::Server(error) => Class::Storage.err(error.to_string()),
         _ => Class::Cache.err(error.to_string()),
+    }
+}
+
+/// The same where a server may be a bus only.
+pub(crate) fn failure(py: Python<'_>, error: &Error, is_bus: bool) -> PyErr {
+    match error {
+        Error::Server(ServerError::Address { .. }) => from_host(py, error),
+        Error::Server(error) if is_bus => Class::Bus.err(error.to_string()),
+        error => from_host(py, error),
+    }
+}
+
+/// Of an invalidation that holds in this process only, as of the position `at`; see `zoocache._errors.Unsent`.
+pub(crate) fn unsent(py: Python<'_>, error: &Error, at: u64, is_bus: bool) -> PyErr {
+    let made = py
+        .import("zoocache._errors")
+        .and_then(|module| module.getattr("Unsent"))
+        .and_then(|class| class.call1((error.to_string(), at, is_bus)));
+    match made {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
     }
 }
 

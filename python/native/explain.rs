@@ -13,7 +13,8 @@ pub(crate) fn explain<'py>(
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let key = key_text(key)?;
-    let explanation = cache.home.owned(py)?.cache.explain(key);
+    let state = cache.home.owned(py)?;
+    let explanation = state.unlocked(py, || state.cache.explain(key));
     let record = PyDict::new(py);
     record.set_item("key", key)?;
     record.set_item("state", explanation.state.name())?;
@@ -51,6 +52,7 @@ pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound
         ("refreshes", stats.refreshes),
         ("shared_hits", stats.shared_hits),
         ("rejected", stats.rejected),
+        ("catch_ups", stats.catch_ups),
         ("storage_errors", stats.storage_errors),
         ("invalidations", stats.invalidations),
         ("entries", stats.entries),

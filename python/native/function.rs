@@ -18,6 +18,7 @@ use crate::arguments::{Call, Signature};
 use crate::cache::NativeCache;
 use crate::counters::FunctionCounters;
 use crate::errors::invalid_tag;
+use crate::far::Fetch;
 use crate::imported::Imported;
 use crate::keeping::Keeping;
 use crate::key::KeyBuffer;
@@ -141,6 +142,13 @@ impl FunctionBase {
     fn missed(slf: Borrowed<'_, '_, Self>, call: Call<'_, '_>, key: &[u8]) -> PyResult<Py<PyAny>> {
         let this = slf.get();
         let state = this.home.owned(call.py)?;
+        // What need not be known of a hit is found out on the way to computing it.
+        if state.is_far
+            && (this.tolerant.is_some() || this.early_refresh.is_some())
+            && let Some(object) = Self::far_hit(slf, &state, (key, call), None)?
+        {
+            return Ok(object);
+        }
         match &this.tolerant {
             None => miss::compute(slf, &state, key, call),
             Some(tolerant) => tolerant::compute(slf, tolerant, &state, (key, call)),
@@ -170,11 +178,11 @@ impl FunctionBase {
         let guard = self.home.state(call.py)?;
         let Some(state) = guard.as_ref() else { return Ok(None) };
         state.keep_up(call.py);
-        if !state.cache.is_servable(&entry) {
+        if !state.near(|| state.cache.is_servable(&entry)) {
             return Ok(None);
         }
         if context::anybody_collects() {
-            if demand::is_unmet(call.py, &self.home, state)? {
+            if state.near(|| demand::is_unmet(call.py, &self.home, state))? {
                 return Ok(None);
             }
             state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
@@ -182,7 +190,7 @@ impl FunctionBase {
         self.hand_out(call.py, state, &entry).map(Some)
     }
 
-    /// The fresh object under `key`.
+    /// The fresh object under `key`, if it can be found without asking a server.
     #[inline]
     pub(crate) fn hit<'py>(
         slf: Borrowed<'_, 'py, Self>,
@@ -199,20 +207,50 @@ impl FunctionBase {
             this.meet_others(call.py)?;
             state.keep_up(call.py);
         }
-        let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
+        let Lookup::Hit(entry) = state.near(|| state.cache.lookup(key)) else { return Ok(None) };
+        if context::anybody_collects() && state.near(|| demand::is_unmet(call.py, &this.home, state))? {
+            return Ok(None);
+        }
+        Self::serve(slf, state, call, (key, generation), &entry).map(Some)
+    }
+
+    /// The fresh object under `key`, of a cache of which a server knows more, or of what was fetched of that.
+    #[cold]
+    pub(crate) fn far_hit<'py>(
+        slf: Borrowed<'_, 'py, Self>,
+        state: &Arc<State>,
+        (key, call): (&[u8], Call<'_, 'py>),
+        fetch: Option<&Fetch>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let this = slf.get();
+        let generation = this.home.site().generation();
+        let found = state.reading(call.py, fetch, || -> PyResult<_> {
+            let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
+            let is_unmet = demand::is_unmet(call.py, &this.home, state)?;
+            Ok(if is_unmet { None } else { Some(entry) })
+        })?;
+        found.map(|entry| Self::serve(slf, state, call, (key, generation), &entry)).transpose()
+    }
+
+    #[inline]
+    fn serve(
+        slf: Borrowed<'_, '_, Self>,
+        state: &Arc<State>,
+        call: Call<'_, '_>,
+        (key, generation): (&[u8], usize),
+        entry: &Arc<Entry<Value>>,
+    ) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
         if context::anybody_collects() {
-            if demand::is_unmet(call.py, &this.home, state)? {
-                return Ok(None);
-            }
-            state.cache.absorb(context::current(call.py)?.as_ref(), &entry);
+            state.cache.absorb(context::current(call.py)?.as_ref(), entry);
         }
         if this.has_recent {
-            this.remember(call, key, (generation, state.long_way), &entry)?;
+            this.remember(call, key, (generation, state.long_way), entry)?;
         }
-        if this.early_refresh.is_some_and(|beta| state.cache.wants_refresh(&entry, beta)) {
-            tolerant::begin_refresh(slf, state, key, call)?;
+        if this.early_refresh.is_some_and(|beta| state.cache.wants_refresh(entry, beta)) {
+            tolerant::begin_refresh(slf, state, (key, call), None)?;
         }
-        this.hand_out(call.py, state, &entry).map(Some)
+        this.hand_out(call.py, state, entry)
     }
 
     /// Before values of other processes are read: which classes may they be of?
@@ -540,12 +578,14 @@ impl FunctionBase {
         NativeCache { home: self.home.clone() }
     }
 
-    /// For `zoocache._bulk`: what a call has stored, or `default`.
+    /// For `zoocache._bulk`: what a call has stored, or was fetched of it, or `default`.
+    #[pyo3(signature = (default, args, kwargs, fetch=None))]
     fn _hit(
         slf: &Bound<'_, Self>,
         default: Py<PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
+        fetch: Option<&Fetch>,
     ) -> PyResult<Py<PyAny>> {
         let this = slf.get();
         miss::with_call(args, kwargs, |call| {
@@ -556,8 +596,31 @@ impl FunctionBase {
             if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
                 return Ok(default);
             }
-            Ok(Self::hit(slf.as_borrowed(), call, &key)?.unwrap_or(default))
+            let found = match (Self::hit(slf.as_borrowed(), call, &key)?, fetch) {
+                (None, Some(fetch)) => {
+                    let state = this.home.owned(call.py)?;
+                    Self::far_hit(slf.as_borrowed(), &state, (&key, call), Some(fetch))?
+                }
+                (found, _) => found,
+            };
+            Ok(found.unwrap_or(default))
         })
+    }
+
+    /// For `zoocache._bulk`: asks the server, if there is one, for the entries of calls.
+    fn _fetch(
+        slf: &Bound<'_, Self>,
+        calls: Vec<(Bound<'_, PyTuple>, Option<Bound<'_, PyDict>>)>,
+    ) -> PyResult<Option<Fetch>> {
+        let state = slf.get().home.owned(slf.py())?;
+        if !state.is_far {
+            return Ok(None);
+        }
+        let key_of = |(args, kwargs): (Bound<'_, PyTuple>, Option<Bound<'_, PyDict>>)| {
+            miss::with_call(&args, kwargs.as_ref(), |call| slf.get().key_or_error(call))
+        };
+        let keys: Vec<KeyBuffer> = calls.into_iter().map(key_of).collect::<PyResult<_>>()?;
+        Ok(Some(if keys.is_empty() { Fetch::of_nothing(&state) } else { Fetch::of(&state, &keys, 0) }))
     }
 
     #[getter]

@@ -18,6 +18,7 @@ mod counters;
 mod demand;
 mod errors;
 mod explain;
+mod far;
 mod function;
 mod imported;
 mod keeping;
@@ -59,6 +60,8 @@ mod _native {
     #[pymodule_export]
     use super::explain::{explain, stats};
     #[pymodule_export]
+    use super::far::{Bell, Fetch};
+    #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
     #[pymodule_export]
     use super::listeners::Subscription;
@@ -67,7 +70,9 @@ mod _native {
     #[pymodule_export]
     use super::process::{after_fork, after_fork_in_parent, before_fork, shut_down};
     #[pymodule_export]
-    use super::steps::{begin_refresh, has_stand_in, lead_alone, run, soft_timeout, stand_in, step};
+    use super::steps::{
+        ask, begin_refresh, fetched, has_stand_in, lead_alone, run, soft_timeout, stand_in, step,
+    };
 
     use pyo3::prelude::*;
 

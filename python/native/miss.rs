@@ -12,14 +12,16 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use zoocache::{Claim, Count, Entry, Join, Landing, Leader, Pauses, Waited, Waiter};
+use zoocache::{Claim, Count, Entry, Fill, Join, Landing, Leader, Pauses, Waited, Waiter};
 
 use crate::arguments::{Call, Collected};
 use crate::context::{self, Frame};
 use crate::demand;
 use crate::errors::{PyFailure, from_host, raise};
+use crate::far::{self, Fetch};
 use crate::function::FunctionBase;
 use crate::imported::Imported;
+use crate::keeping::Kept;
 use crate::process;
 use crate::queued::Held;
 use crate::state::State;
@@ -47,10 +49,10 @@ pub(crate) fn compute(
     let parent = context::current(py)?;
     let (mut second_round, mut rounds) = (false, 0);
     let leader = loop {
-        if demand::is_unmet(py, &this.home, state)? {
-            break state.cache.lead_alone(key, parent.as_ref(), false);
+        if state.reading(py, None, || demand::is_unmet(py, &this.home, state))? {
+            break beside(py, state, key, (parent.as_ref(), None));
         }
-        let joined = state.cache.join(key, parent.as_ref(), second_round);
+        let joined = state.reading(py, None, || state.cache.join(key, parent.as_ref(), second_round));
         match joined.map_err(|error| from_host(py, &error))? {
             Join::Hit(entry) => {
                 this.counters.hit();
@@ -71,20 +73,30 @@ pub(crate) fn compute(
             Join::Wait(_) if state.queued.call_off(key) => {}
             // A blocked event loop could never finish the task, or the thread, that it waits for.
             Join::Wait(_) if runs_event_loop(py)? => {
-                break state.cache.lead_alone(key, parent.as_ref(), false);
+                break beside(py, state, key, (parent.as_ref(), None));
             }
-            Join::Wait(waiter) => match wait(py, &waiter, state.flight_timeout)? {
+            Join::Wait(waiter) => match wait(py, state, &waiter, state.flight_timeout)? {
                 Some(Waited::Again) => second_round = true,
                 Some(landed) => return taken(py, this, &landed),
                 None => {
                     waiter.give_up();
-                    break state.cache.lead_alone(key, parent.as_ref(), false);
+                    break beside(py, state, key, (parent.as_ref(), None));
                 }
             },
         }
     };
     this.counters.miss(leader.why());
     lead(this, state, leader, call)
+}
+
+/// A leader beside any flight.
+fn beside(
+    py: Python<'_>,
+    state: &State,
+    key: &[u8],
+    (parent, fetch): (Option<&Arc<Fill>>, Option<&Fetch>),
+) -> Leader<Value> {
+    state.reading(py, fetch, || state.cache.lead_alone(key, parent, false))
 }
 
 /// What came of asking to compute alone among all processes.
@@ -106,7 +118,7 @@ fn claim(py: Python<'_>, state: &State, mut leader: Leader<Value>) -> PyResult<C
             Claim::Found(entry) => return Ok(yielded(py, state, leader, entry)),
             // A blocked event loop could never finish what the other may wait for.
             Claim::Busy if runs_event_loop(py)? => break,
-            Claim::Busy => py.detach(|| std::thread::park_timeout(pause)),
+            Claim::Busy => py.detach(|| leader.pause(pause)),
         }
         py.check_signals()?;
     }
@@ -126,7 +138,7 @@ pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) ->
     let this = function.get();
     let state = this.home.owned(call.py)?;
     let key = this.key_or_error(call)?;
-    let leader = state.cache.lead_alone(&key, context::current(call.py)?.as_ref(), false);
+    let leader = beside(call.py, &state, &key, (context::current(call.py)?.as_ref(), None));
     this.counters.miss(leader.why());
     lead(this, &state, leader, call)
 }
@@ -177,36 +189,68 @@ fn finish(
     leader: Leader<Value>,
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
+    match prepare(py, this, state, leader, object)? {
+        Some(prepared) => commit(py, state, prepared),
+        None => Ok(()),
+    }
+}
+
+/// A leader, and what its computation ends with.
+type Prepared = (Leader<Value>, Kept);
+
+/// Finds out what becomes of a result; `None` if that is all there is to do.
+fn prepare(
+    py: Python<'_>,
+    this: &FunctionBase,
+    state: &State,
+    leader: Leader<Value>,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<Option<Prepared>> {
     match this.keeping.prepare(state, leader.fill(), object) {
-        Ok(Some(kept)) => {
-            state.unlocked(py, || {
-                let leader = match kept.bytes {
-                    Some(bytes) => leader.encoded(bytes),
-                    None => leader,
-                };
-                leader.finish_with(kept.value, kept.how);
-            });
-            return troubles::raised();
-        }
+        Ok(Some(kept)) => Ok(Some((leader, kept))),
         // Nobody else may have it: whoever waits computes one of its own.
-        Ok(None) => state.unlocked(py, || drop(leader)),
+        Ok(None) => {
+            state.unlocked(py, || drop(leader));
+            Ok(None)
+        }
         Err(error) => {
             fail(py, this, state, leader, &error);
-            return Err(error);
+            Err(error)
         }
     }
-    Ok(())
+}
+
+/// Stores a result and hands it to those who wait.
+fn commit(py: Python<'_>, state: &State, (leader, kept): Prepared) -> PyResult<()> {
+    state.unlocked(py, || {
+        let leader = match kept.bytes {
+            Some(bytes) => leader.encoded(bytes),
+            None => leader,
+        };
+        leader.finish_with(kept.value, kept.how);
+    });
+    troubles::raised()
+}
+
+fn fail(py: Python<'_>, this: &FunctionBase, state: &State, leader: Leader<Value>, error: &PyErr) {
+    let ends = failing(py, this, leader, error);
+    state.unlocked(py, ends);
 }
 
 /// An `Exception` is everybody's; `KeyboardInterrupt`, `SystemExit` and cancellation concern the leader
 /// alone, and somebody else takes over.
-fn fail(py: Python<'_>, this: &FunctionBase, state: &State, leader: Leader<Value>, error: &PyErr) {
+fn failing(
+    py: Python<'_>,
+    this: &FunctionBase,
+    leader: Leader<Value>,
+    error: &PyErr,
+) -> impl FnOnce() + Send + 'static {
     this.counters.error();
     let failure = error.is_instance_of::<PyException>(py).then(|| PyFailure::share(error.value(py)));
-    state.unlocked(py, || match failure {
+    move || match failure {
         Some(failure) => leader.fail(failure),
         None => drop(leader),
-    });
+    }
 }
 
 pub(crate) fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
@@ -227,6 +271,7 @@ pub(crate) fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>)
 /// Waits without the interpreter lock; `None` when `timeout` has passed.
 pub(crate) fn wait(
     py: Python<'_>,
+    state: &State,
     waiter: &Waiter<Value>,
     timeout: Duration,
 ) -> PyResult<Option<Waited<Value>>> {
@@ -236,7 +281,7 @@ pub(crate) fn wait(
         let slice = slice.min(left);
         // What has landed is judged with the lock: a child of a fork would inherit those that this takes.
         if py.detach(|| waiter.wait_until_landed(slice)) {
-            return Ok(waiter.try_take());
+            return Ok(state.reading(py, None, || waiter.try_take()));
         }
         left -= slice;
         py.check_signals()?;
@@ -260,21 +305,38 @@ fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 
-/// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)`, `(2, Wait)`, or `(3, Lead)` that is to
-/// be claimed, and then to be declared.
+/// How often it is asked anew.
+const MAX_FETCHES: u8 = 4;
+
+/// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)`, `(2, Wait)`, `(3, Lead)` that is to be
+/// claimed, and then to be declared, or `(4, Fetch)` of what is needed for the next step.
 pub(crate) fn step(
     function: &Bound<'_, FunctionBase>,
     key: &[u8],
     (second_round, may_claim): (bool, bool),
-    call: Call<'_, '_>,
+    (fetch, call): (Option<&Fetch>, Call<'_, '_>),
 ) -> PyResult<(u8, Py<PyAny>)> {
     let py = function.py();
     let this = function.get();
     let state = this.home.owned(py)?;
-    if demand::is_unmet(py, &this.home, &state)? {
-        return Ok((1, lead_alone(function, key, call)?));
+    if state.is_far && !fetch.is_some_and(|fetch| fetch.is_of(&state)) {
+        return Ok((4, Py::new(py, Fetch::of(&state, &[key], 0))?.into_any()));
     }
-    let joined = state.cache.join(key, context::current(py)?.as_ref(), second_round);
+    if state.reading(py, fetch, || demand::is_unmet(py, &this.home, &state))? {
+        return Ok((1, lead_alone(function, key, (fetch, call))?));
+    }
+    if let Some(fetch) = fetch {
+        let found = FunctionBase::far_hit(function.as_borrowed(), &state, (key, call), Some(fetch))?;
+        if let Some(object) = found {
+            return Ok((0, object));
+        }
+        if fetch.round < MAX_FETCHES && fetch.is_outdated() {
+            let anew = Fetch::of(&state, &[key], fetch.round + 1);
+            return Ok((4, Py::new(py, anew)?.into_any()));
+        }
+    }
+    let parent = context::current(py)?;
+    let joined = state.reading(py, fetch, || state.cache.join(key, parent.as_ref(), second_round));
     match joined.map_err(|error| from_host(py, &error))? {
         Join::Hit(entry) => {
             this.counters.hit();
@@ -285,10 +347,11 @@ pub(crate) fn step(
             Ok((3, Lead::new(function.as_borrowed(), &state, leader, None)?.into_any()))
         }
         Join::Lead(leader) => Ok((1, Lead::hold(function, &state, leader, call)?)),
-        Join::Wait(_) if state.queued.call_off(key) => step(function, key, (second_round, may_claim), call),
+        Join::Wait(_) if state.queued.call_off(key) => {
+            step(function, key, (second_round, may_claim), (fetch, call))
+        }
         Join::Wait(waiter) => {
-            let timeout = state.flight_timeout;
-            let wait = Wait { waiter, function: function.clone().unbind(), timeout };
+            let wait = Wait { waiter, function: function.clone().unbind(), state };
             Ok((2, Py::new(py, wait)?.into_any()))
         }
     }
@@ -298,10 +361,10 @@ pub(crate) fn step(
 pub(crate) fn lead_alone(
     function: &Bound<'_, FunctionBase>,
     key: &[u8],
-    call: Call<'_, '_>,
+    (fetch, call): (Option<&Fetch>, Call<'_, '_>),
 ) -> PyResult<Py<PyAny>> {
     let state = function.get().home.owned(call.py)?;
-    let leader = state.cache.lead_alone(key, context::current(call.py)?.as_ref(), false);
+    let leader = beside(call.py, &state, key, (context::current(call.py)?.as_ref(), fetch));
     Lead::hold(function, &state, leader, call)
 }
 
@@ -313,6 +376,8 @@ pub(crate) struct Lead {
     queued_as: Option<Box<[u8]>>,
     function: Py<FunctionBase>,
     state: Arc<State>,
+    /// What is to be committed.
+    prepared: Mutex<Option<Prepared>>,
 }
 
 impl Lead {
@@ -349,7 +414,13 @@ impl Lead {
         let leader = Arc::new(Mutex::new(Some(leader)));
         let function = function.to_owned();
         let py = function.py();
-        Py::new(py, Self { leader, queued_as, function: function.unbind(), state: Arc::clone(state) })
+        let (state, prepared) = (Arc::clone(state), Mutex::default());
+        Py::new(py, Self { leader, queued_as, function: function.unbind(), state, prepared })
+    }
+
+    /// Does its end have to give back a lock that a server holds?
+    fn may_hold_lock(&self) -> bool {
+        self.state.is_far && self.state.is_shared && self.function.get().cluster_lock
     }
 
     /// From now on it cannot be called off.
@@ -432,12 +503,39 @@ impl Lead {
         }
     }
 
+    /// Does its end have to wait for a server? Then [`prepare`](Self::prepare) and [`commit`](Self::commit) take the
+    /// place of [`finish`](Self::finish).
+    #[getter]
+    fn is_far(&self) -> bool {
+        self.state.is_far
+    }
+
+    /// Finds out what becomes of the value; says whether there is anything to commit.
+    fn prepare(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(leader) = self.leader.lock().take() else { return Ok(false) };
+        let prepared = prepare(object.py(), self.function.get(), &self.state, leader, object)?;
+        let is_some = prepared.is_some();
+        *self.prepared.lock() = prepared;
+        Ok(is_some)
+    }
+
+    /// Ends the computation, which may take its time.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let prepared = self.prepared.lock().take();
+        prepared.map_or(Ok(()), |prepared| commit(py, &self.state, prepared))
+    }
+
     /// Ends the computation with an exception; other than an `Exception` hands it over.
     fn fail(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) {
         let leader = self.leader.lock().take();
         if let Some(leader) = leader {
             let error = PyErr::from_value(exception.clone());
-            fail(py, self.function.get(), &self.state, leader, &error);
+            if self.may_hold_lock() {
+                let ends = failing(py, self.function.get(), leader, &error);
+                far::in_background(&self.state, ends);
+            } else {
+                fail(py, self.function.get(), &self.state, leader, &error);
+            }
         }
     }
 }
@@ -445,6 +543,11 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         self.begin();
+        let left = (self.leader.lock().take(), self.prepared.lock().take());
+        // A lock among machines is given back, which may take its time.
+        if self.may_hold_lock() && (left.0.is_some() || left.1.is_some()) {
+            far::in_background(&self.state, || drop(left));
+        }
     }
 }
 
@@ -453,7 +556,7 @@ impl Drop for Lead {
 pub(crate) struct Wait {
     waiter: Waiter<Value>,
     function: Py<FunctionBase>,
-    timeout: Duration,
+    state: Arc<State>,
 }
 
 #[pymethods]
@@ -461,20 +564,20 @@ impl Wait {
     /// Seconds after which the caller should compute for itself.
     #[getter]
     fn timeout(&self) -> f64 {
-        self.timeout.as_secs_f64()
+        self.state.flight_timeout.as_secs_f64()
     }
 
     /// Calls `wake(future)` on `loop` when there is a result.
     fn subscribe(&self, wake: Py<PyAny>, event_loop: Py<PyAny>, future: Py<PyAny>) {
         let waker = Waker::from(Arc::new(LoopWaker { wake, event_loop, future }));
-        if self.waiter.poll(&waker).is_some() {
+        if self.state.near(|| self.waiter.poll(&waker)).is_some() {
             waker.wake();
         }
     }
 
     /// `(True, value)` for a value this caller may take, `(False, None)` if it must join again.
     fn take(&self, py: Python<'_>) -> PyResult<(bool, Py<PyAny>)> {
-        match self.waiter.try_take() {
+        match self.state.near(|| self.waiter.try_take()) {
             None | Some(Waited::Again) => Ok((false, py.None())),
             Some(waited) => Ok((true, taken(py, self.function.get(), &waited)?)),
         }

@@ -1,6 +1,7 @@
 //! Configured caches, and where each of them lives.
 //!
-//! A [`Site`] is what cached functions point to: the cache in it can be configured anew (`reset`), put
+//! What may have to wait for other processes, or for a server, is done without the interpreter's lock; how, the
+//! methods of [`State`] say. A [`Site`] is what cached functions point to: the cache in it can be configured anew (`reset`), put
 //! aside for a test, or bypassed, without the functions noticing.
 
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use pyo3::prelude::*;
-use zoocache::{Builder, Cache, Lifetime, Tag, Timestamp};
+use zoocache::{Builder, Cache, Consistency, Error, Lifetime, ServerError, Tag, Timestamp, trips};
 
 use crate::clock::StoppableClock;
-use crate::errors::{Class, from_host};
+use crate::errors::{Class, failure, unsent};
+use crate::far::{self, Fetch};
 use crate::listeners::{Listeners, Watcher};
 use crate::queued::Queued;
 use crate::troubles::Troubles;
@@ -29,6 +31,18 @@ pub(crate) struct Settings {
     /// The application's own folder in it.
     #[pyo3(attribute)]
     application: Option<String>,
+    /// The address of the server that machines share, if they do.
+    #[pyo3(attribute)]
+    server: Option<String>,
+    /// The address of the server through which caches in memory invalidate each other, if they do.
+    #[pyo3(attribute)]
+    bus: Option<String>,
+    /// What separates applications on a server.
+    #[pyo3(attribute)]
+    prefix: String,
+    /// `None` if every read asks the server.
+    #[pyo3(attribute)]
+    max_staleness_ms: Option<u64>,
     #[pyo3(attribute)]
     near_entries: u64,
     #[pyo3(attribute)]
@@ -59,6 +73,8 @@ pub(crate) struct State {
     pub(crate) flight_timeout: Duration,
     /// Do entries rest outside of the process, as bytes?
     pub(crate) is_shared: bool,
+    /// Is it a server that knows what others have invalidated?
+    pub(crate) is_far: bool,
     /// How many hits in a row may bypass the storage: see `recent.rs`.
     pub(crate) long_way: u8,
     read_extend_ttl: bool,
@@ -72,7 +88,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(py: Python<'_>, settings: &Settings) -> PyResult<Arc<Self>> {
-        let troubles = Arc::new(Troubles::default());
+        let troubles = Arc::new(Troubles::of(if settings.bus.is_some() { "bus" } else { "storage" }));
         let mut builder = Cache::builder()
             .flight_timeout(Duration::from_millis(settings.flight_timeout_ms))
             .clock(Arc::new(StoppableClock))
@@ -86,16 +102,24 @@ impl State {
         if let Some(folder) = &settings.folder {
             builder = shared_in(builder, folder.clone(), settings);
         }
+        if let Some(address) = &settings.server {
+            builder = shared_on(builder, address, settings);
+        }
+        if let Some(address) = &settings.bus {
+            builder = on_server(builder.bus(address), settings);
+        }
         let read_extend_ttl = settings.read_extend_ttl;
         let lifetime = Lifetime { ttl_ms: settings.default_ttl_ms, extend_on_hit: read_extend_ttl };
         let builder = builder.default_lifetime(lifetime);
         // It may wait for other processes.
-        let cache = py.detach(|| builder.build()).map_err(|error| from_host(py, &error))?;
+        let cache =
+            py.detach(|| builder.build()).map_err(|error| failure(py, &error, settings.bus.is_some()))?;
         troubles.log(py);
         let state = Arc::new(Self {
             cache,
             flight_timeout: Duration::from_millis(settings.flight_timeout_ms),
-            is_shared: settings.folder.is_some(),
+            is_shared: settings.folder.is_some() || settings.server.is_some(),
+            is_far: settings.server.is_some() || settings.bus.is_some(),
             long_way: recent::long_way(settings.max_entries),
             read_extend_ttl,
             default_ttl_ms: settings.default_ttl_ms,
@@ -137,12 +161,12 @@ impl State {
     /// logged afterwards. In memory nothing waits, and it is done at once.
     #[inline]
     pub(crate) fn unlocked<R: Send>(&self, py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
-        if self.is_shared { self.detached(py, body) } else { body() }
+        if self.is_shared || self.is_far { self.detached(py, body) } else { body() }
     }
 
     #[cold]
     fn detached<R: Send>(&self, py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
-        let result = py.detach(|| {
+        let result = far::detach(py, || {
             // A child would inherit the locks that are taken here.
             let _passed = self.cache.hold_off_forks();
             body()
@@ -152,22 +176,94 @@ impl State {
         result
     }
 
-    /// To be called before a read, which may have to wait for other processes: it does not, then, with the
-    /// interpreter's lock.
+    /// To be called before a read, which may have to wait for other processes of the machine: it does not, then,
+    /// with the interpreter's lock.
     #[inline]
     pub(crate) fn keep_up(&self, py: Python<'_>) {
-        if self.is_shared && self.cache.would_wait() {
+        if self.is_shared && !self.is_far && self.cache.would_wait() {
             self.detached(py, || self.cache.keep_up());
         }
     }
 
+    /// Reads what is known without asking a server: what is not, is a miss.
+    #[inline]
+    pub(crate) fn near<R>(&self, read: impl FnOnce() -> R) -> R {
+        if self.is_far { trips::without(read) } else { read() }
+    }
+
+    /// Reads what is known, and for the rest what was fetched, if anything was; else a server is asked, without the
+    /// interpreter's lock.
+    #[inline]
+    pub(crate) fn reading<R>(&self, py: Python<'_>, fetch: Option<&Fetch>, read: impl FnOnce() -> R) -> R {
+        if self.is_far { self.reading_far(py, fetch, read) } else { read() }
+    }
+
+    fn reading_far<R>(&self, py: Python<'_>, fetch: Option<&Fetch>, read: impl FnOnce() -> R) -> R {
+        let result = match fetch {
+            Some(fetch) => fetch.within(self, read),
+            None => trips::around(far::let_go, read),
+        };
+        self.troubles.log(py);
+        result
+    }
+
     /// Invalidates tags, and tells the listeners.
     pub(crate) fn invalidate(&self, py: Python<'_>, tags: &[Tag]) -> PyResult<Timestamp> {
-        let at =
-            self.unlocked(py, || self.cache.invalidate_tags(tags)).map_err(|error| from_host(py, &error))?;
-        self.listeners.tell(tags, at.as_micros());
-        Ok(at)
+        let invalidated = self.unlocked(py, || self.cache.invalidate_tags(tags));
+        self.told(py, tags, invalidated)
     }
+
+    /// Tells the listeners what became of an invalidation.
+    ///
+    /// # Errors
+    /// `Unsent` if it holds in this process only until now.
+    pub(crate) fn told(
+        &self,
+        py: Python<'_>,
+        tags: &[Tag],
+        invalidated: Result<Timestamp, Error>,
+    ) -> PyResult<Timestamp> {
+        match invalidated {
+            Ok(at) => {
+                self.listeners.tell(tags, at.as_micros());
+                Ok(at)
+            }
+            Err(error @ Error::Server(ServerError::Queued { .. })) => {
+                let at = self.cache.position().as_micros();
+                self.troubles.note(error.to_string());
+                self.troubles.log(py);
+                self.listeners.tell(tags, at);
+                Err(unsent(py, &error, at, !self.is_shared))
+            }
+            Err(error) => Err(failure(py, &error, !self.is_shared)),
+        }
+    }
+}
+
+fn on_server(builder: Builder<Value>, settings: &Settings) -> Builder<Value> {
+    let consistency = match settings.max_staleness_ms {
+        Some(ms) => Consistency::Bounded(Duration::from_millis(ms)),
+        None => Consistency::Strong,
+    };
+    builder.prefix(&settings.prefix).consistency(consistency)
+}
+
+fn shared_on(builder: Builder<Value>, address: &str, settings: &Settings) -> Builder<Value> {
+    on_server(kept(builder.redis(address, shared::Codec), settings), settings)
+}
+
+/// What folders and servers have in common.
+fn kept(builder: Builder<Value>, settings: &Settings) -> Builder<Value> {
+    let mut builder = builder
+        .near_entries(settings.near_entries)
+        .use_interval(Duration::from_millis(settings.use_interval_ms));
+    if let Some(secret) = &settings.secret {
+        builder = builder.secret(secret);
+    }
+    if let Some(max_age_ms) = settings.max_age_ms {
+        builder = builder.max_age(Duration::from_millis(max_age_ms));
+    }
+    builder
 }
 
 fn shared_in(builder: Builder<Value>, mut folder: PathBuf, settings: &Settings) -> Builder<Value> {
@@ -176,18 +272,9 @@ fn shared_in(builder: Builder<Value>, mut folder: PathBuf, settings: &Settings) 
         let _ = std::fs::create_dir(&folder);
         folder.push(application);
     }
-    let mut builder = builder
-        .lmdb(folder, shared::Codec)
-        .near_entries(settings.near_entries)
-        .use_interval(Duration::from_millis(settings.use_interval_ms));
-    if let Some(secret) = &settings.secret {
-        builder = builder.secret(secret);
-    }
+    let mut builder = kept(builder.lmdb(folder, shared::Codec), settings);
     if let Some(map_bytes) = settings.map_bytes {
         builder = builder.map_bytes(map_bytes);
-    }
-    if let Some(max_age_ms) = settings.max_age_ms {
-        builder = builder.max_age(Duration::from_millis(max_age_ms));
     }
     if let Some(readers) = settings.max_readers {
         builder = builder.max_readers(readers);

@@ -17,6 +17,7 @@ use zoocache::{Count, EntryState, Fill, Join, Leader, StandIn, Tolerance, Waited
 
 use crate::arguments::Call;
 use crate::errors::from_host;
+use crate::far::Fetch;
 use crate::function::FunctionBase;
 use crate::imported::Imported;
 use crate::miss::{self, Lead};
@@ -82,13 +83,16 @@ impl Tolerant {
         py: Python<'_>,
         (function, state): (&FunctionBase, &State),
         key: &[u8],
-        occasion: Occasion,
+        (occasion, fetch): (Occasion, Option<&Fetch>),
     ) -> PyResult<Option<StandIn<Value>>> {
         let tolerance = self.tolerance(occasion);
-        if tolerance == Tolerance::default() || demand::is_unmet(py, &function.home, state)? {
+        if tolerance == Tolerance::default() {
             return Ok(None);
         }
-        Ok(state.cache.stand_in(key, &tolerance))
+        state.reading(py, fetch, || {
+            let is_unmet = demand::is_unmet(py, &function.home, state)?;
+            Ok(if is_unmet { None } else { state.cache.stand_in(key, &tolerance) })
+        })
     }
 
     /// Is there a value that may stand in?
@@ -97,7 +101,7 @@ impl Tolerant {
         py: Python<'_>,
         (function, state): (&FunctionBase, &State),
         key: &[u8],
-        occasion: Occasion,
+        occasion: (Occasion, Option<&Fetch>),
     ) -> PyResult<bool> {
         Ok(self.stand_in(py, (function, state), key, occasion)?.is_some())
     }
@@ -108,7 +112,7 @@ impl Tolerant {
         py: Python<'_>,
         (function, state): (&FunctionBase, &State),
         key: &[u8],
-        occasion: Occasion,
+        occasion: (Occasion, Option<&Fetch>),
     ) -> PyResult<Option<Py<PyAny>>> {
         let Some(stand_in) = self.stand_in(py, (function, state), key, occasion)? else { return Ok(None) };
         if stand_in.state == EntryState::Fresh {
@@ -119,7 +123,8 @@ impl Tolerant {
             state.cache.count(Count::StaleServed);
             function.counters.miss(Count::Stale);
         }
-        state.cache.absorb_stand_in(context::current(py)?.as_ref(), &stand_in.entry);
+        let parent = context::current(py)?;
+        state.reading(py, occasion.1, || state.cache.absorb_stand_in(parent.as_ref(), &stand_in.entry));
         stand_in.entry.value().hand_out(py).map(Bound::unbind).map(Some)
     }
 }
@@ -143,7 +148,7 @@ pub(crate) fn compute(
     let computed = attempt(function, tolerant, state, (key, call));
     match computed {
         Err(error) if may_excuse(py, &error) => {
-            match tolerant.serve(py, (this, state), key, Occasion::Failed)? {
+            match tolerant.serve(py, (this, state), key, (Occasion::Failed, None))? {
                 Some(object) => Ok(object),
                 None => Err(error),
             }
@@ -162,18 +167,18 @@ fn attempt(
     let this = function.get();
     let parent = context::current(py)?;
     if !state.cache.is_computing(key, parent.as_ref()) {
-        if tolerant.has_stand_in(py, (this, state), key, Occasion::Revalidating)? {
-            begin_refresh(function, state, key, call)?;
-            if let Some(object) = tolerant.serve(py, (this, state), key, Occasion::Revalidating)? {
+        if tolerant.has_stand_in(py, (this, state), key, (Occasion::Revalidating, None))? {
+            begin_refresh(function, state, (key, call), None)?;
+            if let Some(object) = tolerant.serve(py, (this, state), key, (Occasion::Revalidating, None))? {
                 return Ok(object);
             }
         }
         if let Some(timeout) = tolerant.timeout()
-            && tolerant.has_stand_in(py, (this, state), key, Occasion::Late)?
+            && tolerant.has_stand_in(py, (this, state), key, (Occasion::Late, None))?
         {
             let in_time = compute_within(function, state, (key, call), (parent.as_ref(), timeout))?;
             let served = match in_time {
-                None => tolerant.serve(py, (this, state), key, Occasion::Late)?,
+                None => tolerant.serve(py, (this, state), key, (Occasion::Late, None))?,
                 in_time => in_time,
             };
             if let Some(object) = served {
@@ -194,14 +199,17 @@ fn compute_within(
     let py = function.py();
     let this = function.get();
     let mut is_own = false;
-    let waiter = match state.cache.lead_refresh(key) {
+    let waiter = match state.reading(py, None, || state.cache.lead_refresh(key)) {
         Some(leader) => {
             let waiter = leader.waiter(parent);
             run_in_background(function, state, leader, call)?;
             is_own = true;
             waiter
         }
-        None => match state.cache.join(key, parent, false).map_err(|error| from_host(py, &error))? {
+        None => match state
+            .reading(py, None, || state.cache.join(key, parent, false))
+            .map_err(|error| from_host(py, &error))?
+        {
             Join::Hit(entry) => {
                 this.counters.hit();
                 return entry.value().hand_out(py).map(Bound::unbind).map(Some);
@@ -215,7 +223,7 @@ fn compute_within(
         },
     };
     let Some(waiter) = waiter else { return Ok(None) };
-    match miss::wait(py, &waiter, timeout)? {
+    match miss::wait(py, state, &waiter, timeout)? {
         None | Some(Waited::Again) => Ok(None),
         Some(Waited::Entry(entry)) if is_own => {
             this.counters.miss(Count::Misses);
@@ -229,10 +237,16 @@ fn compute_within(
 pub(crate) fn begin_refresh(
     function: Borrowed<'_, '_, FunctionBase>,
     state: &Arc<State>,
-    key: &[u8],
-    call: Call<'_, '_>,
+    (key, call): (&[u8], Call<'_, '_>),
+    fetch: Option<&Fetch>,
 ) -> PyResult<()> {
-    match state.cache.lead_refresh(key) {
+    let refresh = || state.cache.lead_refresh(key);
+    // A coroutine does not wait, whatever was fetched for it.
+    let leader = match fetch {
+        None if function.get().is_async => state.near(refresh),
+        fetch => state.reading(call.py, fetch, refresh),
+    };
+    match leader {
         Some(leader) => run_in_background(function, state, leader, call),
         None => Ok(()),
     }

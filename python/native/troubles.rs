@@ -18,8 +18,9 @@ use crate::imported::Imported;
 const INTERVAL_MS: u64 = 60_000;
 
 /// What has not been logged yet.
-#[derive(Default)]
 pub(crate) struct Troubles {
+    /// What there is trouble with.
+    subject: &'static str,
     any: AtomicBool,
     noted: Mutex<Noted>,
 }
@@ -39,6 +40,10 @@ thread_local! {
 }
 
 impl Troubles {
+    pub(crate) fn of(subject: &'static str) -> Self {
+        Self { subject, any: AtomicBool::new(false), noted: Mutex::default() }
+    }
+
     /// Notes a failure of the storage.
     pub(crate) fn note(&self, what: String) {
         let mut noted = self.noted.lock();
@@ -63,7 +68,7 @@ impl Troubles {
 
     #[cold]
     fn log_now(&self, py: Python<'_>) {
-        let lines = self.noted.lock().lines(SystemClock.monotonic_ms());
+        let lines = self.noted.lock().lines(self.subject, SystemClock.monotonic_ms());
         let Some((lines, is_all)) = lines else { return };
         if is_all {
             self.any.store(false, Ordering::Release);
@@ -78,7 +83,7 @@ impl Troubles {
 
 impl Noted {
     /// What is to be logged now, and whether nothing is left then.
-    fn lines(&mut self, now_ms: u64) -> Option<(Vec<String>, bool)> {
+    fn lines(&mut self, subject: &str, now_ms: u64) -> Option<(Vec<String>, bool)> {
         let mut lines = Vec::new();
         if let Some(cause) = self.started_over.take() {
             lines.push(format!("zoocache begins empty: {cause}"));
@@ -86,7 +91,7 @@ impl Noted {
         let is_due = self.logged_ms.is_none_or(|logged_ms| now_ms.saturating_sub(logged_ms) >= INTERVAL_MS);
         if self.count > 0 && is_due {
             let times = if self.count == 1 { String::new() } else { format!(" ({} times)", self.count) };
-            lines.push(format!("zoocache goes on without its storage{times}: {}", self.latest));
+            lines.push(format!("zoocache goes on without its {subject}{times}: {}", self.latest));
             self.count = 0;
             self.logged_ms = Some(now_ms);
         }

@@ -26,12 +26,13 @@ for line in sys.stdin:
 class Other:
     """A process that runs until it is ended or killed; its standard error goes where ours goes."""
 
-    def __init__(self, folder, *settings, cwd=None):
+    def __init__(self, place, *settings, cwd=None):
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd
         )
         self.pid = self._process.pid
-        options = ", ".join([f"storage_url={f'lmdb://{folder}'!r}", *settings])
+        url = place if "://" in str(place) else f"lmdb://{place}"
+        options = ", ".join([f"storage_url={url!r}", *settings])
         self.run(f"import zoocache; from zoocache import *; configure({options})")
 
     def run(self, source):

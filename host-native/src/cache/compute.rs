@@ -11,6 +11,7 @@ use futures_timer::Delay;
 use super::{Cache, Claim, Join, Leader, Lookup, Waited, Waiter};
 use crate::config::Policy;
 use crate::counters::Count;
+use crate::entry::Entry;
 use crate::error::{Error, Failure};
 use crate::fill::{Entered, Fill, Within, current_fill};
 use crate::flight::Landing;
@@ -236,16 +237,23 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             && let Some(mut prefetch) = self.prefetch(&[key])
         {
             (&mut prefetch).await;
-            return prefetch.within(|| self.join(key, parent, second_round));
+            if let Lookup::Hit(entry) = self.within(&prefetch, || self.lookup(key)) {
+                return Ok(self.taken_hit(parent, entry));
+            }
+            // Others may have stored it meanwhile: joining may ask again.
+            let (cache, key, parent) = (self.clone(), key.to_vec(), parent.cloned());
+            return self.aside(move || cache.join(&key, parent.as_ref(), second_round)).await;
         }
         match self.lookup_near(key) {
-            Lookup::Hit(entry) => {
-                self.count(Count::Hits);
-                self.absorb(parent, &entry);
-                Ok(Join::Hit(entry))
-            }
+            Lookup::Hit(entry) => Ok(self.taken_hit(parent, entry)),
             Lookup::Miss(_) => self.join(key, parent, second_round),
         }
+    }
+
+    fn taken_hit(&self, parent: Option<&Arc<Fill>>, entry: Arc<Entry<V>>) -> Join<V> {
+        self.count(Count::Hits);
+        self.absorb(parent, &entry);
+        Join::Hit(entry)
     }
 
     /// Does what may wait for a server on a thread that is there for that; here, if there is no server.

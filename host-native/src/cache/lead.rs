@@ -111,7 +111,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.absorb(parent, &entry);
             return Some(Join::Hit(entry));
         }
-        let current = self.shared.keep_up();
+        let current = self.keep_up_or_tell();
         let found;
         let (flight, began, why) = {
             let mut stripe = self.shared.flights.stripe(key);

@@ -365,18 +365,62 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.shared.keep_up()
     }
 
+    /// [`keep_up`](Self::keep_up) that tells of a failure, where no entry that cannot be read would tell of it.
+    fn keep_up_or_tell(&self) -> bool {
+        let parts = &self.shared.parts;
+        if !self.shared.follows_log || parts.sequencer.is_current() {
+            return true;
+        }
+        match parts.sequencer.catch_up(&*parts.engine) {
+            Ok(()) => true,
+            Err(error) => {
+                if parts.resting.is_none() && !error.is_abstention() {
+                    self.storage_failed(&error);
+                }
+                false
+            }
+        }
+    }
+
     /// Does this process know of the invalidation at `position`, as [`invalidate`](Self::invalidate)
     /// returned it here or elsewhere? Reads the log if it must; `false` if that does not help.
     pub fn has_reached(&self, position: Timestamp) -> bool {
         self.position() >= position || (self.shared.sync() && self.position() >= position)
     }
 
-    /// Begins to fetch entries from where they rest, for [`Prefetch::within`](crate::Prefetch::within) reads of them:
-    /// these then make no trip of their own. `None` where nothing rests far away.
+    /// Begins to fetch entries, and what has changed, from a server, for reads [`within`](Self::within): these make
+    /// no trip of their own. `None` where there is no server.
     #[cfg(feature = "redis")]
     pub fn prefetch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Option<crate::Prefetch> {
-        let keys = keys.iter().map(|key| Box::from(key.as_ref())).collect();
-        self.shared.parts.resting.as_ref()?.rows.prefetch(keys)
+        let shared = &self.shared;
+        let asked = |key: &K| {
+            let key = key.as_ref();
+            (Box::from(key), shared.flights.stripe(key).sequence())
+        };
+        match &shared.parts.resting {
+            Some(resting) => resting.rows.prefetch(keys.iter().map(asked).collect()),
+            None => shared.parts.sequencer.prefetch(),
+        }
+    }
+
+    /// Runs reads for which was fetched what they need; they began when that was asked for. What could not be
+    /// fetched is a miss, and a failure that is told of.
+    #[cfg(feature = "redis")]
+    pub fn within<R>(&self, prefetch: &crate::Prefetch, read: impl FnOnce() -> R) -> R {
+        if let Err(error) = prefetch.take_news() {
+            self.storage_failed(&error.into());
+        }
+        prefetch.within(read)
+    }
+
+    /// Is it worth asking for the same anew? Because something was stored or deleted here meanwhile, so that what was
+    /// fetched may be older than it: what is found in it can be served to who asked for it, that nothing is found
+    /// means nothing. Or because reads within it missed something else.
+    #[cfg(feature = "redis")]
+    pub fn is_outdated(&self, prefetch: &crate::Prefetch) -> bool {
+        let mut asked = prefetch.asked().iter();
+        prefetch.is_lacking()
+            || asked.any(|(key, sequence)| self.shared.flights.stripe(key).sequence() != *sequence)
     }
 
     /// Would a read of `key` have to ask a server?

@@ -136,7 +136,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // What the log tells already is not to be taken below for what was told while the row was read.
             let _known = shared.keep_up();
         }
-        let began = shared.flights.stripe(key).sequence();
+        let began = asked_at(key).unwrap_or_else(|| shared.flights.stripe(key).sequence());
         let may_keep = !resting.replaced.holds(key, || resting.rows.number());
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let row = match resting.rows.get(key) {
@@ -144,7 +144,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Ok(Found::Nothing | Found::Row(_)) => return Lookup::Miss(why),
             Ok(Found::Rejected) => return Lookup::Miss(Count::Rejected),
             Err(error) => {
-                self.storage_failed(&error);
+                if !error.is_abstention() {
+                    self.storage_failed(&error);
+                }
                 return Lookup::Miss(why);
             }
         };
@@ -434,6 +436,17 @@ fn aside<R>(foreign: impl FnOnce() -> R) -> R {
     #[cfg(feature = "redis")]
     let _aside = crate::server::Reading::suspend();
     foreign()
+}
+
+/// The sequence of the key's stripe when it was asked for, if that was earlier.
+fn asked_at(key: &[u8]) -> Option<u64> {
+    #[cfg(feature = "redis")]
+    return crate::server::fetched_at(key);
+    #[cfg(not(feature = "redis"))]
+    {
+        let _ = key;
+        None
+    }
 }
 
 /// The wall clock says when it expires in every process; from now on the clock that never jumps does in this

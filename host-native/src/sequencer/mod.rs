@@ -71,6 +71,12 @@ pub trait Sequencer: Send + Sync + 'static {
         false
     }
 
+    /// Asks for the end of the log without waiting for it, where it is far away.
+    #[cfg(feature = "redis")]
+    fn prefetch(&self) -> Option<crate::Prefetch> {
+        None
+    }
+
     /// Tells the other processes to forget what they remember of `key`: the change of the rows with this number
     /// will replace or delete it. To be called before that change is to be seen.
     ///

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::random::random_nonzero;
-use crate::server::Feed;
+use crate::server::{Feed, Prefetch};
 
 /// Orders invalidations among the machines that use one server.
 pub(crate) struct RedisSequencer {
@@ -99,6 +99,10 @@ impl Sequencer for RedisSequencer {
 
     fn would_wait(&self) -> bool {
         self.feed.needs_trip()
+    }
+
+    fn prefetch(&self) -> Option<Prefetch> {
+        Some(self.feed.prefetch(Vec::new()))
     }
 
     fn when_replaced(&self, forget: Forget) {

@@ -82,6 +82,10 @@ impl Address {
     }
 
     fn of_sentinels(is_tls: bool, rest: &str) -> Result<Self, String> {
+        if rest.contains(['?', '#']) {
+            // It would be shown as part of a name.
+            return Err("an address of sentinels ends with the database: there is no ? or # in it".to_owned());
+        }
         let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
         let mut parts = rest.split('/');
         let hosts = parts.next().unwrap_or_default();

@@ -48,6 +48,9 @@ pub enum ServerError {
         /// What it said.
         cause: String,
     },
+    /// The caller must not wait for the server: see [`trips`](crate::trips).
+    #[error("the server was not asked, as its caller must not wait for it")]
+    NotAsked,
     /// The invalidation is in effect here and could not be told to the others yet.
     #[error(
         "the invalidation holds in this process; it reaches the others as soon as Redis does again: {cause}"

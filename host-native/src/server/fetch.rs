@@ -21,8 +21,18 @@ pub(crate) struct Fetched {
     /// The feed it belongs to, by its place in memory.
     pub(super) feed: usize,
     pub(super) key: Box<[u8]>,
+    /// The sequence of the key's stripe when it was asked for, if its reader asked for it earlier.
+    pub(super) sequence: Option<u64>,
     /// What is stored there.
     pub(crate) stored: Option<Vec<u8>>,
+    /// Shared by all that were fetched together; none if it was not asked for.
+    pub(super) range: Arc<Mutex<Option<Range>>>,
+}
+
+/// What a request brought.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) fetched: Vec<Fetched>,
     /// Shared by all that were fetched together; none if it was not asked for.
     pub(super) range: Arc<Mutex<Option<Range>>>,
 }
@@ -30,7 +40,7 @@ pub(crate) struct Fetched {
 impl Fetched {
     /// What is found where nothing is stored.
     pub(super) fn nothing(feed: usize, key: &[u8]) -> Self {
-        Self { feed, key: Box::from(key), stored: None, range: Arc::default() }
+        Self { feed, key: Box::from(key), sequence: None, stored: None, range: Arc::default() }
     }
 }
 
@@ -63,9 +73,9 @@ impl Request {
     pub(super) fn read(
         &self,
         feed: &Feed,
-        keys: &[&[u8]],
+        keys: &[(impl AsRef<[u8]>, impl Into<Option<u64>> + Copy)],
         mut reply: Vec<Value>,
-    ) -> Result<Vec<Fetched>, ServerError> {
+    ) -> Result<Answer, ServerError> {
         if reply.len() != self.pipeline.len() {
             return Err(feed.failed("an unexpected reply"));
         }
@@ -73,15 +83,19 @@ impl Request {
             .range
             .and_then(|expected| reply.pop().map(|table| Range::read(&table, expected, PAGE, self.asked_ns)));
         let range = Arc::new(Mutex::new(range));
-        let fetched = keys.iter().zip(reply).map(|(key, stored)| {
+        let fetched = keys.iter().zip(reply).map(|((key, sequence), stored)| {
             let stored = match stored {
                 Value::BulkString(bytes) => Some(bytes),
                 Value::Nil => None,
                 // Foreign: of another kind. It cannot be read.
                 _ => Some(Vec::new()),
             };
-            Fetched { feed: feed.number(), key: Box::from(*key), stored, range: Arc::clone(&range) }
+            let (key, sequence) = (Box::from(key.as_ref()), (*sequence).into());
+            Fetched { feed: feed.number(), key, sequence, stored, range: Arc::clone(&range) }
         });
-        Ok(fetched.collect())
+        let mut fetched: Vec<_> = fetched.collect();
+        // Whoever reads many reads them in order, and each is looked for from the end.
+        fetched.reverse();
+        Ok(Answer { fetched, range })
     }
 }

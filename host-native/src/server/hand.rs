@@ -45,6 +45,14 @@ impl Reading {
         Self { outer: Outer::Other(HAND.replace(Some(Hand { began_ns, fetched }))) }
     }
 
+    /// Ends it, and hands out what was fetched for it and not used.
+    pub(super) fn end(mut self) -> Vec<Fetched> {
+        match std::mem::replace(&mut self.outer, Outer::Same) {
+            Outer::Other(outer) => HAND.replace(outer).map_or_else(Vec::new, |hand| hand.fetched),
+            Outer::Same => Vec::new(),
+        }
+    }
+
     /// Foreign code runs now, whose reads are its own.
     pub(crate) fn suspend() -> Self {
         Self { outer: Outer::Other(HAND.take()) }
@@ -68,7 +76,15 @@ pub(super) fn began_ns() -> Option<u64> {
 pub(super) fn take(feed: usize, key: &[u8]) -> Option<Fetched> {
     HAND.with_borrow_mut(|hand| {
         let fetched = &mut hand.as_mut()?.fetched;
-        let place = fetched.iter().position(|fetched| fetched.feed == feed && *fetched.key == *key)?;
+        let place = fetched.iter().rposition(|fetched| fetched.feed == feed && *fetched.key == *key)?;
         Some(fetched.swap_remove(place))
+    })
+}
+
+/// The sequence of the key's stripe when it was asked for, if it was fetched for this read.
+pub(crate) fn sequence(key: &[u8]) -> Option<u64> {
+    HAND.with_borrow(|hand| {
+        let fetched = &hand.as_ref()?.fetched;
+        fetched.iter().rfind(|fetched| *fetched.key == *key)?.sequence
     })
 }

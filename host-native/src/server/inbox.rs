@@ -12,6 +12,7 @@ use zoocache_core::{MarkId, Timestamp};
 use super::outbox::Owed;
 use super::range::Range;
 use super::row::Rows;
+use crate::clock::boot_ns;
 
 /// Of more than so many, only that there was something is remembered.
 const MAX_ITEMS: usize = 1_024;
@@ -55,8 +56,8 @@ pub(super) struct Inbox {
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) items: Vec<Item>,
-    /// Something may be missing here.
-    pub(super) is_unsure: bool,
+    /// Since when something may be missing here, by the clock of `boot_ns`; 0 if not.
+    pub(super) unsure_since_ns: u64,
     has_range: bool,
 }
 
@@ -76,7 +77,7 @@ impl Inbox {
         let must_stay = |item: &Item| matches!(item, Item::Minted(_));
         if contents.items.len() >= MAX_ITEMS && !must_stay(&item) {
             contents.items.retain(must_stay);
-            contents.is_unsure = true;
+            contents.unsure_since_ns = boot_ns();
         } else {
             contents.items.push(item);
         }
@@ -86,7 +87,7 @@ impl Inbox {
     /// Notes that something may be missing.
     pub(super) fn put_doubt(&self) {
         let mut contents = self.contents.lock();
-        contents.is_unsure = true;
+        contents.unsure_since_ns = boot_ns();
         self.notice();
     }
 
@@ -99,7 +100,7 @@ impl Inbox {
     /// Nothing is missing that the feed knows of; if nothing has arrived either, nobody is behind.
     pub(super) fn settle(&self) {
         let contents = self.contents.lock();
-        if contents.items.is_empty() && !contents.is_unsure {
+        if contents.items.is_empty() && contents.unsure_since_ns == 0 {
             self.is_behind.store(false, Ordering::Release);
         }
     }

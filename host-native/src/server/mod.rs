@@ -24,13 +24,16 @@ mod runtime;
 mod script;
 mod take_in;
 mod trip;
+pub mod trips;
 mod unlocked;
 mod wait;
 
 pub(crate) use address::Address;
 pub use error::ServerError;
 pub(crate) use hand::Reading;
+pub(crate) use hand::sequence as fetched_at;
 pub(crate) use names::Names;
+pub(crate) use prefetch::Asked;
 pub use prefetch::Prefetch;
 pub(crate) use runtime::aside;
 pub(crate) use trip::{NewEntry, Stored};
@@ -243,7 +246,11 @@ impl Feed {
 
     /// Notes that something may have been missed.
     fn set_unsure(&self) {
-        self.unsure_since_ns.store(boot_ns().max(1), Ordering::Release);
+        self.set_unsure_since(boot_ns().max(1));
+    }
+
+    fn set_unsure_since(&self, since_ns: u64) {
+        self.unsure_since_ns.fetch_max(since_ns, Ordering::AcqRel);
         self.is_behind.store(true, Ordering::Release);
     }
 
@@ -271,6 +278,11 @@ impl Feed {
         let here_us = i64::try_from(boot_ns() / 1_000).unwrap_or(0);
         let server_us = i64::try_from(server_us).unwrap_or(here_us);
         self.server_ahead_us.store(server_us.saturating_sub(here_us), Ordering::Relaxed);
+    }
+
+    /// Was the table looked at for the read that goes on in this thread?
+    fn has_asked_for_this_read(&self) -> bool {
+        self.is_asked_for_this_read() && !self.is_behind.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_strong(&self) -> bool {

@@ -3,18 +3,25 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::error::ServerError;
-use super::fetch::{Fetched, Request};
+use super::fetch::{Answer, Request};
 use super::line::ANSWER;
-use super::{Feed, Reading};
+use super::wait::wait_for;
+use super::{Feed, Reading, trips};
 use crate::clock::boot_ns;
 
-type Outcome = Result<Vec<Fetched>, ServerError>;
+/// A key that is asked for, and the sequence of its stripe at that time: what is stored or deleted here from then on
+/// is newer than the answer.
+pub(crate) type Asked = (Box<[u8]>, u64);
+
+type Outcome = Result<Answer, ServerError>;
 
 #[derive(Default)]
 struct Place {
@@ -22,23 +29,83 @@ struct Place {
     waker: Option<Waker>,
 }
 
-/// Entries that were asked for. Awaited, it is ready when they are here; then [`within`](Self::within) reads them.
+/// Entries that were asked for, and what has changed in the domain. Awaited, it is ready when they are here; then
+/// reads in [`Cache::within`](crate::Cache::within) need no trip for them.
 pub struct Prefetch {
     began_ns: u64,
+    feed: Arc<Feed>,
+    asked: Arc<[Asked]>,
     place: Arc<Mutex<Place>>,
+    is_lacking: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Prefetch {
-    /// Runs reads that find what was fetched at hand: they make no trip for it.
-    pub fn within<R>(self, read: impl FnOnce() -> R) -> R {
-        let outcome = self.place.lock().outcome.take();
-        let _reading = Reading::of(self.began_ns, outcome.and_then(Result::ok).unwrap_or_default());
-        read()
+    /// Runs reads that find what was fetched at hand. What they do not use is there for the next ones.
+    pub(crate) fn within<R>(&self, read: impl FnOnce() -> R) -> R {
+        let fetched = match &mut self.place.lock().outcome {
+            Some(Ok(answer)) => std::mem::take(&mut answer.fetched),
+            _ => Vec::new(),
+        };
+        let reading = Reading::of(self.began_ns, fetched);
+        let (result, is_lacking) = trips::noting(read);
+        let left = reading.end();
+        if is_lacking {
+            self.is_lacking.store(true, Ordering::Relaxed);
+        }
+        if let Some(Ok(answer)) = &mut self.place.lock().outcome {
+            answer.fetched = left;
+        }
+        result
+    }
+
+    /// Lets the engine know what has changed, once; why that was not to be had, once.
+    pub(crate) fn take_news(&self) -> Result<(), ServerError> {
+        let range = match &mut self.place.lock().outcome {
+            Some(Ok(answer)) => answer.range.lock().take(),
+            None => None,
+            Some(failed) => {
+                self.has_failed.store(true, Ordering::Relaxed);
+                let told = std::mem::replace(failed, Ok(Answer::default()));
+                return told.map(drop);
+            }
+        };
+        if let Some(range) = range {
+            self.feed.take_early(range);
+        }
+        Ok(())
+    }
+
+    /// Did reads miss something in it that it is worth asking for anew?
+    pub(crate) fn is_lacking(&self) -> bool {
+        self.is_lacking.load(Ordering::Relaxed) && !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// The keys that were asked for.
+    pub(crate) fn asked(&self) -> &[Asked] {
+        &self.asked
     }
 
     /// Has it arrived?
     pub fn is_ready(&self) -> bool {
         self.place.lock().outcome.is_some()
+    }
+
+    /// Has it arrived? If not, `waker` is woken when it does, by a thread that must not be kept waiting.
+    pub fn poll_ready(&self, waker: &Waker) -> bool {
+        let mut place = self.place.lock();
+        if place.outcome.is_none() {
+            place.waker = Some(waker.clone());
+        }
+        place.outcome.is_some()
+    }
+
+    /// Blocks this thread until it has arrived, which it does in any case, or for `longest`. Says whether it has.
+    pub fn wait(&self, longest: Duration) -> bool {
+        let arrives = |context: &mut Context<'_>| {
+            if self.poll_ready(context.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        wait_for(std::future::poll_fn(arrives), longest).is_some()
     }
 }
 
@@ -46,12 +113,7 @@ impl Future for Prefetch {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut place = self.place.lock();
-        if place.outcome.is_some() {
-            return Poll::Ready(());
-        }
-        place.waker = Some(context.waker().clone());
-        Poll::Pending
+        if self.poll_ready(context.waker()) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -62,21 +124,27 @@ impl std::fmt::Debug for Prefetch {
 }
 
 impl Feed {
-    /// Asks for entries without waiting for them. An answer that does not come is an error after a while, so
-    /// the future always ends.
-    pub(crate) fn prefetch(self: &Arc<Self>, keys: Vec<Box<[u8]>>) -> Prefetch {
+    /// Asks for entries, and for what has changed, without waiting for it. An answer that does not come is an error
+    /// after a while, so the future always ends.
+    pub(crate) fn prefetch(self: &Arc<Self>, keys: Vec<Asked>) -> Prefetch {
         let began_ns = boot_ns();
         let place = Arc::new(Mutex::new(Place::default()));
-        let prefetch = Prefetch { began_ns, place: Arc::clone(&place) };
-        let started = self.connection().and_then(|connection| {
+        let asked: Arc<[Asked]> = keys.into();
+        let prefetch = Prefetch {
+            began_ns,
+            feed: Arc::clone(self),
+            asked: Arc::clone(&asked),
+            place: Arc::clone(&place),
+            is_lacking: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+        };
+        let started = self.line.load().connection(&self.address).and_then(|connection| {
             let runtime = super::runtime::here().map_err(|error| self.failed(&error.to_string()))?;
             let feed = Arc::clone(self);
-            let borrowed: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
-            let request = Request::new(self, &connection, &borrowed);
+            let request = Request::new(self, &connection, &keys_of(&asked));
             runtime.spawn(async move {
-                let borrowed: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
                 let outcome = match timeout(ANSWER, request.send(&connection)).await {
-                    Ok(Ok(reply)) => request.read(&feed, &borrowed, reply),
+                    Ok(Ok(reply)) => request.read(&feed, &asked, reply),
                     Ok(Err(error)) => Err(ServerError::of(&feed.address, &error)),
                     Err(_) => {
                         feed.line.load().break_off(connection.number(), feed.timed_out());
@@ -92,6 +160,10 @@ impl Feed {
         }
         prefetch
     }
+}
+
+fn keys_of(asked: &[Asked]) -> Vec<&[u8]> {
+    asked.iter().map(|(key, _)| &**key).collect()
 }
 
 fn arrive(place: &Mutex<Place>, outcome: Outcome) {

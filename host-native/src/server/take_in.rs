@@ -74,8 +74,8 @@ impl Feed {
             let mut state = self.state.lock();
             // Under the lock: in the order of arrival, whoever takes them in.
             let contents = line.inbox.take();
-            if contents.is_unsure {
-                self.set_unsure();
+            if contents.unsure_since_ns != 0 {
+                self.set_unsure_since(contents.unsure_since_ns);
             }
             for item in contents.items {
                 match item {
@@ -246,7 +246,7 @@ impl Feed {
             return;
         }
         for (mark, at) in said.marks {
-            self.announce(state, mark, at);
+            self.announce(state, &mark, at);
         }
         if is_all {
             self.engine.apply_log(&said.log, said.latest);
@@ -262,11 +262,11 @@ impl Feed {
         }
     }
 
-    fn announce(&self, state: &mut State, mark: Mark, at: Timestamp) {
+    fn announce(&self, state: &mut State, mark: &Mark, at: Timestamp) {
         if mutant::is_on("ignore_marks") {
             return;
         }
-        let Mark { id, tags, .. } = &mark;
+        let Mark { id, tags, .. } = mark;
         let tags: &[Tag] = tags;
         // The deadline is the server's business: the log decides at which position the mark ends.
         state.marks.entry(*id).or_insert_with(|| self.engine.change(tags, u64::MAX, 0));
@@ -284,7 +284,7 @@ impl Feed {
     }
 
     /// Remembers an announced change for a domain that loses it, and when it may be overdue.
-    pub(super) fn note_mark(&self, mark: Mark, at: Timestamp) {
+    pub(super) fn note_mark(&self, mark: &Mark, at: Timestamp) {
         let left_us = mark.deadline_us.saturating_sub(at.as_micros());
         let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
         self.announced.rcu(|announced| {

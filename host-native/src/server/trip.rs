@@ -17,7 +17,7 @@ use super::row::{self, Row, tag_row};
 use super::script::{CHANGE, CLEAR, DELETE, EXTEND, INVALIDATE, PUT, REMOVE, Script, TIDY, UNLOCK};
 use super::take_in::Taken;
 use super::wait::wait_for;
-use super::{Feed, hand, with};
+use super::{Feed, hand, trips, with};
 use crate::clock::boot_ns;
 
 /// How often a trip is made again when the domain changes meanwhile.
@@ -58,7 +58,10 @@ impl Feed {
         connection: &Connection,
         reply: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, ServerError> {
-        match wait_for(reply, ANSWER) {
+        let Some(replied) = trips::make(|| wait_for(reply, ANSWER)) else {
+            return Err(ServerError::NotAsked);
+        };
+        match replied {
             Some(Ok(reply)) => Ok(reply),
             Some(Err(error)) => {
                 let error = ServerError::of(&self.address, &error);
@@ -75,7 +78,10 @@ impl Feed {
         }
     }
 
-    pub(super) fn connection(&self) -> Result<Arc<Connection>, ServerError> {
+    fn connection(&self) -> Result<Arc<Connection>, ServerError> {
+        if trips::are_refused() {
+            return Err(ServerError::NotAsked);
+        }
         self.line.load().connection(&self.address)
     }
 
@@ -144,6 +150,9 @@ impl Feed {
         let mut lost = None;
         for _ in 0..ATTEMPTS {
             self.take_in();
+            if self.has_asked_for_this_read() {
+                return Ok(());
+            }
             let connection = self.connection()?;
             let range = self.read_range(&connection)?;
             match self.take(range) {
@@ -195,24 +204,30 @@ impl Feed {
         }
         let fetched = match hand::take(self.number(), key) {
             Some(fetched) => fetched,
-            None => self.fetch(&[key])?.pop().ok_or_else(|| self.failed("an unexpected reply"))?,
+            None => self.fetch(key)?,
         };
-        if let Some(range) = fetched.range.lock().take() {
-            self.take_in();
-            if self.take(range) != Taken::Known {
-                // Whoever judges the entry reads the table as a whole first.
-                self.line.load().inbox.put_doubt();
-            }
+        let range = fetched.range.lock().take();
+        if let Some(range) = range {
+            self.take_early(range);
         }
         Ok(fetched)
     }
 
-    /// Fetches entries in one trip.
-    pub(crate) fn fetch(&self, keys: &[&[u8]]) -> Result<Vec<Fetched>, ServerError> {
+    /// Takes in what a read brought with it.
+    pub(super) fn take_early(&self, range: Range) {
+        self.take_in();
+        if self.take(range) != Taken::Known {
+            // Whoever judges the entry reads the table as a whole first.
+            self.line.load().inbox.put_doubt();
+        }
+    }
+
+    fn fetch(&self, key: &[u8]) -> Result<Fetched, ServerError> {
         let connection = self.connection()?;
-        let request = Request::new(self, &connection, keys);
+        let request = Request::new(self, &connection, &[key]);
         let reply = self.wait(&connection, request.send(&connection))?;
-        request.read(self, keys, reply)
+        let mut answer = request.read(self, &[(key, None)], reply)?;
+        answer.fetched.pop().ok_or_else(|| self.failed("an unexpected reply"))
     }
 
     /// Invalidates tags for everybody, and ends the marks that keep this process from serving what they cover. If it
@@ -291,7 +306,7 @@ impl Feed {
             Some(Value::BulkString(row)) => {
                 // Not only when it is told of: a domain that is lost meanwhile must not lose it.
                 if let Row::Mark(mark) = Row::read(&row) {
-                    self.note_mark(mark, at);
+                    self.note_mark(&mark, at);
                 }
                 Ok(row)
             }

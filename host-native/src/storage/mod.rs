@@ -118,7 +118,7 @@ pub trait Rows: Send + Sync + 'static {
     }
     /// Asks for rows without waiting for them, where they are far away.
     #[cfg(feature = "redis")]
-    fn prefetch(&self, _keys: Vec<Box<[u8]>>) -> Option<crate::server::Prefetch> {
+    fn prefetch(&self, _keys: Vec<crate::server::Asked>) -> Option<crate::server::Prefetch> {
         None
     }
     /// Calls `visit` with the key and the row of each that can be read, in no order. Not a snapshot of one

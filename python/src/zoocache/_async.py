@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoocache import _native
 from zoocache._background import report
 from zoocache._context import BATCH, CURRENT
+from zoocache._far import arrived, in_thread
 
 if TYPE_CHECKING:
-    from zoocache._native import CachedCall, CachedFunction, Lead, Wait
+    from zoocache._native import CachedCall, CachedFunction, Fetch, Lead, Wait
 
 _T = TypeVar("_T")
-_VALUE, _LEAD, _CLAIM = 0, 1, 3  # steps: `native/miss.rs`
+_VALUE, _LEAD, _CLAIM, _ASKED = 0, 1, 3, 4  # steps: `native/miss.rs`
 _OURS, _BUSY, _FOUND = 0, 1, 2  # answers to a claim
 #: How often what another process has computed may turn out to be stale, before a caller computes by itself.
 _MAX_ROUNDS = 2
@@ -34,11 +35,18 @@ _tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call that missed, or wait for somebody who does."""
     second_round, rounds = False, 0
+    fetch: Fetch | None = None
     while True:
         may_claim = rounds < _MAX_ROUNDS
-        kind, payload = _native.step(function, key, (second_round, may_claim), args, kwargs)
+        kind, payload = _native.step(function, key, (second_round, may_claim), args, kwargs, fetch)
+        # It is good for one step: what comes later is another read.
+        fetch = None
         if kind == _VALUE:
             return payload
+        if kind == _ASKED:
+            await arrived(payload)
+            fetch = payload
+            continue
         if kind == _CLAIM:
             answer, value = await _claimed(payload)
             if answer == _FOUND:
@@ -53,7 +61,7 @@ async def fill(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, 
         _end_with_their_loops()
         if not await _landed(payload):
             payload.give_up()
-            return await _lead(function, _native.lead_alone(function, key, args, kwargs), args, kwargs)
+            return await refresh(function, key, args, kwargs)
         taken, value = payload.take()
         if taken:
             return value
@@ -65,23 +73,35 @@ async def fill_tolerant(
 ) -> Any:
     """Do what `fill` does, unless a stale value stands in."""
     try:
-        if _native.has_stand_in(function, key, _REVALIDATING):
-            _native.begin_refresh(function, key, args, kwargs)
-            found, value = _native.stand_in(function, key, _REVALIDATING)
+        if (fetch := await _asked(function, key)) is not None:
+            found, value = _native.fetched(function, key, args, kwargs, fetch)
+            if found:
+                return value
+        if _native.has_stand_in(function, key, _REVALIDATING, fetch):
+            _native.begin_refresh(function, key, args, kwargs, fetch)
+            found, value = _native.stand_in(function, key, _REVALIDATING, fetch)
             if found:
                 return value
         timeout = _native.soft_timeout(function)
-        if timeout is not None and _native.has_stand_in(function, key, _LATE):
+        if timeout is not None and _native.has_stand_in(function, key, _LATE, fetch):
             return await _within(timeout, function, key, args, kwargs)
         return await fill(function, key, args, kwargs)
     except RecursionError:
         # A key that depends on itself is a mistake in the program, which a stale value would only hide.
         raise
     except Exception:
-        found, value = _native.stand_in(function, key, _FAILED)
+        found, value = _native.stand_in(function, key, _FAILED, await _asked(function, None))
         if found:
             return value
         raise
+
+
+async def _asked(function: CachedFunction[..., Any], key: bytes | None) -> Fetch | None:
+    """Return what the server, if there is one, has of a key, and what has changed."""
+    fetch = _native.ask(function, key)
+    if fetch is not None:
+        await arrived(fetch)
+    return fetch
 
 
 async def _within(
@@ -104,7 +124,7 @@ async def _within(
         raise
     if done:
         return computing.result()
-    found, value = _native.stand_in(function, key, _LATE)
+    found, value = _native.stand_in(function, key, _LATE, await _asked(function, None))
     if found:
         computing.add_done_callback(functools.partial(_ended, function))
         return value
@@ -141,7 +161,7 @@ async def _claimed(lead: Lead) -> tuple[int, Any]:
     """Ask to compute alone among all processes, and wait for another that does."""
     pause, waited = _SHORTEST_PAUSE, 0.0
     while True:
-        answer, value = lead.claim()
+        answer, value = await in_thread(lead.claim) if lead.is_far else lead.claim()
         if answer != _BUSY:
             return answer, value
         try:
@@ -150,7 +170,7 @@ async def _claimed(lead: Lead) -> tuple[int, Any]:
             # Driven by hand or by another kind of loop: there is no way to pause.
             waited = lead.timeout
         if waited >= lead.timeout:
-            lead.give_up_claim()
+            await in_thread(lead.give_up_claim) if lead.is_far else lead.give_up_claim()
             return _OURS, None
         await asyncio.sleep(pause)
         waited += pause
@@ -189,7 +209,8 @@ def _ended(function: CachedFunction[..., Any], task: asyncio.Task[Any]) -> None:
 
 async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Compute the value of a call in any case and store it."""
-    return await _lead(function, _native.lead_alone(function, key, args, kwargs), args, kwargs)
+    fetch = await _asked(function, None)
+    return await _lead(function, _native.lead_alone(function, key, args, kwargs, fetch), args, kwargs)
 
 
 async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -203,7 +224,10 @@ async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any,
         # Closed from another context, as by the garbage collector, there is nothing to put back.
         with contextlib.suppress(ValueError):
             CURRENT.reset(outer)
-    lead.finish(value)
+    if not lead.is_far:
+        lead.finish(value)
+    elif lead.prepare(value):
+        await in_thread(lead.commit)
     return value
 
 

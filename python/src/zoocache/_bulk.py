@@ -42,7 +42,11 @@ def many(
         from zoocache._bulk_async import many_async  # noqa: PLC0415
 
         return many_async(function, checked, limit)
-    results, missing = found(function, checked)
+    results, absent = near(function, checked)
+    if absent and (fetch := asked(function, checked, absent)) is not None:
+        fetch.wait()
+        absent = fetched(function, checked, (results, absent), fetch)
+    missing = together(function, checked, absent)
     for places in missing:
         args, kwargs = checked[places[0]]
         results[places[0]] = function(*args, **(kwargs or {}))
@@ -65,18 +69,46 @@ def _call(index: int, call: object, bound: tuple[Any, ...]) -> Call:
     raise TypeError(msg)
 
 
-def found(function: _native.CachedFunction[..., Any], calls: list[Call]) -> tuple[list[Any], list[list[int]]]:
-    """Return what is cached, and the places in it that are missing, those of equal calls together."""
+def near(function: _native.CachedFunction[..., Any], calls: list[Call]) -> tuple[list[Any], list[int]]:
+    """Return what is cached, as far as no server has to be asked, and the places in it that are missing."""
     hit = function._hit  # noqa: SLF001 - our own
     results = [hit(_ABSENT, args, kwargs) for args, kwargs in calls]
-    missing = [place for place, result in enumerate(results) if result is _ABSENT]
+    return results, [place for place, result in enumerate(results) if result is _ABSENT]
+
+
+def asked(
+    function: _native.CachedFunction[..., Any], calls: list[Call], absent: list[int]
+) -> _native.Fetch | None:
+    """Ask the server, if there is one, for all that is missing, in one go."""
     if function._cache.is_bypassed():  # noqa: SLF001 - our own
-        return results, [[place] for place in missing]
+        return None
+    return function._fetch([calls[place] for place in absent])  # noqa: SLF001 - our own
+
+
+def fetched(
+    function: _native.CachedFunction[..., Any],
+    calls: list[Call],
+    found: tuple[list[Any], list[int]],
+    fetch: _native.Fetch,
+) -> list[int]:
+    """Put what was fetched into the results; returns the places that are still missing."""
+    results, absent = found
+    for place in absent:
+        results[place] = function._hit(_ABSENT, *calls[place], fetch)  # noqa: SLF001 - our own
+    return [place for place in absent if results[place] is _ABSENT]
+
+
+def together(
+    function: _native.CachedFunction[..., Any], calls: list[Call], absent: list[int]
+) -> list[list[int]]:
+    """Return the places that are missing, those of equal calls together."""
+    if function._cache.is_bypassed():  # noqa: SLF001 - our own
+        return [[place] for place in absent]
     places: dict[str, list[int]] = {}
-    for place in missing:
+    for place in absent:
         args, kwargs = calls[place]
         places.setdefault(function.key(*args, **(kwargs or {})), []).append(place)
-    return results, list(places.values())
+    return list(places.values())
 
 
 def completed(
@@ -94,13 +126,19 @@ def completed(
     return results
 
 
-def get_many(native: _native.NativeCache, keys: Iterable[str]) -> dict[str, Any]:
-    """Return the fresh values under `keys`."""
+def checked_keys(keys: Iterable[str]) -> list[str]:
+    """Check what `get_many` is given."""
     if isinstance(keys, str):
         msg = f"get_many() needs an iterable of keys, not the single string {keys!r}; write [{keys!r}]"
         raise TypeError(msg)
-    keys = iterable(keys, "get_many() needs an iterable of keys")
-    found = {key: native.get(key, _ABSENT) for key in keys}
+    return list(iterable(keys, "get_many() needs an iterable of keys"))
+
+
+def get_many(
+    native: _native.NativeCache, keys: list[str], fetch: _native.Fetch | None
+) -> dict[str, Any]:
+    """Return the fresh values under `keys`; `fetch` is what was asked for."""
+    found = {key: native.get(key, _ABSENT, fetch) for key in keys}
     return {key: value for key, value in found.items() if value is not _ABSENT}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from zoocache._bulk import completed, found
+from zoocache._bulk import asked, completed, fetched, near, together
+from zoocache._far import arrived
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -18,7 +19,11 @@ async def many_async(
     function: _native.CachedFunction[..., Awaitable[Any]], calls: list[Call], limit: int | None
 ) -> list[Any]:
     """Return the results of `calls`, computing at most `limit` of them at once."""
-    results, missing = found(function, calls)
+    results, absent = near(function, calls)
+    if absent and (fetch := asked(function, calls, absent)) is not None:
+        await arrived(fetch)
+        absent = fetched(function, calls, (results, absent), fetch)
+    missing = together(function, calls, absent)
 
     async def worker(work: Iterator[list[int]]) -> None:
         for place, *_ in work:

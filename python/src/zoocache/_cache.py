@@ -1,7 +1,7 @@
 """`Cache`: everything a cache can do. The module functions are the methods of one, the default cache.
 
-The memory storage never blocks, so the async forms do their work at once; they exist so that programs need
-not change when the storage does.
+Memory never blocks, and a folder for microseconds only, so there the async forms do their work at once. With a
+server they wait for it without blocking the event loop.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from zoocache import _bulk, _native
-from zoocache._changes import Changing, ConsistentAfter, InvalidationBatch, check_position
+from zoocache._changes import (
+    Changing,
+    ConsistentAfter,
+    InvalidationBatch,
+    arrived,
+    check_position,
+    in_thread,
+)
 from zoocache._decorate import decorate
+from zoocache._errors import Unsent
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
 from zoocache._settings import DEFAULTS, check, given, lock
@@ -156,8 +164,9 @@ class Cache:
                 object, `"deep"` gives everyone a deep copy.
             on_unserializable: What to do with a result that cannot be stored: `"raise"`, or `"return"` it
                 to its caller without storing it.
-            cluster_lock: Whether only one of the processes that share a folder computes a key at a time; the
-                others wait for what it stores, `flight_timeout` at most. In memory it means nothing.
+            cluster_lock: Whether only one of the processes that share a folder, or a server, computes a key
+                at a time; the others wait for what it stores, `flight_timeout` at most. In memory it means
+                nothing.
 
         Returns:
             The cached function: called like the original, with `invalidate`, `refresh`, `bypass`, `key`,
@@ -173,11 +182,19 @@ class Cache:
             return functools.partial(self.cacheable, **options)
         return decorate(self._native, func, options)
 
-    def invalidate(self, *tags: str) -> int:
+    def invalidate(self, *tags: str, wait: bool = False) -> int:
         """Make everything that depends on a tag, or on anything below it, stale. O(depth of the tag).
 
         When it returns, no read that begins serves a value that was computed, or began to be computed,
         before. `"a:b:*"` is another way to write `"a:b"`.
+
+        If it cannot reach the server that says so to others, it holds in this process all the same, is sent
+        as soon as the server is back, and an `InvalidationQueued` is warned of: until then other processes
+        may serve what they hold, and the position that is returned says nothing of this invalidation.
+
+        Args:
+            *tags: What has changed.
+            wait: Raise instead of warning. The invalidation holds in this process, and is sent, all the same.
 
         Returns:
             The position of the invalidation in the order of all invalidations; 0 inside of an
@@ -185,14 +202,23 @@ class Cache:
 
         Raises:
             InvalidTag: A tag is not valid; then nothing is invalidated.
+            StorageError: With `wait`: the server was not reached. `BusError` for one that is `bus_url` only.
         """
-        return self._native.invalidate(*tags)
+        try:
+            return self._native.invalidate(*tags)
+        except Unsent as unsent:
+            return unsent.settle(wait=wait, stacklevel=2)
 
-    async def invalidate_async(self, *tags: str) -> int:
+    async def invalidate_async(self, *tags: str, wait: bool = False) -> int:
         """Do what `invalidate` does."""
-        return self.invalidate(*tags)
+        try:
+            if self._native.is_far():
+                return await in_thread(self._native.invalidate, *tags)
+            return self._native.invalidate(*tags)
+        except Unsent as unsent:
+            return unsent.settle(wait=wait, stacklevel=2)
 
-    def changing(self, *tags: str, timeout: Duration = 30) -> Changing:
+    def changing(self, *tags: str, timeout: Duration = 30, wait: bool = False) -> Changing:
         """Make a block around a change, for `with` or `async with`, that an invalidation always follows.
 
         Until the block ends nothing that depends on a tag, or on anything below it, is served or stored;
@@ -202,6 +228,7 @@ class Cache:
         Args:
             *tags: What changes.
             timeout: Seconds, or a `timedelta`, after which the change counts as made.
+            wait: What the end of the block does if the server cannot be reached; see `invalidate`.
 
         Returns:
             The block, to be used once.
@@ -210,9 +237,9 @@ class Cache:
             InvalidTag: A tag is not valid; raised before the block runs.
             ConfigError: `timeout` makes no sense.
         """
-        return Changing(self._native, tags, timeout)
+        return Changing(self._native, tags, timeout, wait=wait)
 
-    def invalidation_batch(self) -> InvalidationBatch:
+    def invalidation_batch(self, *, wait: bool = False) -> InvalidationBatch:
         """Make a block, for `with` or `async with`, whose invalidations of this cache are made as one.
 
         `invalidate` then returns 0. At the end of the block its tags are invalidated together, without
@@ -220,10 +247,13 @@ class Cache:
         A batch inside another one leaves its tags to that one. Tasks that were started in the block and
         outlive it invalidate at once.
 
+        Args:
+            wait: What the end of the block does if the server cannot be reached; see `invalidate`.
+
         Returns:
             The block, to be used once.
         """
-        return InvalidationBatch(self._native)
+        return InvalidationBatch(self._native, wait=wait)
 
     def invalidates(self, *tags: str | TagsOfCall, timeout: Duration | None = None) -> Invalidates:
         """Decorate a function that changes data: after it has returned, tags are invalidated.
@@ -248,9 +278,9 @@ class Cache:
         return invalidates(self, tags, timeout)
 
     def on_invalidate(self, callback: Callable[[list[str], int], object]) -> _native.Subscription:
-        """Call `callback(tags, position)` after each invalidation, in the thread that made it.
+        """Call `callback(tags, position)` after each invalidation of this process, in the thread that made it.
 
-        `clear` counts as `["*"]`. An exception of the callback goes to `sys.unraisablehook`. A callback is
+        That of a coroutine, with a server, is made in another thread than the event loop's. `clear` counts as `["*"]`. An exception of the callback goes to `sys.unraisablehook`. A callback is
         not told of what it invalidates itself.
 
         Returns:
@@ -301,15 +331,24 @@ class Cache:
 
     async def get_async(self, key: str, default: Any = None, consistent_after: int | None = None) -> Any:
         """Do what `get` does."""
-        return self.get(key, default, consistent_after=consistent_after)
+        demanded = None if consistent_after is None else check_position(consistent_after)
+        await arrived(fetch := self._native.ask([key], demanded is not None))
+        if demanded is not None and not self._native.has_reached(demanded, fetch):
+            return default
+        return self._native.get(key, default, fetch)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those of `keys` that are fresh."""
-        return _bulk.get_many(self._native, keys)
+        checked = _bulk.checked_keys(keys)
+        if (fetch := self._native.ask(checked)) is not None:
+            fetch.wait()
+        return _bulk.get_many(self._native, checked, fetch)
 
     async def get_many_async(self, keys: Iterable[str]) -> dict[str, Any]:
         """Do what `get_many` does."""
-        return self.get_many(keys)
+        checked = _bulk.checked_keys(keys)
+        await arrived(fetch := self._native.ask(checked))
+        return _bulk.get_many(self._native, checked, fetch)
 
     def set(self, key: str, value: Any, deps: Iterable[str] = (), ttl: Duration | None = None) -> None:
         """Store a value under `key`.
@@ -330,7 +369,7 @@ class Cache:
         self, key: str, value: Any, deps: Iterable[str] = (), ttl: Duration | None = None
     ) -> None:
         """Do what `set` does."""
-        self.set(key, value, deps, ttl)
+        await self._done(self.set, key, value, deps, ttl)
 
     def set_many(
         self, mapping: Mapping[str, Any], deps: Iterable[str] = (), ttl: Duration | None = None
@@ -342,7 +381,7 @@ class Cache:
         self, mapping: Mapping[str, Any], deps: Iterable[str] = (), ttl: Duration | None = None
     ) -> None:
         """Do what `set_many` does."""
-        self.set_many(mapping, deps, ttl)
+        await self._done(self.set_many, mapping, deps, ttl)
 
     def delete(self, key: str) -> bool:
         """Remove the entry under `key`; a computation of it that is running now is not stored.
@@ -356,15 +395,29 @@ class Cache:
 
     async def delete_async(self, key: str) -> bool:
         """Do what `delete` does."""
-        return self.delete(key)
+        return await self._done(self.delete, key)
 
-    def clear(self) -> None:
-        """Make every entry stale and free its memory. Positions keep rising."""
-        self._native.clear()
+    def clear(self, *, wait: bool = False) -> None:
+        """Make every entry stale and free its memory. Positions keep rising.
 
-    async def clear_async(self) -> None:
+        Args:
+            wait: What to do if the server cannot be reached; see `invalidate`.
+        """
+        try:
+            self._native.clear()
+        except Unsent as unsent:
+            unsent.settle(wait=wait, stacklevel=2)
+
+    async def clear_async(self, *, wait: bool = False) -> None:
         """Do what `clear` does."""
-        self.clear()
+        try:
+            await self._done(self._native.clear)
+        except Unsent as unsent:
+            unsent.settle(wait=wait, stacklevel=2)
+
+    async def _done(self, operation: Callable[..., _T], *args: Any) -> _T:
+        """Do what may have to wait for a server without blocking the event loop."""
+        return await in_thread(operation, *args) if self._native.is_far() else operation(*args)
 
     def prune(self, max_age_secs: float = 3600) -> int:
         """Forget tags that nothing needs and that were not invalidated for `max_age_secs`.

@@ -1,23 +1,41 @@
-"""Blocks around changes: `changing`, `invalidation_batch` and `consistent_after`."""
+"""Blocks around changes: `changing`, `invalidation_batch` and `consistent_after`; and waiting in coroutines."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoocache import _native
 from zoocache._context import BATCH, DEMAND
-from zoocache._errors import ConfigError
+from zoocache._errors import ConfigError, Unsent
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import ContextVar, Token
     from types import TracebackType
 
     from typing_extensions import Self
 
     from zoocache._options import Duration
+
+_T = TypeVar("_T")
+
+
+async def in_thread(function: Callable[..., _T], *args: Any) -> _T:
+    """Do what `_far.in_thread` does; who never uses it need not wait for its import."""
+    from zoocache import _far  # noqa: PLC0415
+
+    return await _far.in_thread(function, *args)
+
+
+async def arrived(fetch: _native.Fetch | None) -> None:
+    """Do what `_far.arrived` does, if anything was asked for."""
+    if fetch is not None:
+        from zoocache import _far  # noqa: PLC0415
+
+        await _far.arrived(fetch)
 
 
 class Block(ABC):
@@ -29,11 +47,14 @@ class Block(ABC):
         self._name = name
         self._entered = False
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         if self._entered:
             msg = f"this {self._name}(...) was used already; make another one for each block"
             raise RuntimeError(msg)
         self._entered = True
+
+    def __enter__(self) -> Self:
+        self._enter()
         self._begin()
         return self
 
@@ -43,12 +64,14 @@ class Block(ABC):
         self._end(failed=kind is not None)
 
     async def __aenter__(self) -> Self:
-        return self.__enter__()
+        self._enter()
+        await self._begin_async()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end(failed=kind is not None)
+        await self._end_async(failed=kind is not None)
 
     @abstractmethod
     def _begin(self) -> None:
@@ -58,6 +81,14 @@ class Block(ABC):
     def _end(self, *, failed: bool) -> None:
         """End the block, `failed` if with an exception."""
 
+    async def _begin_async(self) -> None:
+        """Begin the block in an event loop."""
+        self._begin()
+
+    async def _end_async(self, *, failed: bool) -> None:
+        """End the block in an event loop."""
+        self._end(failed=failed)
+
 
 class Changing(Block):
     """The block of a `changing(...)`.
@@ -66,10 +97,13 @@ class Changing(Block):
         position: Position of the invalidation; `None` until the block has ended.
     """
 
-    __slots__ = ("_mark", "_native", "_tags", "_timeout_ms", "position")
+    __slots__ = ("_mark", "_native", "_tags", "_timeout_ms", "_wait", "position")
 
-    def __init__(self, native: _native.NativeCache, tags: tuple[str, ...], timeout: Duration) -> None:
+    def __init__(
+        self, native: _native.NativeCache, tags: tuple[str, ...], timeout: Duration, *, wait: bool = False
+    ) -> None:
         super().__init__("changing")
+        self._wait = wait
         if not tags:
             msg = "changing() needs at least one tag"
             raise TypeError(msg)
@@ -85,8 +119,27 @@ class Changing(Block):
 
     def _end(self, *, failed: bool) -> None:  # noqa: ARG002 - the change may have been made all the same
         if self._mark is not None:
-            self.position = self._mark.settle()
-            self._mark = None
+            mark, self._mark = self._mark, None
+            try:
+                self.position = mark.settle()
+            except Unsent as unsent:
+                self.position = unsent.settle(wait=self._wait, stacklevel=3)
+
+    async def _begin_async(self) -> None:
+        if self._native.is_far():
+            self._mark = await in_thread(self._native.change, self._timeout_ms, *self._tags)
+        else:
+            self._begin()
+
+    async def _end_async(self, *, failed: bool) -> None:
+        if self._mark is None or not self._native.is_far():
+            self._end(failed=failed)
+            return
+        mark, self._mark = self._mark, None
+        try:
+            self.position = await in_thread(mark.settle)
+        except Unsent as unsent:
+            self.position = unsent.settle(wait=self._wait, stacklevel=3)
 
 
 class InvalidationBatch(Block):
@@ -96,10 +149,11 @@ class InvalidationBatch(Block):
         position: Position of the invalidation; `None` until the block has ended, and if it made none.
     """
 
-    __slots__ = ("_batch", "_native", "_token", "position")
+    __slots__ = ("_batch", "_native", "_token", "_wait", "position")
 
-    def __init__(self, native: _native.NativeCache) -> None:
+    def __init__(self, native: _native.NativeCache, *, wait: bool = False) -> None:
         super().__init__("invalidation_batch")
+        self._wait = wait
         self._native = native
         self.position: int | None = None
 
@@ -112,7 +166,20 @@ class InvalidationBatch(Block):
         if failed:
             self._batch.discard()
         else:
-            self.position = self._batch.send()
+            try:
+                self.position = self._batch.send()
+            except Unsent as unsent:
+                self.position = unsent.settle(wait=self._wait, stacklevel=3)
+
+    async def _end_async(self, *, failed: bool) -> None:
+        if failed or not self._native.is_far():
+            self._end(failed=failed)
+            return
+        _put_back(BATCH, self._token)
+        try:
+            self.position = await in_thread(self._batch.send)
+        except Unsent as unsent:
+            self.position = unsent.settle(wait=self._wait, stacklevel=3)
 
 
 class ConsistentAfter(Block):

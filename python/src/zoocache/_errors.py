@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class CacheError(Exception):
     """Everything that zoocache itself raises, except for what Python has a better name for."""
@@ -31,9 +33,38 @@ class BusError(CacheError):
     """The bus failed."""
 
 
+class InvalidationQueued(RuntimeWarning):
+    """An invalidation holds in this process, and reaches the others as soon as the server can be reached."""
+
+
 class FlightTimeout(CacheError, TimeoutError):
     """Somebody else's computation took longer than `flight_timeout`."""
 
 
 class Refused(Exception):
     """A value that the codec does not take, or bytes of which it does not make one."""
+
+
+class Unsent(Exception):
+    """What native code raises for an invalidation that could not be sent yet; no user sees it.
+
+    Attributes:
+        position: What reads of this process know of: the invalidation has no position of its own yet.
+    """
+
+    def __init__(self, text: str, position: int, is_bus: bool) -> None:
+        super().__init__(text)
+        self.position = position
+        self._error: type[CacheError] = BusError if is_bus else StorageError
+
+    def settle(self, *, wait: bool, stacklevel: int) -> int:
+        """Warn of it, or with `wait` raise; returns the position.
+
+        Args:
+            wait: Whether the caller wants to know that the others were told.
+            stacklevel: Of the warning, as if the caller of this method gave it.
+        """
+        if wait:
+            raise self._error(str(self)) from None
+        warnings.warn(str(self), InvalidationQueued, stacklevel=stacklevel + 1)
+        return self.position

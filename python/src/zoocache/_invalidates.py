@@ -210,12 +210,24 @@ class _Plan:
         """Invalidate after a call that returned `result`."""
         tags = list(tags)
         try:
-            if self.late:
-                tags += _tags_of(self.late, {**bound, "result": result})
+            self._add_late(tags, bound, result)
         finally:
             # The change was made: what is known of it is told, whatever is wrong with the rest.
             if tags:
                 self.cache.invalidate(*tags)
+
+    async def after_async(self, bound: dict[str, Any], tags: list[str], result: Any) -> None:
+        """Do what `after` does."""
+        tags = list(tags)
+        try:
+            self._add_late(tags, bound, result)
+        finally:
+            if tags:
+                await self.cache.invalidate_async(*tags)
+
+    def _add_late(self, tags: list[str], bound: dict[str, Any], result: Any) -> None:
+        if self.late:
+            tags += _tags_of(self.late, {**bound, "result": result})
 
 
 def _tags_of(sources: list[_Source], values: dict[str, Any]) -> list[str]:
@@ -254,11 +266,11 @@ def _wrap_async(func: Any, plan: _Plan) -> Any:
         block = plan.changing(tags)
         if block is None:
             result = await func(*args, **kwargs)
-            plan.after(bound, tags, result)
+            await plan.after_async(bound, tags, result)
         else:
             async with block:
                 result = await func(*args, **kwargs)
-            plan.after(bound, [], result)
+            await plan.after_async(bound, [], result)
         return result
 
     return changes

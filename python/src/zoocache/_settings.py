@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from zoocache import _native
 from zoocache._errors import ConfigError
@@ -34,6 +34,13 @@ class Settings:
     folder: str | None = None
     #: The application's own folder in it.
     application: str | None = None
+    #: The server that machines share, and the one through which memory caches invalidate each other.
+    server: str | None = field(default=None, repr=False)
+    bus: str | None = field(default=None, repr=False)
+    #: What separates applications on a server.
+    prefix: str = "zoocache"
+    #: `None` if every read asks the server.
+    max_staleness_ms: int | None = 1_000
     near_entries: int = 10_000
     map_bytes: int | None = None
     use_interval_ms: int = 30_000
@@ -69,6 +76,8 @@ class CacheSettings(TypedDict, total=False):
     telemetry: object
     max_bytes: int | None
     near_cache: bool
+    consistency: Literal["bounded", "strong"]
+    max_staleness: Duration
     max_age: Duration
     max_readers: int | None
     secret: str | bytes | None
@@ -95,6 +104,8 @@ DEFAULTS: dict[str, Any] = {
     "telemetry": None,
     "max_bytes": None,
     "near_cache": True,
+    "consistency": "bounded",
+    "max_staleness": 1.0,
     "max_age": "30d",
     "max_readers": None,
     "secret": None,
@@ -122,6 +133,8 @@ def configure(
     *,
     max_bytes: int | None = None,
     near_cache: bool = True,
+    consistency: Literal["bounded", "strong"] = "bounded",
+    max_staleness: Duration = 1.0,
     max_age: Duration = "30d",
     max_readers: int | None = None,
     secret: str | bytes | None = None,
@@ -132,35 +145,50 @@ def configure(
 
     Args:
         storage_url: Where entries rest: `None` or `memory://` for this process's memory, `lmdb://PATH` for a
-            folder that all processes of the machine share.
-        bus_url: Not supported in this version: must be `None`.
-        prefix: Separates applications that share a folder: each has entries and tags of its own.
+            folder that all processes of the machine share, or a Redis server (6.2 or later, or Valkey) that
+            machines share: `redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`, the same with `rediss://` for
+            TLS (and `?ssl_ca_certs=FILE`, `ssl_certfile` and `ssl_keyfile`), `unix:///PATH/TO/SOCKET`, or
+            `redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE`. A server that is away breaks nothing:
+            functions are computed, and `invalidate` is told to the others later.
+        bus_url: A Redis server through which caches in memory invalidate each other; their entries stay in
+            memory. With a server as `storage_url` there is nothing to give here, or the same.
+        prefix: Separates applications that share a folder or a server: each has entries and tags of its own.
         prune_after: Accepted; unneeded tags are forgotten by themselves.
         default_ttl: Seconds after which entries expire whose function names no `ttl`. `None` for never.
         read_extend_ttl: Whether each hit starts the time anew (time to idle).
-        max_entries: The most entries the cache may hold; going over it evicts. `None` for no limit.
+        max_entries: The most entries the cache may hold; going over it evicts. `None` for no limit. With a
+            server it bounds what this process holds in memory; the server has its own `maxmemory`.
         lmdb_map_size: The most bytes that the file of the entries may have; what it can have if not given.
         flight_timeout: Seconds to wait for somebody else's computation before computing oneself.
-        tti_flush_secs: How often a folder is told of hits that prolong lives; the shorter of this and of
+        tti_flush_secs: How often a folder or server is told of hits that prolong lives; the shorter of this and of
             `lru_update_interval` counts.
         auto_prune_secs: Accepted; unneeded tags are forgotten by themselves.
         auto_prune_interval: Accepted; unneeded tags are forgotten by themselves.
-        lru_update_interval: How often a folder is told which entries are in use, so that others are evicted.
+        lru_update_interval: How often a folder is told which entries are in use, so that others are evicted; see
+            `tti_flush_secs`.
         channel_capacity: Accepted; it has no meaning for these storages.
         batch_size: Accepted; it has no meaning for these storages.
-        lru_cache_size: The most entries of a folder that this process also holds in memory.
+        lru_cache_size: The most entries of a folder or server that this process also holds in memory.
         telemetry: Not supported in this version: must be `None`.
         max_bytes: The most bytes of all entries of a folder; going over it evicts. `None` for no limit.
-        near_cache: Whether this process holds entries of a folder in memory, ready to be served.
-        max_age: How long a folder remembers an invalidation. Entries older than what it remembers are stale.
+        near_cache: Whether this process holds entries of a folder or server in memory, ready to be served.
+        consistency: What is served from memory without asking the server. `"bounded"`: what was invalidated
+            elsewhere is not served longer than for `max_staleness`; as a rule it is a millisecond. What was
+            invalidated here is not served at all. `"strong"`: every read asks, so nothing is served that was
+            invalidated anywhere before the read began. In memory and in a folder reads are always strong.
+        max_staleness: The longest time that news may take with `"bounded"`; without news nothing is served
+            from memory.
+        max_age: How long a folder or server remembers an invalidation. Entries older than what it remembers
+            are stale.
         max_readers: How many threads of all processes may read a folder at one instant. The first process
             that opens it decides.
-        secret: Authenticates the entries of a folder: those that were made without it are not read. All
-            processes of the folder give the same.
+        secret: Authenticates the entries of a folder or server: those that were made without it are not read.
+            All processes that share them give the same.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
-        StorageError: The folder cannot be opened; the message says why.
+        StorageError: The folder cannot be opened, or the server refuses this client; the message says why.
+        BusError: The server of `bus_url` refuses this client.
         RuntimeError: The cache is configured with other settings already.
     """
     changed = given(locals())
@@ -232,10 +260,9 @@ def check(given: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: A setting makes no sense; the message names it.
     """
-    for name in ("bus_url", "telemetry"):
-        if given.get(name) is not None:
-            msg = f"{name} is not supported by this version of zoocache; leave it out"
-            raise ConfigError(msg)
+    if given.get("telemetry") is not None:
+        msg = "telemetry is not supported by this version of zoocache; leave it out"
+        raise ConfigError(msg)
     for name in (
         "max_entries",
         "max_bytes",
@@ -261,14 +288,23 @@ def check(given: dict[str, Any]) -> Settings:
         raise ConfigError(msg)
     default_ttl = given.get("default_ttl")
     url = storage(given.get("storage_url"))
+    bus = _bus(given.get("bus_url"), url)
+    is_folder = url is not None and url.startswith(_LMDB)
+    if prefix == "" and (bus is not None or url is not None) and not is_folder:
+        msg = "prefix must not be empty; leave it out, or name the application"
+        raise ConfigError(msg)
     if url is not None:
         # Now, not at the first call: that may be in a process forked while another thread imports it.
         importlib.import_module("zoocache._shared")
     near = _checked_bool("near_cache", given.get("near_cache", True))
     limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
     return Settings(
-        folder=None if url is None else url.removeprefix(_LMDB),
-        application=None if prefix is None else _application(prefix),
+        folder=url.removeprefix(_LMDB) if url is not None and is_folder else None,
+        application=_application(prefix) if prefix is not None and is_folder else None,
+        server=None if is_folder else url,
+        bus=bus,
+        prefix=_on_server(prefix),
+        max_staleness_ms=_staleness(given),
         near_entries=min(given.get(name, limit) for name, limit in limits.items()) if near else 0,
         map_bytes=given.get("lmdb_map_size"),
         use_interval_ms=_use_interval(given),
@@ -303,13 +339,80 @@ def storage(url: object) -> str | None:
     if scheme == "memory" and separator:
         msg = 'storage_url memory:// takes nothing after it; write storage_url="memory://"'
         raise ConfigError(msg)
-    # Only the scheme is shown: the rest may hold credentials.
-    shown = f"{scheme}://" if separator else "a text without a scheme"
-    msg = f"storage_url has an unknown scheme ({shown}); known are memory:// and lmdb://PATH"
+    if _is_server(url):
+        return url
+    msg = (
+        f"storage_url has an unknown scheme ({_scheme(url)}); known are memory://, lmdb://PATH and "
+        f"redis://HOST:PORT ({', '.join(_SERVERS[1:])} too)"
+    )
     raise ConfigError(msg)
 
 
+def _bus(url: object, storage_url: str | None) -> str | None:
+    """Check a `bus_url`; `None` where there is nothing for it to do."""
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        msg = f"bus_url must be a str, not {type(url).__name__}"
+        raise ConfigError(msg)
+    if not _is_server(url):
+        msg = f"bus_url has an unknown scheme ({_scheme(url)}); known are {', '.join(_SERVERS)}"
+        raise ConfigError(msg)
+    if storage_url is None:
+        return url
+    if storage_url.startswith(_LMDB):
+        msg = (
+            "bus_url has no meaning with storage_url lmdb://: the folder tells its processes of invalidations, and "
+            "other machines do not see it; leave bus_url out, or use the server as storage_url"
+        )
+        raise ConfigError(msg)
+    if url != storage_url:
+        msg = (
+            "bus_url and storage_url are two servers: the one that holds the entries also tells of invalidations; "
+            "leave bus_url out"
+        )
+        raise ConfigError(msg)
+    return None
+
+
+def _is_server(url: str) -> bool:
+    return url.startswith(_SERVERS)
+
+
+def _scheme(url: str) -> str:
+    """Show nothing of a URL but its scheme: the rest, and what is none, may hold credentials."""
+    scheme, separator, _ = url.partition("://")
+    is_scheme = separator and scheme.replace("+", "").isalnum()
+    return f"{scheme}://" if is_scheme else "a text without a scheme"
+
+
+def _staleness(given: dict[str, Any]) -> int | None:
+    consistency = given.get("consistency", DEFAULTS["consistency"])
+    if not isinstance(consistency, str) or consistency not in {"bounded", "strong"}:
+        msg = f'consistency must be "bounded" or "strong", not {consistency!r}'
+        raise ConfigError(msg)
+    staleness = milliseconds("max_staleness", given.get("max_staleness", DEFAULTS["max_staleness"]))
+    return None if consistency == "strong" else staleness
+
+
+def _on_server(prefix: str | None) -> str:
+    if prefix is None:
+        return "zoocache"
+    _encodable(prefix)
+    return prefix
+
+
 _LMDB = "lmdb://"
+_SERVERS = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+)
 #: The longest name of a folder, in bytes, on every file system of Linux.
 _LONGEST_NAME = 255
 
@@ -320,11 +423,7 @@ def _application(prefix: str) -> str:
     import urllib.parse  # noqa: PLC0415
 
     # Only letters, digits, "_" and "-" stay as they are: it is no path, and none of the folders' own names.
-    try:
-        quoted = urllib.parse.quote(prefix, safe="", errors="strict")
-    except UnicodeEncodeError:
-        msg = f"prefix must not hold lone surrogates: {prefix!r}"
-        raise ConfigError(msg) from None
+    quoted = urllib.parse.quote(_encodable(prefix), safe="", errors="strict")
     name = "app-" + quoted.replace(".", "%2E").replace("~", "%7E")
     if len(name) > _LONGEST_NAME:
         msg = (
@@ -333,6 +432,15 @@ def _application(prefix: str) -> str:
         )
         raise ConfigError(msg)
     return name
+
+
+def _encodable(prefix: str) -> str:
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        msg = f"prefix must not hold lone surrogates: {prefix!r}"
+        raise ConfigError(msg) from None
+    return prefix
 
 
 def _use_interval(given: dict[str, Any]) -> int:
@@ -376,7 +484,7 @@ def _before_fork() -> None:
     """Leave nothing to import, or half imported by another thread: the child would wait for ever."""
     for name in ("zoocache._context", "zoocache._keys"):
         importlib.import_module(name)
-    for name in ("asyncio", "zoocache._async", "zoocache._shared"):
+    for name in ("asyncio", "zoocache._async", "zoocache._far", "zoocache._shared"):
         if name in sys.modules:
             importlib.import_module(name)
     lock.acquire()

@@ -16,7 +16,7 @@ use super::{Admission, Found, Lease, NewRow, Row, Rows, StorageStats, Use};
 use crate::clock::WallClock;
 use crate::codec::Secret;
 use crate::error::Error;
-use crate::server::{Feed, NewEntry, Prefetch, ServerError, Stored};
+use crate::server::{Asked, Feed, NewEntry, Prefetch, ServerError, Stored};
 
 use row::NUMBER_DIGITS;
 
@@ -275,7 +275,7 @@ impl Rows for RedisStorage {
         None
     }
 
-    fn prefetch(&self, keys: Vec<Box<[u8]>>) -> Option<Prefetch> {
+    fn prefetch(&self, keys: Vec<Asked>) -> Option<Prefetch> {
         Some(self.feed.prefetch(keys))
     }
 }

@@ -1,0 +1,179 @@
+//! Waiting for a server: without the interpreter's lock, and in an event loop not at all.
+//!
+//! A thread lets go of the lock while it waits ([`let_go`]). A coroutine asks first ([`Fetch`]), is woken when the
+//! answer is here, and then reads without a trip. The thread that receives answers never asks for the interpreter's
+//! lock: it notes which have arrived and rings a [`Bell`], of which each event loop has one (`zoocache._far`).
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use zoocache::{Prefetch, trips};
+
+use crate::process;
+use crate::state::State;
+
+/// Longer than an answer takes that comes at all.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Does something without the interpreter's lock, which may wait for a server.
+pub(crate) fn detach<R: Send>(py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
+    py.detach(|| trips::plainly(body))
+}
+
+/// Lets go of the interpreter's lock while a read waits for a server: the read holds no other.
+pub(crate) fn let_go(wait: &mut dyn FnMut()) {
+    struct Here<'a>(&'a mut dyn FnMut());
+    #[expect(unsafe_code, reason = "it stays in this thread")]
+    // SAFETY: `detach` runs what it is given in the same thread.
+    unsafe impl Send for Here<'_> {}
+    impl Here<'_> {
+        fn run(self) {
+            (self.0)();
+        }
+    }
+    #[expect(
+        unsafe_code,
+        reason = "reads are made with the interpreter's lock, but are not handed its token"
+    )]
+    // SAFETY: `trips::around` is called with the lock held, and whatever gives it up meanwhile does so by
+    // `detach`, in which this is not called.
+    let py = unsafe { Python::assume_attached() };
+    let here = Here(wait);
+    py.detach(move || here.run());
+}
+
+/// Does in a thread of its own what nobody waits for, and what may have to wait for a server.
+pub(crate) fn in_background(state: &Arc<State>, body: impl FnOnce() + Send + 'static) {
+    let state = Arc::clone(state);
+    let body = move || {
+        {
+            let _passed = state.cache.hold_off_forks();
+            body();
+        }
+        process::release_objects_from_outside();
+    };
+    // Without a thread it is dropped, here.
+    let _ = std::thread::Builder::new().name("zoocache-unlock".to_owned()).spawn(body);
+}
+
+/// What was asked of the server for a read, which began then; nothing if there was nothing to ask for.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Fetch {
+    state: Arc<State>,
+    prefetch: Option<Prefetch>,
+    /// How often the same was asked for before.
+    pub(crate) round: u8,
+}
+
+impl Fetch {
+    /// Asks for entries, and for what has changed.
+    pub(crate) fn of<K: AsRef<[u8]>>(state: &Arc<State>, keys: &[K], round: u8) -> Self {
+        Self { state: Arc::clone(state), prefetch: state.cache.prefetch(keys), round }
+    }
+
+    /// Of nothing.
+    pub(crate) fn of_nothing(state: &Arc<State>) -> Self {
+        Self { state: Arc::clone(state), prefetch: None, round: 0 }
+    }
+
+    /// Was it asked for this cache?
+    pub(crate) fn is_of(&self, state: &State) -> bool {
+        std::ptr::eq(&raw const *self.state, state)
+    }
+
+    /// Runs a read of what was fetched, without a trip.
+    pub(crate) fn within<R>(&self, state: &State, read: impl FnOnce() -> R) -> R {
+        match &self.prefetch {
+            Some(prefetch) if self.is_of(state) => state.cache.within(prefetch, read),
+            _ => trips::without(read),
+        }
+    }
+
+    /// Is it worth asking anew?
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.prefetch.as_ref().is_some_and(|prefetch| self.state.cache.is_outdated(prefetch))
+    }
+}
+
+#[pymethods]
+impl Fetch {
+    /// Has it arrived? If not, `bell` is rung with `token` when it does.
+    fn subscribe(&self, bell: &Bell, token: u64) -> bool {
+        let Some(prefetch) = &self.prefetch else { return true };
+        prefetch.is_ready() || {
+            prefetch.poll_ready(&Waker::from(Arc::new(Ring { hears: Arc::clone(&bell.hears), token })))
+        }
+    }
+
+    /// Blocks this thread until it has arrived.
+    fn wait(&self, py: Python<'_>) {
+        if let Some(prefetch) = self.prefetch.as_ref().filter(|prefetch| !prefetch.is_ready()) {
+            py.detach(|| prefetch.wait(LONGEST));
+        }
+    }
+}
+
+/// What an event loop watches: readable when something has arrived.
+#[pyclass(frozen, module = "zoocache._native")]
+pub(crate) struct Bell {
+    watched: UnixStream,
+    hears: Arc<Hears>,
+}
+
+/// The other side of a bell.
+struct Hears {
+    rung: UnixStream,
+    arrived: Mutex<Vec<u64>>,
+}
+
+#[pymethods]
+impl Bell {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let made = UnixStream::pair().and_then(|(watched, rung)| {
+            watched.set_nonblocking(true)?;
+            rung.set_nonblocking(true)?;
+            Ok((watched, rung))
+        });
+        let (watched, rung) = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(Self { watched, hears: Arc::new(Hears { rung, arrived: Mutex::default() }) })
+    }
+
+    fn fileno(&self) -> i32 {
+        self.watched.as_raw_fd()
+    }
+
+    /// The tokens of what has arrived since the last time.
+    fn take(&self) -> Vec<u64> {
+        // The bytes first: one that comes later says that there is more.
+        let mut bytes = [0; 64];
+        while (&self.watched).read(&mut bytes).is_ok_and(|count| count == bytes.len()) {}
+        std::mem::take(&mut *self.hears.arrived.lock())
+    }
+}
+
+struct Ring {
+    hears: Arc<Hears>,
+    token: u64,
+}
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        let is_first = {
+            let mut arrived = self.hears.arrived.lock();
+            arrived.push(self.token);
+            arrived.len() == 1
+        };
+        if is_first {
+            // If there is no room, there are bytes enough in it; if nobody watches any more, nobody waits.
+            let _ = (&self.hears.rung).write(&[1]);
+        }
+    }
+}
