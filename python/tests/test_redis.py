@@ -82,7 +82,9 @@ class TestSharing:
         second = number("a")
         redis_server.kill()
         redis_server.start()
-        wait_until(lambda: zoocache.get("key") is None and zoocache.set("key", 1) is None and zoocache.get("key"))
+        wait_until(
+            lambda: zoocache.get("key") is None and zoocache.set("key", 1) is None and zoocache.get("key")
+        )
         assert number("a") not in {first, second}
         kept = number("a")
         assert number("a") == kept
@@ -212,7 +214,10 @@ class TestAway:
     def test_an_invalidation_holds_here_and_is_sent_later(self, redis_server, consistency):
         told = []
         f = Counted(deps=["t"])
-        with Cache(storage_url=redis_server.url) as two, zoocache.on_invalidate(lambda *args: told.append(args)):
+        with (
+            Cache(storage_url=redis_server.url) as two,
+            zoocache.on_invalidate(lambda *args: told.append(args)),
+        ):
             two.set("key", 1, deps=["t"])
             assert zoocache.get("key") == 1
             redis_server.pause()
@@ -418,7 +423,8 @@ class TestDamage:
             f.f(1)
             zoocache.set("key", "value", deps=["t"])
             keys = redis_server.ask("KEYS", "*")
-            assert len(keys) >= 3
+            # The first store after a loss may be of the domain that is gone.
+            assert len(keys) >= 2
             for key in keys:
                 redis_server.ask("DEL", key)
                 redis_server.ask(kind, key, value, *(["1"] if kind == "HSET" else []))
@@ -437,11 +443,14 @@ class TestDamage:
         (name,) = values_of(redis_server)
         stored = redis_server.ask("GET", name)
         for place in range(0, len(stored), 7):
-            for damaged in (stored[:place], stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :]):
+            for damaged in (
+                stored[:place],
+                stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :],
+            ):
                 redis_server.ask("SET", name, damaged)
                 value = zoocache.get("key")
-                # The number in front only says when it was stored.
-                assert value is None or (place < 16 and value == list(range(50)))
+                # The numbers in front only say when it was stored, and for how long.
+                assert value is None or (place < 32 and value == list(range(50)))
         assert zoocache.stats()["rejected"] > 0
 
     def test_messages_of_nobody(self, redis_server):
@@ -455,7 +464,10 @@ class TestDamage:
         assert f.f(1) == 1
 
     def test_what_was_made_without_the_secret_is_not_served(self, redis_server):
-        with Cache(storage_url=redis_server.url) as forger, Cache(storage_url=redis_server.url, secret="s") as one:
+        with (
+            Cache(storage_url=redis_server.url) as forger,
+            Cache(storage_url=redis_server.url, secret="s") as one,
+        ):
             forger.set("key", 1)
             assert one.get("key") is None
             assert one.stats()["rejected"] == 1
@@ -466,6 +478,7 @@ class TestDamage:
 
 
 def test_threads_share_a_connection(redis_server):
+    # Beside it there is one on which the server tells of changes.
     configure(storage_url=redis_server.url, consistency="strong")
     f = Counted()
     barrier = threading.Barrier(8)
@@ -478,4 +491,4 @@ def test_threads_share_a_connection(redis_server):
     for thread in [Running(read, value) for value in range(8)]:
         thread.result()
     assert f.calls == 8
-    assert len(redis_server.clients()) == 1
+    assert len(redis_server.clients()) == 2
