@@ -143,7 +143,11 @@ impl NativeCache {
         // What `"*"` means to `invalidate`.
         let tag = if tag.depth() == 0 { Tag::root() } else { tag };
         // Without the interpreter lock, as everything whose time grows with the size of the cache.
-        self.with(py, |state| Ok(far::detach(py, || state.cache.affected(&tag))))
+        self.with(py, |state| {
+            let count = || state.cache.affected(&tag);
+            // Of a server's answers forks must know nothing half.
+            Ok(if state.is_far { state.unlocked(py, count) } else { far::detach(py, count) })
+        })
     }
 
     /// Does the cache know of the invalidation at `position`?

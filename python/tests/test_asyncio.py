@@ -44,6 +44,7 @@ async def until_waiting(count):
     await until(lambda: stats()["waits"] >= count)
 
 
+@pytest.mark.not_on_server("a coroutine asks the server before it computes")
 def test_a_time_limit_cancels_the_leader_and_a_waiter_takes_over():
     async def main():
         fetch = Fetch()

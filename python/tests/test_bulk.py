@@ -191,6 +191,7 @@ class TestManyAsync:
 
         asyncio.run(main())
 
+    @pytest.mark.not_on_server("a coroutine asks the server before it computes")
     def test_cancelled(self):
         cancelled = []
 
@@ -284,6 +285,7 @@ class TestKeys:
         invalidate("t")
         assert get_many(["a", "b"]) == {}
 
+    @pytest.mark.not_on_server("a server has a clock of its own")
     def test_ttl(self):
         with frozen_time() as time:
             set_many({"a": 1, "b": 2}, ttl=5)

@@ -222,6 +222,7 @@ def test_reads_in_other_threads_are_never_older_than_the_change():
         thread.result()
 
 
+@pytest.mark.not_on_server("a server has a clock of its own")
 class TestDeadline:
     def test_counts_as_the_invalidation(self):
         with frozen_time() as time:

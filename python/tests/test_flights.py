@@ -158,6 +158,7 @@ def test_a_waiter_takes_over_from_a_leader_that_was_interrupted():
         assert gate.calls == 2
 
 
+@pytest.mark.not_on_server("a coroutine asks the server before it computes")
 def test_a_waiter_takes_over_from_a_leader_that_was_cancelled():
     calls = []
 
@@ -203,6 +204,7 @@ def test_a_leader_that_is_cancelled_before_it_was_ever_run():
     asyncio.run(main())
 
 
+@pytest.mark.not_on_server("a coroutine asks the server before it computes")
 def test_a_leader_that_is_cancelled_before_its_first_await():
     calls = []
 
@@ -224,6 +226,7 @@ def test_a_leader_that_is_cancelled_before_its_first_await():
     assert len(calls) == 2
 
 
+@pytest.mark.not_on_server("a coroutine asks the server before it computes")
 def test_all_are_cancelled_and_the_next_caller_computes():
     calls = []
 

@@ -141,6 +141,23 @@ impl Line {
         self.present().ok_or_else(|| self.why_away(address))
     }
 
+    /// Is it being made for the first time? So it is in a child that was just forked.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.present().is_none() && {
+            let away = self.away.lock();
+            away.attempts == 0 && away.cause.is_none()
+        }
+    }
+
+    /// Waits a little for a connection that is being made for the first time.
+    pub(super) async fn begun(&self) {
+        let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = boot_ns().saturating_add(patience_ns);
+        while self.is_beginning() && boot_ns() < until_ns {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// The connection; waits a little for one that was lost just now.
     pub(super) fn patiently(&self, address: &Address) -> Result<Arc<Connection>, ServerError> {
         let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::error::ServerError;
 use super::fetch::{Answer, Request};
-use super::line::ANSWER;
+use super::line::{ANSWER, Connection};
 use super::wait::wait_for;
 use super::{Feed, Reading, trips};
 use crate::clock::boot_ns;
@@ -138,32 +138,35 @@ impl Feed {
             is_lacking: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
         };
-        let started = self.line.load().connection(&self.address).and_then(|connection| {
-            let runtime = super::runtime::here().map_err(|error| self.failed(&error.to_string()))?;
-            let feed = Arc::clone(self);
-            let request = Request::new(self, &connection, &keys_of(&asked));
-            runtime.spawn(async move {
-                let outcome = match timeout(ANSWER, request.send(&connection)).await {
-                    Ok(Ok(reply)) => request.read(&feed, &asked, reply),
-                    Ok(Err(error)) => Err(ServerError::of(&feed.address, &error)),
-                    Err(_) => {
-                        feed.line.load().break_off(connection.number(), feed.timed_out());
-                        Err(feed.timed_out())
-                    }
-                };
-                arrive(&place, outcome);
-            });
-            Ok(())
-        });
-        if let Err(error) = started {
-            arrive(&prefetch.place, Err(error));
+        let line = self.line.load_full();
+        let feed = Arc::clone(self);
+        let fetching = async move {
+            line.begun().await;
+            let outcome = match line.connection(&feed.address) {
+                Ok(connection) => feed.answer(&connection, &asked).await,
+                Err(away) => Err(away),
+            };
+            arrive(&place, outcome);
+        };
+        match super::runtime::here() {
+            Ok(runtime) => drop(runtime.spawn(fetching)),
+            Err(error) => arrive(&prefetch.place, Err(self.failed(&error.to_string()))),
         }
         prefetch
     }
-}
 
-fn keys_of(asked: &[Asked]) -> Vec<&[u8]> {
-    asked.iter().map(|(key, _)| &**key).collect()
+    async fn answer(&self, connection: &Connection, asked: &[Asked]) -> Outcome {
+        let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| &**key).collect();
+        let request = Request::new(self, connection, &keys);
+        match timeout(ANSWER, request.send(connection)).await {
+            Ok(Ok(reply)) => request.read(self, asked, reply),
+            Ok(Err(error)) => Err(ServerError::of(&self.address, &error)),
+            Err(_) => {
+                self.line.load().break_off(connection.number(), self.timed_out());
+                Err(self.timed_out())
+            }
+        }
+    }
 }
 
 fn arrive(place: &Mutex<Place>, outcome: Outcome) {

@@ -82,7 +82,12 @@ impl Feed {
         if trips::are_refused() {
             return Err(ServerError::NotAsked);
         }
-        self.line.load().connection(&self.address)
+        let line = self.line.load();
+        if line.is_beginning() {
+            trips::make(|| line.patiently(&self.address)).unwrap_or(Err(ServerError::NotAsked))
+        } else {
+            line.connection(&self.address)
+        }
     }
 
     /// Sends one command and waits for its answer.
@@ -109,8 +114,11 @@ impl Feed {
         keys.extend(more_keys);
         for _ in 0..ATTEMPTS {
             let line = self.line.load_full();
-            let connection =
-                if patiently { line.patiently(&self.address) } else { line.connection(&self.address) }?;
+            let connection = if patiently || line.is_beginning() {
+                line.patiently(&self.address)
+            } else {
+                line.connection(&self.address)
+            }?;
             let incarnation = format!("{:032x}", connection.incarnation);
             let mut all = vec![incarnation.as_bytes()];
             all.extend(arguments);
