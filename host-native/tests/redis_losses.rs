@@ -209,7 +209,7 @@ fn what_is_deleted_while_the_server_is_away_is_deleted() {
     let cache = server.bounded();
     assert!(cache.put("k", 1, &on(&["t"])));
     // Not restarted: what is stored survives.
-    server.ask(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    server.ask(&["CLIENT", "PAUSE", "3000", "ALL"]);
     assert!(!cache.delete("k"));
     assert_eq!(cache.get("k"), None);
     until("the server answers", || cache.invalidate(&["u"]).is_ok());

@@ -26,9 +26,9 @@ use crate::clock::boot_ns;
 use crate::random::{random_u64, random_u128};
 
 /// A server that does not answer for so long is away.
-pub(super) const ANSWER: Duration = Duration::from_secs(1);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// So long may connecting take.
-pub(super) const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// An invalidation waits so long for a connection that is just being made again.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Pauses between attempts.
