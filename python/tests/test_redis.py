@@ -82,7 +82,9 @@ class TestSharing:
         second = number("a")
         redis_server.kill()
         redis_server.start()
-        wait_until(lambda: zoocache.get("key") is None and zoocache.set("key", 1) is None and zoocache.get("key"))
+        wait_until(
+            lambda: zoocache.get("key") is None and zoocache.set("key", 1) is None and zoocache.get("key")
+        )
         assert number("a") not in {first, second}
         kept = number("a")
         assert number("a") == kept
@@ -212,7 +214,10 @@ class TestAway:
     def test_an_invalidation_holds_here_and_is_sent_later(self, redis_server, consistency):
         told = []
         f = Counted(deps=["t"])
-        with Cache(storage_url=redis_server.url) as two, zoocache.on_invalidate(lambda *args: told.append(args)):
+        with (
+            Cache(storage_url=redis_server.url) as two,
+            zoocache.on_invalidate(lambda *args: told.append(args)),
+        ):
             two.set("key", 1, deps=["t"])
             assert zoocache.get("key") == 1
             redis_server.pause()
@@ -393,7 +398,7 @@ class TestLock:
 
         @zoocache.cacheable(cluster_lock=True)
         def fails():
-            raise ValueError("no value")  # noqa: EM101
+            raise ValueError("no value")
 
         for _ in range(2):
             with pytest.raises(ValueError, match="no value"):
@@ -437,7 +442,10 @@ class TestDamage:
         (name,) = values_of(redis_server)
         stored = redis_server.ask("GET", name)
         for place in range(0, len(stored), 7):
-            for damaged in (stored[:place], stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :]):
+            for damaged in (
+                stored[:place],
+                stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :],
+            ):
                 redis_server.ask("SET", name, damaged)
                 value = zoocache.get("key")
                 # The number in front only says when it was stored.
@@ -455,7 +463,10 @@ class TestDamage:
         assert f.f(1) == 1
 
     def test_what_was_made_without_the_secret_is_not_served(self, redis_server):
-        with Cache(storage_url=redis_server.url) as forger, Cache(storage_url=redis_server.url, secret="s") as one:
+        with (
+            Cache(storage_url=redis_server.url) as forger,
+            Cache(storage_url=redis_server.url, secret="s") as one,
+        ):
             forger.set("key", 1)
             assert one.get("key") is None
             assert one.stats()["rejected"] == 1

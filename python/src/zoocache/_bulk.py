@@ -134,9 +134,7 @@ def checked_keys(keys: Iterable[str]) -> list[str]:
     return list(iterable(keys, "get_many() needs an iterable of keys"))
 
 
-def get_many(
-    native: _native.NativeCache, keys: list[str], fetch: _native.Fetch | None
-) -> dict[str, Any]:
+def get_many(native: _native.NativeCache, keys: list[str], fetch: _native.Fetch | None) -> dict[str, Any]:
     """Return the fresh values under `keys`; `fetch` is what was asked for."""
     found = {key: native.get(key, _ABSENT, fetch) for key in keys}
     return {key: value for key, value in found.items() if value is not _ABSENT}
