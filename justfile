@@ -50,7 +50,7 @@ _install-wheel python:
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs test-python test-python-lmdb test-processes test-redis-processes
+test: test-core test-host test-loom test-docs test-python test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -103,9 +103,15 @@ test-python *arguments: wheel
 
 # Those Python tests once more that other storages could fail, in a folder that processes could share
 [group('test')]
+test-python-lmdb: (_test-python-storage "lmdb")
+
+# The same on a Redis server of their own
+[group('test')]
+test-python-redis: (_test-python-storage "redis")
+
 [working-directory('python')]
-test-python-lmdb: wheel
-    python -m pytest --storage lmdb \
+_test-python-storage storage: wheel
+    python -m pytest --storage {{ storage }} \
         tests/test_{affected,asyncio,background,batch,bulk,caches,changing,consistent_after,context,coroutines}.py \
         tests/test_{delete,flights,freshness,function_api,invalidates,lifetimes,listeners,methods,options}.py \
         tests/test_{recent_calls,stale_values,stress}.py
@@ -300,7 +306,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-redis-mutants") (_timed "test-python-lmdb") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

@@ -166,6 +166,7 @@ impl NativeCache {
     /// Asks the server for those of `keys` that are not known here to be fresh, and if it `must` be asked or there
     /// are such, for what has changed. `None` without a server.
     #[pyo3(signature = (keys, must=false))]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments are made of what Python gave")]
     fn ask(&self, py: Python<'_>, keys: Vec<Bound<'_, PyAny>>, must: bool) -> PyResult<Option<Fetch>> {
         let state = self.home.owned(py)?;
         if !state.is_far || self.home.site().is_bypassed() {

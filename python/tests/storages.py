@@ -1,7 +1,7 @@
-"""The same tests in another storage: `pytest --storage lmdb` and `--storage redis` give each test a place of its own.
+"""The same tests elsewhere: `pytest --storage lmdb`, or `redis`, gives each test a place of its own.
 
-Tests know nothing of it. `configure` and the blocks of `zoocache.testing` then mean that place unless a test names a
-storage.
+Tests know nothing of it. `configure` and the blocks of `zoocache.testing` then mean that place unless a test
+names a storage.
 """
 
 import itertools
@@ -70,6 +70,7 @@ class Storage(ABC):
     def remove(self):
         """Remove what a test has left."""
 
+    @abstractmethod
     def end(self):
         """Remove everything."""
 
@@ -91,6 +92,9 @@ class Folders(Storage):
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
         self._folders.clear()
+
+    def end(self):
+        self.remove()
 
 
 class Prefixes(Storage):

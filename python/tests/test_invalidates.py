@@ -318,6 +318,7 @@ class TestTimeout:
             fails()
         assert told == [["a"]]
 
+    @pytest.mark.not_on_server("a server has a clock of its own")
     def test_reaches_its_deadline(self):
         with frozen_time() as time:
             zoocache.set("key", 1, deps=["a"])

@@ -398,7 +398,7 @@ class TestLock:
 
         @zoocache.cacheable(cluster_lock=True)
         def fails():
-            raise ValueError("no value")  # noqa: EM101
+            raise ValueError("no value")
 
         for _ in range(2):
             with pytest.raises(ValueError, match="no value"):

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import gc
-import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from helpers import Running, wait_until
@@ -279,7 +279,7 @@ def test_a_task_that_is_cancelled_while_it_stores_has_stored(redis_server):
 def test_each_loop_has_a_bell_of_its_own(redis_server, consistency):
     def descriptors():
         gc.collect()
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     one = Async()
     asyncio.run(one.f.many([(value,) for value in range(20)]))

@@ -1,7 +1,7 @@
 """`Cache`: everything a cache can do. The module functions are the methods of one, the default cache.
 
-Memory never blocks, and a folder for microseconds only, so there the async forms do their work at once. With a
-server they wait for it without blocking the event loop.
+Memory never blocks, and a folder for microseconds only, so there the async forms do their work at once. With
+a server they wait for it without blocking the event loop.
 """
 
 from __future__ import annotations
@@ -278,10 +278,11 @@ class Cache:
         return invalidates(self, tags, timeout)
 
     def on_invalidate(self, callback: Callable[[list[str], int], object]) -> _native.Subscription:
-        """Call `callback(tags, position)` after each invalidation of this process, in the thread that made it.
+        """Call `callback(tags, position)` after each invalidation made here, in the thread that made it.
 
-        That of a coroutine, with a server, is made in another thread than the event loop's. `clear` counts as `["*"]`. An exception of the callback goes to `sys.unraisablehook`. A callback is
-        not told of what it invalidates itself.
+        With a server, those of coroutines are made in other threads than their event loop's. `clear` counts
+        as `["*"]`. An exception of the callback goes to `sys.unraisablehook`. A callback is not told of
+        what it invalidates itself.
 
         Returns:
             The subscription: `cancel()` ends it, and so does the end of a `with` block. `reset` ends those of

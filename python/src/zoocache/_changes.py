@@ -1,4 +1,4 @@
-"""Blocks around changes: `changing`, `invalidation_batch` and `consistent_after`; and waiting in coroutines."""
+"""Blocks around changes: `changing`, `invalidation_batch` and `consistent_after`."""
 
 from __future__ import annotations
 

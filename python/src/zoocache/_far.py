@@ -1,8 +1,8 @@
 """Waiting for a server in an event loop, without blocking it.
 
-What was asked for is awaited with `arrived`: all coroutines of a loop share one bell (`native/far.rs`), which its
-reader callback answers. What native code can only do in one go, and may have to wait for a server in between, is
-done in threads of this module's own, with `in_thread`.
+What was asked for is awaited with `arrived`: all coroutines of a loop share one bell (`native/far.rs`), which
+its reader callback answers. What native code can only do in one go, and may have to wait for a server in
+between, is done in threads of this module's own, with `in_thread`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from zoocache import _native
 from zoocache._errors import ConfigError
+from zoocache._places import LMDB, application, bus_of, on_server, storage
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -160,12 +161,11 @@ def configure(
             server it bounds what this process holds in memory; the server has its own `maxmemory`.
         lmdb_map_size: The most bytes that the file of the entries may have; what it can have if not given.
         flight_timeout: Seconds to wait for somebody else's computation before computing oneself.
-        tti_flush_secs: How often a folder or server is told of hits that prolong lives; the shorter of this and of
-            `lru_update_interval` counts.
+        tti_flush_secs: How often a folder or server is told of hits that prolong lives; the shorter of this
+            and of `lru_update_interval` counts.
         auto_prune_secs: Accepted; unneeded tags are forgotten by themselves.
         auto_prune_interval: Accepted; unneeded tags are forgotten by themselves.
-        lru_update_interval: How often a folder is told which entries are in use, so that others are evicted; see
-            `tti_flush_secs`.
+        lru_update_interval: How often a folder is told which entries are in use, so that others are evicted.
         channel_capacity: Accepted; it has no meaning for these storages.
         batch_size: Accepted; it has no meaning for these storages.
         lru_cache_size: The most entries of a folder or server that this process also holds in memory.
@@ -288,8 +288,8 @@ def check(given: dict[str, Any]) -> Settings:
         raise ConfigError(msg)
     default_ttl = given.get("default_ttl")
     url = storage(given.get("storage_url"))
-    bus = _bus(given.get("bus_url"), url)
-    is_folder = url is not None and url.startswith(_LMDB)
+    bus = bus_of(given.get("bus_url"), url)
+    is_folder = url is not None and url.startswith(LMDB)
     if prefix == "" and (bus is not None or url is not None) and not is_folder:
         msg = "prefix must not be empty; leave it out, or name the application"
         raise ConfigError(msg)
@@ -299,11 +299,11 @@ def check(given: dict[str, Any]) -> Settings:
     near = _checked_bool("near_cache", given.get("near_cache", True))
     limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
     return Settings(
-        folder=url.removeprefix(_LMDB) if url is not None and is_folder else None,
-        application=_application(prefix) if prefix is not None and is_folder else None,
+        folder=url.removeprefix(LMDB) if url is not None and is_folder else None,
+        application=application(prefix) if prefix is not None and is_folder else None,
         server=None if is_folder else url,
         bus=bus,
-        prefix=_on_server(prefix),
+        prefix=on_server(prefix),
         max_staleness_ms=_staleness(given),
         near_entries=min(given.get(name, limit) for name, limit in limits.items()) if near else 0,
         map_bytes=given.get("lmdb_map_size"),
@@ -319,73 +319,6 @@ def check(given: dict[str, Any]) -> Settings:
     )
 
 
-def storage(url: object) -> str | None:
-    """Check a `storage_url` and write it as it is compared: `None` for memory, and an absolute path.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if url is None or url == "memory://":
-        return None
-    if not isinstance(url, str):
-        msg = f"storage_url must be a str, not {type(url).__name__}"
-        raise ConfigError(msg)
-    scheme, separator, rest = url.partition("://")
-    if scheme == "lmdb" and separator:
-        if not rest or "\0" in rest:
-            msg = 'storage_url lmdb:// needs the path of a folder; write storage_url="lmdb://./cache"'
-            raise ConfigError(msg)
-        return _LMDB + os.path.abspath(rest)  # noqa: PTH100 - links stay: they may be moved on purpose
-    if scheme == "memory" and separator:
-        msg = 'storage_url memory:// takes nothing after it; write storage_url="memory://"'
-        raise ConfigError(msg)
-    if _is_server(url):
-        return url
-    msg = (
-        f"storage_url has an unknown scheme ({_scheme(url)}); known are memory://, lmdb://PATH and "
-        f"redis://HOST:PORT ({', '.join(_SERVERS[1:])} too)"
-    )
-    raise ConfigError(msg)
-
-
-def _bus(url: object, storage_url: str | None) -> str | None:
-    """Check a `bus_url`; `None` where there is nothing for it to do."""
-    if url is None:
-        return None
-    if not isinstance(url, str):
-        msg = f"bus_url must be a str, not {type(url).__name__}"
-        raise ConfigError(msg)
-    if not _is_server(url):
-        msg = f"bus_url has an unknown scheme ({_scheme(url)}); known are {', '.join(_SERVERS)}"
-        raise ConfigError(msg)
-    if storage_url is None:
-        return url
-    if storage_url.startswith(_LMDB):
-        msg = (
-            "bus_url has no meaning with storage_url lmdb://: the folder tells its processes of invalidations, and "
-            "other machines do not see it; leave bus_url out, or use the server as storage_url"
-        )
-        raise ConfigError(msg)
-    if url != storage_url:
-        msg = (
-            "bus_url and storage_url are two servers: the one that holds the entries also tells of invalidations; "
-            "leave bus_url out"
-        )
-        raise ConfigError(msg)
-    return None
-
-
-def _is_server(url: str) -> bool:
-    return url.startswith(_SERVERS)
-
-
-def _scheme(url: str) -> str:
-    """Show nothing of a URL but its scheme: the rest, and what is none, may hold credentials."""
-    scheme, separator, _ = url.partition("://")
-    is_scheme = separator and scheme.replace("+", "").isalnum()
-    return f"{scheme}://" if is_scheme else "a text without a scheme"
-
-
 def _staleness(given: dict[str, Any]) -> int | None:
     consistency = given.get("consistency", DEFAULTS["consistency"])
     if not isinstance(consistency, str) or consistency not in {"bounded", "strong"}:
@@ -393,54 +326,6 @@ def _staleness(given: dict[str, Any]) -> int | None:
         raise ConfigError(msg)
     staleness = milliseconds("max_staleness", given.get("max_staleness", DEFAULTS["max_staleness"]))
     return None if consistency == "strong" else staleness
-
-
-def _on_server(prefix: str | None) -> str:
-    if prefix is None:
-        return "zoocache"
-    _encodable(prefix)
-    return prefix
-
-
-_LMDB = "lmdb://"
-_SERVERS = (
-    "redis://",
-    "rediss://",
-    "unix://",
-    "redis+unix://",
-    "redis+sentinel://",
-    "rediss+sentinel://",
-    "redis+cluster://",
-    "rediss+cluster://",
-)
-#: The longest name of a folder, in bytes, on every file system of Linux.
-_LONGEST_NAME = 255
-
-
-def _application(prefix: str) -> str:
-    """Name the folder of an application."""
-    # It takes its time to import, which is not for programs without a prefix.
-    import urllib.parse  # noqa: PLC0415
-
-    # Only letters, digits, "_" and "-" stay as they are: it is no path, and none of the folders' own names.
-    quoted = urllib.parse.quote(_encodable(prefix), safe="", errors="strict")
-    name = "app-" + quoted.replace(".", "%2E").replace("~", "%7E")
-    if len(name) > _LONGEST_NAME:
-        msg = (
-            f"prefix is too long to name a folder: {prefix[:50]!r}... makes {len(name)} bytes of at most "
-            f"{_LONGEST_NAME}"
-        )
-        raise ConfigError(msg)
-    return name
-
-
-def _encodable(prefix: str) -> str:
-    try:
-        prefix.encode()
-    except UnicodeEncodeError:
-        msg = f"prefix must not hold lone surrogates: {prefix!r}"
-        raise ConfigError(msg) from None
-    return prefix
 
 
 def _use_interval(given: dict[str, Any]) -> int:
