@@ -97,11 +97,9 @@ def report(plain: Outcome, cached: Outcome, stats: dict[str, int], *, asks: bool
     print(f"\nstale reads: {cached.stale_reads}\n")
     if asks:
         print(
-            "Each read asked the server, so that it could be compared at once: on one machine that costs more than"
+            "Each read asked the server, so that it could be compared at once, which costs more than SQLite does"
         )
-        print(
-            'SQLite does. With consistency="bounded" (the default) hot values are read from local memory.\n'
-        )
+        print('on one machine. With consistency="bounded" (the default) hot values come from local memory.\n')
 
 
 def explain_one(shop: Database, catalogue: Catalogue) -> None:
