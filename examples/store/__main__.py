@@ -96,10 +96,8 @@ def report(plain: Outcome, cached: Outcome, stats: dict[str, int], *, asks: bool
         print(f"  {name:<44}{value:>18}")
     print(f"\nstale reads: {cached.stale_reads}\n")
     if asks:
-        print(
-            "Each read asked the server, so that it could be compared at once, which costs more than SQLite does"
-        )
-        print('on one machine. With consistency="bounded" (the default) hot values come from local memory.\n')
+        print("Each read asked the server, to be compared at once, which costs more than SQLite does on one")
+        print('machine. With consistency="bounded" (the default) hot values come from local memory.\n')
 
 
 def explain_one(shop: Database, catalogue: Catalogue) -> None:

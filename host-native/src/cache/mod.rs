@@ -434,6 +434,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
             || !shared.parts.storage.peek(key).is_some_and(|entry| self.is_servable(&entry))
     }
 
+    /// When a read begins now, where every read asks; else 0.
+    fn asking_ns(&self) -> u64 {
+        #[cfg(feature = "redis")]
+        if self.shared.parts.asks_each_time {
+            return crate::clock::boot_ns();
+        }
+        0
+    }
+
     /// Lets all steps of one read know what one of them has asked for, where every read asks.
     #[inline]
     fn begin_reading(&self) -> impl Sized + use<V> {
