@@ -434,11 +434,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
             || !shared.parts.storage.peek(key).is_some_and(|entry| self.is_servable(&entry))
     }
 
-    /// When a read begins now, where every read asks; else 0.
+    /// When the read that goes on here began, where every read asks; else 0.
     fn asking_ns(&self) -> u64 {
         #[cfg(feature = "redis")]
         if self.shared.parts.asks_each_time {
-            return crate::clock::boot_ns();
+            return crate::server::read_began_ns();
         }
         0
     }

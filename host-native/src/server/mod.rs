@@ -31,7 +31,7 @@ mod wait;
 pub(crate) use address::Address;
 pub use error::ServerError;
 pub(crate) use hand::Reading;
-pub(crate) use hand::sequence as fetched_at;
+pub(crate) use hand::{read_began_ns, sequence as fetched_at};
 pub(crate) use names::Names;
 pub(crate) use prefetch::Asked;
 pub use prefetch::Prefetch;
