@@ -64,7 +64,9 @@ async def _readers(url: str) -> dict[str, Callable[[int], Awaitable[Any]]]:
         await asyncio.gather(*(value(number) for number in range(TASKS)))
         readers[name] = value
     if REDIS:
-        client = REDIS.asyncio.Redis.from_url(url)
+        # Without a limit of its own: a pool of fewer connections than tasks makes them wait for one another.
+        pool = REDIS.asyncio.ConnectionPool.from_url(url, max_connections=TASKS)
+        client = REDIS.asyncio.Redis(connection_pool=pool)
         await asyncio.gather(*(client.set(f"key-{number}", codec.dumps(VALUE)) for number in range(TASKS)))
         readers["peer"] = lambda number: client.get(f"key-{number}")
     return readers
