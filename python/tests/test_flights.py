@@ -555,6 +555,7 @@ def test_a_waiter_computes_for_itself_after_the_flight_timeout():
     assert zoocache.stats()["timeouts"] == 1
 
 
+@pytest.mark.not_on_server("a coroutine asks the server before it computes")
 def test_a_waiting_task_computes_for_itself_after_the_flight_timeout():
     configure(flight_timeout=0.05)
     calls = []

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from helpers import Running
+from storages import Prefixes
 
 from zoocache import add_deps, cacheable, configure, invalidate, stats
 
@@ -158,14 +159,15 @@ def hit_rate():
 
 
 @pytest.mark.parametrize("limit", [None, 8], ids=["roomy", "crowded"])
-def test_threads_never_see_what_was_invalidated(limit):
+def test_threads_never_see_what_was_invalidated(limit, request):
     configure(max_entries=limit)
     shop, stop = Shop(Truth(), 1), threading.Event()
     writers = [Running(shop.change_until, stop) for _ in range(2)]
     readers = [Running(shop.read_often, seed) for seed in range(READERS)]
     finish(readers, writers, stop)
     if limit is None:
-        assert hit_rate() > 0.3
+        # Storing on a server takes longer than until the next invalidation.
+        assert hit_rate() > (0.01 if isinstance(request.config.storage, Prefixes) else 0.3)
 
 
 def test_tasks_and_threads_never_see_what_was_invalidated():
