@@ -20,7 +20,7 @@ _default:
 
 # ---- The main job ------------------------------------------------------------------------------
 
-# Build the wheel and run the example: a store that caches its SQLite reads; with --lmdb in four processes
+# Build the wheel and run the example: a store that caches its SQLite reads; with --lmdb or --redis in four processes
 [group('use')]
 example *arguments: wheel
     python examples/store "$@"
@@ -50,7 +50,7 @@ _install-wheel python:
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs test-python test-python-lmdb test-python-redis test-processes
+test: test-core test-host test-loom test-docs test-python test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -63,7 +63,7 @@ test-core:
 [group('test')]
 test-host:
     cargo test --workspace --exclude zoocache-core
-    cargo test -p zoocache --features lmdb
+    cargo test -p zoocache --features lmdb,redis
 
 # `test-host` runs it too, in a debug build and without Python: with the assertions of that build, and in seconds.
 # ZOOCACHE_READS=1000000 ZOOCACHE_KILLS=200 make it longer (100000 and 20); ZOOCACHE_SEED repeats the choices of a
@@ -72,6 +72,18 @@ test-host:
 [group('test')]
 test-processes: wheel
     ZOOCACHE_PYTHON=$(command -v python) cargo test -p zoocache --features lmdb --release --test processes
+
+# ZOOCACHE_READS=3000000 ZOOCACHE_FAULTS=300 make it longer (300000, and one of each kind); ZOOCACHE_FAULT names the only
+# fault to happen, ZOOCACHE_MIX=Heavy or Calm has other nodes take part; ZOOCACHE_SEED and ZOOCACHE_KEEP as above.
+# Six processes that share a Redis, which is killed, stopped, emptied, rolled back and cut off, and what they saw
+[group('test')]
+test-redis-processes:
+    cargo test -p zoocache --features redis --release --test redis_processes
+
+# Those processes without one protection after the other: the faults they protect from must be noticed
+[group('test')]
+test-redis-mutants:
+    ZOOCACHE_MUTANTS=1 cargo test -p zoocache --features redis,mutants --release --test redis_processes
 
 # The engine's atomics under every interleaving
 [group('test')]
@@ -271,6 +283,8 @@ bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
     .venv-bench/bin/python python/benchmarks/races.py
     cargo bench -p zoocache --features lmdb --bench lmdb -- --json "{{ target }}/bench-lmdb.json"
     .venv-bench/bin/python python/benchmarks/lmdb_folder.py --rust "{{ target }}/bench-lmdb.json"
+    cargo bench -p zoocache --features redis --bench redis -- --json "{{ target }}/bench-redis.json"
+    .venv-bench/bin/python python/benchmarks/redis_server.py --rust "{{ target }}/bench-redis.json"
     cargo bench --workspace --exclude zoocache-python
 
 _venv-bench:
@@ -292,7 +306,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

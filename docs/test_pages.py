@@ -1,6 +1,10 @@
 """The pages tell the truth: their Python examples run, and their links lead somewhere."""
 
 import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,8 @@ import pytest
 import zoocache
 
 ROOT = Path(__file__).parent.parent
+#: Stands for a server in the examples; they are run with one of their own.
+SERVER = "redis://cache.internal:6379/0"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 
 
@@ -18,12 +24,30 @@ def blocks(page: Path) -> list[str]:
     return ["\n" * text.count("\n", 0, match.start(1)) + match[1] for match in found]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed: apt-get install redis-server"
+    folder = tmp_path_factory.mktemp("redis")
+    arguments = ["--port", "0", "--unixsocket", "socket", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own
+        deadline = time.monotonic() + 30
+        while not (folder / "socket").exists():
+            assert process.poll() is None, "it ended"
+            assert time.monotonic() < deadline, "it does not start"
+            time.sleep(0.01)
+        yield f"unix://{folder}/socket"
+        process.terminate()
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_examples_run(page: Path) -> None:
+def test_examples_run(page: Path, server: str) -> None:
     zoocache.reset()
     names = {"__name__": page.stem}
     for block in blocks(page):
-        exec(compile(block, page, "exec"), names)
+        if "configure(" in block:
+            zoocache.reset()
+        exec(compile(block.replace(SERVER, server), page, "exec"), names)
     zoocache.reset()
 
 

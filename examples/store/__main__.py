@@ -4,12 +4,14 @@ Readers and writers share a SQLite database. Results are cached under tags such 
 `org:1:store:2:product:42`; a write invalidates the tag of what it changed. Some thousand reads are compared
 with the database; none may differ.
 
-With `--lmdb` four processes do so, and share the cache through a folder.
+With `--lmdb` four processes do so, and share the cache through a folder; with `--redis` through a Redis
+server: a private one, or that of `--redis URL`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from dataclasses import replace
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import database
 from catalogue import Catalogue, open_catalogue, tag
+from server import redis_server
 from workers import Job, work_together
 from workload import AUDIT_EVERY, READERS, READS_EACH, WRITERS, Outcome
 
@@ -27,40 +30,56 @@ if TYPE_CHECKING:
     from database import Database
 
 WORKERS = 4
+#: A read that asks a server each time takes longer than one of a folder.
+REDIS_SHARE = 4
 
 
 def main() -> int:
     """Run the shop with and without the cache, and print what happened."""
     parser = argparse.ArgumentParser(prog="store", description="a shop whose pages are cached")
-    parser.add_argument("--lmdb", action="store_true", help=f"share the cache among {WORKERS} processes")
-    parser.add_argument("--seed", type=int, default=42, help="what the rows and the customers depend on")
-    parser.add_argument(
-        "--reads",
-        type=int,
-        default=READS_EACH,
-        help="how many pages each customer reads",
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--lmdb", action="store_true", help=f"share the cache among {WORKERS} processes")
+    where.add_argument(
+        "--redis",
+        metavar="URL",
+        nargs="?",
+        const="",
+        help=f"share the cache among {WORKERS} processes that could be machines; starts a server without URL",
     )
+    parser.add_argument("--seed", type=int, default=42, help="what the rows and the customers depend on")
+    parser.add_argument("--reads", type=int, help="how many pages each customer reads")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        shop = database.create(Path(folder) / "store.sqlite", options.seed)
-        processes = f"in each of {WORKERS} processes " if options.lmdb else ""
-        print(
-            f"{shop.count():,} rows; {processes}{READERS} threads read, {WRITERS} write\n",
-            flush=True,
-        )
-        storage_url = f"lmdb://{folder}/cache" if options.lmdb else None
-        seeds = range(options.seed, options.seed + (WORKERS if options.lmdb else 1))
-        jobs = [Job(shop.path, storage_url, seed, options.reads) for seed in seeds]
-        plain, _ = work_together(jobs)
-        cached, stats = work_together([replace(job, audit_every=AUDIT_EVERY * len(jobs)) for job in jobs])
-        report(plain, cached, stats)
-        zoocache.configure(storage_url=storage_url)
-        explain_one(shop, open_catalogue(shop, cached=True))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = {}
+        if options.lmdb:
+            settings = {"storage_url": f"lmdb://{folder}/cache"}
+        elif options.redis is not None:
+            url = options.redis or stack.enter_context(redis_server(folder / "redis"))
+            # Each read asks the server: reads are compared with the database at once.
+            settings = {"storage_url": url, "prefix": f"store-{folder.name}", "consistency": "strong"}
+        reads = options.reads or READS_EACH // (1 if options.redis is None else REDIS_SHARE)
+        return run(folder, options.seed, reads, settings)
+
+
+def run(folder: Path, seed: int, reads: int, settings: dict[str, str]) -> int:
+    """Run the shop; several processes share a cache that is not in memory."""
+    shop = database.create(folder / "store.sqlite", seed)
+    workers = WORKERS if settings else 1
+    processes = f"in each of {workers} processes " if settings else ""
+    print(f"{shop.count():,} rows; {processes}{READERS} threads read, {WRITERS} write\n", flush=True)
+    jobs = [Job(shop.path, settings, seed + worker, reads) for worker in range(workers)]
+    plain, _ = work_together(jobs)
+    cached, stats = work_together([replace(job, audit_every=AUDIT_EVERY * len(jobs)) for job in jobs])
+    report(plain, cached, stats, asks="consistency" in settings)
+    zoocache.configure(**settings)
+    explain_one(shop, open_catalogue(shop, cached=True))
+    zoocache.reset()
     return 1 if cached.stale_reads else 0
 
 
-def report(plain: Outcome, cached: Outcome, stats: dict[str, int]) -> None:
-    """Print the table."""
+def report(plain: Outcome, cached: Outcome, stats: dict[str, int], *, asks: bool) -> None:
+    """Print the table; `asks` says that each read asked a server."""
     lookups = stats["hits"] + stats["waits"] + stats["misses"] + stats["stale"]
     rows = {
         "reads": f"{cached.reads:,}",
@@ -76,6 +95,9 @@ def report(plain: Outcome, cached: Outcome, stats: dict[str, int]) -> None:
     for name, value in rows.items():
         print(f"  {name:<44}{value:>18}")
     print(f"\nstale reads: {cached.stale_reads}\n")
+    if asks:
+        print("Each read asked the server, to be compared at once, which costs more than SQLite does on one")
+        print('machine. With consistency="bounded" (the default) hot values come from local memory.\n')
 
 
 def explain_one(shop: Database, catalogue: Catalogue) -> None:

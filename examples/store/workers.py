@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalogue import open_catalogue
 from database import Database
@@ -22,7 +22,8 @@ class Job:
     """What one worker process does."""
 
     database: Path
-    storage_url: str | None
+    #: Of the cache.
+    settings: dict[str, Any]
     seed: int
     reads: int
     #: After how many cached reads of a customer one is compared with the database; `None` without the cache.
@@ -31,8 +32,8 @@ class Job:
 
 def work(job: Job) -> tuple[Outcome, dict[str, int]]:
     """Run the shop in this process; returns what happened, and the cache's counters."""
-    # All processes that name the same folder have one cache.
-    zoocache.configure(storage_url=job.storage_url)
+    # All processes that name the same folder, or server, have one cache.
+    zoocache.configure(**job.settings)
     database = Database(job.database)
     catalogue = open_catalogue(database, cached=job.audit_every is not None)
     outcome = run(

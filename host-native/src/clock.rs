@@ -29,6 +29,22 @@ pub(crate) fn boot_ns() -> u64 {
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
+/// The longest that the coarse clock stands still.
+#[cfg(feature = "redis")]
+pub(crate) const COARSE_STEP_NS: u64 = 10_000_000;
+
+/// Nanoseconds of the clock that never goes back, as the kernel refreshes it every 1 to 10 ms.
+#[cfg(feature = "redis")]
+#[inline]
+pub(crate) fn coarse_ns() -> u64 {
+    #[cfg(target_os = "linux")]
+    const COARSE: ClockId = ClockId::MonotonicCoarse;
+    #[cfg(not(target_os = "linux"))]
+    const COARSE: ClockId = ClockId::Monotonic;
+    let now = clock_gettime(COARSE);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// Where a cache reads the time. All methods must be cheap and must not block.
 pub trait WallClock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch. May jump in both directions.

@@ -129,6 +129,14 @@ pub enum OpenError {
     NotAuthentic,
 }
 
+/// The header of an envelope of which only the beginning is at hand; unauthenticated. `None` if it is none, or longer.
+#[cfg(feature = "redis")]
+pub(crate) fn peek_header(beginning: &[u8]) -> Option<&[u8]> {
+    let (_flags, rest) = beginning.strip_prefix(&MAGIC)?.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    rest.get(..u32::from_le_bytes(*length) as usize)
+}
+
 /// Puts a payload into an envelope.
 ///
 /// # Errors

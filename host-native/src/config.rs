@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::event::Observer;
 #[cfg(feature = "lmdb")]
 use crate::folder::{Folder, Settings};
+use crate::random::{random_u64, random_u128};
 #[cfg(feature = "lmdb")]
 use crate::sequencer::LmdbSequencer;
 #[cfg(feature = "redis")]
@@ -347,7 +348,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// invalidations are sent as soon as it is back.
     ///
     /// `url` is `redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://` for TLS (with
-    /// `?ssl_ca_certs=FILE` and its like), `unix:///PATH`, or `redis+sentinel://HOST,HOST/SERVICE`.
+    /// `?ssl_ca_certs=FILE` and its like), `unix:///PATH`, `redis+sentinel://HOST,HOST/SERVICE`, or
+    /// `redis+cluster://HOST,HOST`.
     /// [`max_entries`](Self::max_entries) and [`max_bytes`](Self::max_bytes) bound what this process holds in memory;
     /// how much the server holds is its own setting, `maxmemory`. All of what is said of keys, tags and values of
     /// [`lmdb`](Self::lmdb) counts here too.
@@ -567,7 +569,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
             prefix: settings.prefix.clone(),
             consistency: settings.consistency,
         };
-        let (feed, away) = Feed::open(how, Arc::clone(&engine), Arc::clone(&self.clock))?;
+        let (feed, away) = Feed::open(how, Arc::clone(&engine))?;
         if let (Some(error), Some(observer)) = (away, &self.observer) {
             observer.on_event(&Event::StorageFailed { error: &error });
         }
@@ -616,14 +618,4 @@ fn at_least_one(parameter: &'static str, value: Option<u64>) -> Result<(), Error
         }),
         _ => Ok(()),
     }
-}
-
-fn random_u128() -> u128 {
-    u128::from(random_u64()) << 64 | u128::from(random_u64())
-}
-
-/// The standard library seeds each `RandomState` from the operating system's randomness and a counter.
-fn random_u64() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

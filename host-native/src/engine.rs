@@ -46,6 +46,8 @@ pub trait Engine: Send + Sync + 'static {
     fn apply_log(&self, rows: &[LogRow], to: Timestamp);
     /// Takes over rows of a shared log that prove no completeness.
     fn apply_rows(&self, rows: &[LogRow]);
+    /// Says that something may have been missed: nothing can be proved until the log has been applied.
+    fn doubt(&self);
     /// The domain the engine belongs to now.
     fn domain(&self) -> DomainId;
     /// Enters another domain: everything older is foreign.
@@ -167,6 +169,10 @@ impl Engine for NativeEngine {
 
     fn apply_rows(&self, rows: &[LogRow]) {
         self.core.lock().apply_rows(rows);
+    }
+
+    fn doubt(&self) {
+        self.core.lock().doubt();
     }
 
     fn domain(&self) -> DomainId {

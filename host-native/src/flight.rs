@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -55,11 +56,24 @@ enum State<V> {
 pub(crate) struct Flight<V> {
     pub(crate) fill: Arc<Fill>,
     state: Mutex<State<V>>,
+    /// When the result was judged by what was known everywhere, where every read asks for that; else 0.
+    judged_ns: AtomicU64,
 }
 
 impl<V> Flight<V> {
     pub(crate) fn new(fill: Arc<Fill>) -> Arc<Self> {
-        Arc::new(Self { fill, state: Mutex::new(State::Running(HashMap::new())) })
+        let state = Mutex::new(State::Running(HashMap::new()));
+        Arc::new(Self { fill, state, judged_ns: AtomicU64::new(0) })
+    }
+
+    /// The result was judged by everything that was known anywhere at this time.
+    pub(crate) fn set_judged(&self, judged_ns: u64) {
+        self.judged_ns.store(judged_ns, Ordering::Release);
+    }
+
+    /// Was it judged so for a caller who arrived at this time?
+    pub(crate) fn is_judged_since(&self, arrived_ns: u64) -> bool {
+        arrived_ns != 0 && self.judged_ns.load(Ordering::Acquire) >= arrived_ns
     }
 
     /// Publishes the result and wakes everyone. Only the first landing counts.

@@ -36,6 +36,7 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
+mod random;
 pub mod sequencer;
 #[cfg(feature = "redis")]
 mod server;

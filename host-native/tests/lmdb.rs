@@ -362,7 +362,7 @@ fn what_rests_in_the_folder_is_explained_and_counted_by_all() {
     let explained = two.explain("b");
     assert_eq!(explained.state, EntryState::Stale);
     let cause = explained.cause.expect("there is one");
-    assert_eq!((cause.tag.as_str(), cause.node.as_str()), ("shop:1:*", "a process of the folder"));
+    assert_eq!((cause.tag.as_str(), cause.node.as_str()), ("shop:1:*", "a process that shares the cache"));
     let mut fresh = Vec::new();
     two.visit(&mut |key, is_fresh| {
         if is_fresh {

@@ -157,3 +157,169 @@ fn a_refresh_a_put_and_a_deletion_reach_every_node() {
     assert!(one.delete("a"));
     assert_eq!(two.get("a"), None);
 }
+
+#[test]
+fn tasks_wait_for_the_server_without_blocking_one_another() {
+    let server = Server::start();
+    for cache in [server.bounded(), server.strong()] {
+        cache.clear().expect("can be told");
+        let policy = on(&["t:1"]);
+        let get = async |number: u64| {
+            let key = format!("key {number}");
+            cache
+                .get_or_compute_async(key, &policy, async |_| Ok::<_, Error>(number))
+                .await
+                .expect("computes")
+        };
+        for _ in 0..2 {
+            let all = futures::future::join_all((0..100).map(get));
+            assert_eq!(futures::executor::block_on(all), (0..100).collect::<Vec<_>>());
+        }
+        // A server that is too slow, as on a loaded machine, costs a computation.
+        let stats = cache.stats();
+        assert!(stats.computations == 100 || stats.storage_errors > 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn with_a_cluster_lock_one_node_computes_and_the_others_are_woken() {
+    let server = Server::start();
+    let (one, two) = (server.bounded(), server.strong());
+    let policy = on(&["t:1"]).cluster_lock(true);
+    let (begun, may_end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let value = one.get_or_compute("a", &policy, |_| {
+                begun.wait();
+                may_end.wait();
+                Ok::<_, Error>(1)
+            });
+            assert_eq!(value.expect("computes"), 1);
+        });
+        begun.wait();
+        let waiting = scope.spawn(|| compute(&two, "a", &policy, 2));
+        until("the other node waits", || two.stats().waits == 1);
+        may_end.wait();
+        assert_eq!(waiting.join().expect("does not panic"), 1);
+    });
+    assert_eq!((one.stats().computations, two.stats().computations), (1, 0));
+}
+
+#[test]
+fn a_change_keeps_every_node_from_serving_and_its_deadline_counts_as_the_invalidation() {
+    let server = Server::start();
+    let (one, two) = (server.strong(), server.strong());
+    let policy = on(&["t:1"]);
+    assert_eq!(compute(&one, "a", &policy, 1), 1);
+    let tag = common::tag_of("t:1");
+    let mark = one.change(std::slice::from_ref(&tag), common::DEADLINE).expect("can be told");
+    assert_eq!((one.get("a"), two.get("a")), (None, None));
+    assert_eq!(compute(&two, "a", &policy, 2), 2);
+    assert_eq!(two.get("a"), None, "not kept");
+    one.settle(mark).expect("can be told");
+    assert_eq!(two.get("a"), None);
+    assert_eq!(compute(&two, "a", &policy, 3), 3);
+    assert_eq!(one.get("a"), Some(3));
+    // One that is never settled.
+    one.change(&[tag], std::time::Duration::from_millis(1)).expect("can be told");
+    drop(one);
+    until("a value is kept again", || {
+        compute(&two, "a", &policy, 4);
+        two.get("a") == Some(4)
+    });
+}
+
+#[test]
+fn a_new_domain_keeps_the_changes_that_nodes_know_of() {
+    let server = Server::start();
+    let (one, two) = (server.strong(), server.strong());
+    let policy = on(&["t:1"]);
+    let mark = one.change(&[common::tag_of("t:1")], common::DEADLINE).expect("can be told");
+    assert_eq!(compute(&two, "a", &policy, 1), 1);
+    server.ask(&["FLUSHALL"]);
+    let late = server.strong();
+    assert_eq!(compute(&one, "b", &on(&["u"]), 1), 1);
+    assert_eq!(compute(&late, "a", &policy, 2), 2);
+    assert_eq!(late.get("a"), None, "it is still being changed");
+    one.settle(mark).expect("can be told");
+    assert_eq!(compute(&late, "a", &policy, 3), 3);
+    assert_eq!(two.get("a"), Some(3));
+}
+
+#[test]
+fn old_rows_are_forgotten_behind_a_floor() {
+    let server = Server::start();
+    let max_age = std::time::Duration::from_millis(1);
+    let one = server.builder().max_age(max_age).build().expect("answers");
+    let two = server.strong();
+    assert_eq!(compute(&two, "a", &on(&["t:1"]), 1), 1);
+    for number in 0..1_200 {
+        one.invalidate(&[format!("x:{number}")]).expect("can be told");
+    }
+    let rows = || match server.ask(&["ZCARD", "{zoocache}:V"]) {
+        redis::Value::Int(rows) => rows,
+        other => panic!("{other:?}"),
+    };
+    assert!(rows() > 1_200);
+    until("old rows are gone", || {
+        one.sweep();
+        rows() < 20
+    });
+    // It may have depended on what was forgotten.
+    assert_eq!(two.get("a"), None);
+    assert_eq!(compute(&two, "a", &on(&["t:1"]), 2), 2);
+    assert_eq!(two.get("a"), Some(2));
+}
+
+#[test]
+fn what_is_dead_is_swept_from_the_server() {
+    let server = Server::start();
+    let cache = server.bounded();
+    for number in 0..50 {
+        assert!(cache.put(format!("{number}"), number, &on(&[if number < 30 { "t" } else { "u" }])));
+    }
+    let entries = || match server.ask(&["DBSIZE"]) {
+        redis::Value::Int(keys) => keys - 1,
+        other => panic!("{other:?}"),
+    };
+    cache.invalidate(&["t"]).expect("can be told");
+    until("the stale ones are gone", || {
+        cache.sweep();
+        server.ask(&["DEL", "{zoocache}:sweeper"]);
+        entries() == 20
+    });
+    cache.clear().expect("can be told");
+    until("all are gone", || {
+        cache.sweep();
+        server.ask(&["DEL", "{zoocache}:sweeper"]);
+        entries() == 0
+    });
+}
+
+#[test]
+fn an_entry_lives_as_long_on_every_node_whatever_their_clocks_say() {
+    use std::sync::Arc;
+    use zoocache::ManualClock;
+    let server = Server::start();
+    let minute_us = 60_000_000;
+    let clock = |ahead_us: u64| Arc::new(ManualClock::at(common::NOON_US + ahead_us));
+    let open = |clock: Arc<ManualClock>| server.builder().clock(clock).build().expect("answers");
+    let early = clock(0);
+    let (one, two) = (open(early.clone()), open(clock(10 * minute_us)));
+    let policy = on(&["t:1"]).ttl(std::time::Duration::from_mins(1));
+    assert_eq!(compute(&two, "a", &policy, 1), 1);
+    assert_eq!(one.get("a"), Some(1));
+    let ttl = |name: &str| match server.ask(&["PTTL", name]) {
+        redis::Value::Int(left) => left,
+        other => panic!("{other:?}"),
+    };
+    let redis::Value::Array(names) = server.ask(&["KEYS", "zoocache:e:*"]) else { panic!("keys") };
+    let [redis::Value::BulkString(name)] = &names[..] else { panic!("one key") };
+    let left = ttl(std::str::from_utf8(name).expect("text"));
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    early.advance_ms(50_000);
+    assert_eq!(one.get("a"), Some(1));
+    early.advance_ms(10_001);
+    // Its time in memory here is over; the server's own clock has not moved.
+    assert_eq!(one.get("a"), Some(1));
+}

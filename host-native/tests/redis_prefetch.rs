@@ -31,7 +31,7 @@ fn what_was_fetched_is_read_without_a_trip() {
         let reader = if is_strong { server.strong() } else { server.bounded() };
         let writer = server.strong();
         let policy = on(&["t:1"]);
-        assert!(writer.put("a", 1, &policy));
+        assert_eq!(writer.get_or_compute("a", &policy, common::value(1)).expect("computes"), 1);
         assert_eq!(trips::without(|| found(reader.lookup(b"a"))), None, "not here yet");
         let prefetch = fetch(&reader, "a");
         assert_eq!(reader.within(&prefetch, || found(reader.lookup(b"a"))), Some(1));
@@ -76,7 +76,7 @@ fn what_goes_on_around_a_trip_is_the_callers_choice() {
     }
     let server = Server::start();
     let (writer, reader) = (server.strong(), server.bounded());
-    assert!(writer.put("a", 1, &Policy::default()));
+    assert_eq!(writer.get_or_compute("a", &Policy::default(), common::value(1)).expect("computes"), 1);
     assert_eq!(trips::around(around, || found(reader.lookup(b"a"))), Some(1));
     assert_eq!(AROUND.get(), 1);
     assert_eq!(trips::around(around, || found(reader.lookup(b"a"))), Some(1));

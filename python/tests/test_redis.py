@@ -423,7 +423,8 @@ class TestDamage:
             f.f(1)
             zoocache.set("key", "value", deps=["t"])
             keys = redis_server.ask("KEYS", "*")
-            assert len(keys) >= 3
+            # The first store after a loss may be of the domain that is gone.
+            assert len(keys) >= 2
             for key in keys:
                 redis_server.ask("DEL", key)
                 redis_server.ask(kind, key, value, *(["1"] if kind == "HSET" else []))
@@ -448,8 +449,8 @@ class TestDamage:
             ):
                 redis_server.ask("SET", name, damaged)
                 value = zoocache.get("key")
-                # The number in front only says when it was stored.
-                assert value is None or (place < 16 and value == list(range(50)))
+                # The numbers in front only say when it was stored, and for how long.
+                assert value is None or (place < 32 and value == list(range(50)))
         assert zoocache.stats()["rejected"] > 0
 
     def test_messages_of_nobody(self, redis_server):
@@ -477,6 +478,7 @@ class TestDamage:
 
 
 def test_threads_share_a_connection(redis_server):
+    # Beside it there is one on which the server tells of changes.
     configure(storage_url=redis_server.url, consistency="strong")
     f = Counted()
     barrier = threading.Barrier(8)
@@ -489,4 +491,4 @@ def test_threads_share_a_connection(redis_server):
     for thread in [Running(read, value) for value in range(8)]:
         thread.result()
     assert f.calls == 8
-    assert len(redis_server.clients()) == 1
+    assert len(redis_server.clients()) == 2

@@ -30,7 +30,7 @@ USER = "somebody-secret"
         f"{USER}:{PASSWORD}@host",
         f"{USER}:{PASSWORD}@redis://host",
         f"nothing://{USER}:{PASSWORD}@host",
-        f"redis+cluster://{USER}:{PASSWORD}@host",
+        f"redis+cluster://{USER}:{PASSWORD}@host/7",
         f"redis+sentinel://{USER}:{PASSWORD}@host:26379",
         f"redis+sentinel://{USER}:{PASSWORD}@host:26379/service/notanumber",
         f"redis+sentinel://{USER}:{PASSWORD}@host:26379/service/0/more",

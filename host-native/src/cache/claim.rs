@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::fill::Collected;
 use crate::flight::Landing;
+use crate::random::random_nonzero;
 use crate::storage::Lease;
 
 /// Computations of others that a leader waits for before it computes without the lock.
@@ -69,7 +70,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         }
         let now_us = cache.shared.parts.clock.now_us();
         let lease_us = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
-        let token = fastrand::u64(1..);
+        let token = random_nonzero();
         let lease = Lease { token, now_us, deadline_us: now_us.saturating_add(lease_us) };
         match resting.rows.lock(self.fill().key(), &lease) {
             Ok(None) => self.token.store(token, Ordering::Relaxed),

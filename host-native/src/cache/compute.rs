@@ -11,6 +11,7 @@ use futures_timer::Delay;
 use super::{Cache, Claim, Join, Leader, Lookup, Waited, Waiter};
 use crate::config::Policy;
 use crate::counters::Count;
+use crate::entry::Entry;
 use crate::error::{Error, Failure};
 use crate::fill::{Entered, Fill, Within, current_fill};
 use crate::flight::Landing;
@@ -180,12 +181,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     {
         let key = key.as_ref();
         let parent = current_fill();
-        if let Some(value) = self.hit(key, parent.as_ref()) {
-            return Ok(value);
-        }
         let (mut second_round, mut yields) = (false, 0);
         let leader = loop {
-            match self.join(key, parent.as_ref(), second_round)? {
+            match self.join_async(key, parent.as_ref(), second_round).await? {
                 Join::Hit(entry) => return Ok(entry.value().clone()),
                 Join::Lead(leader) if policy.is_locked() && yields < MAX_YIELDS => {
                     match self.claim_async(leader).await {
@@ -211,7 +209,60 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         leader.declare(policy);
         let fill = Arc::clone(leader.fill());
         let computed = Within { future: Box::pin(compute(Arc::clone(&fill))), fill }.await;
-        Self::ended(leader, computed, policy)
+        let policy = policy.finish();
+        match computed {
+            Ok(value) => {
+                let kept = value.clone();
+                self.aside(move || leader.finish_with(kept, policy)).await;
+                Ok(value)
+            }
+            Err(error) => {
+                let failure = Failure::from(error.into());
+                let told = Arc::clone(&failure);
+                self.aside(move || leader.fail(told)).await;
+                Err(Error::Compute(failure))
+            }
+        }
+    }
+
+    /// [`join`](Self::join), or a hit, after waiting for what it needs to be fetched.
+    async fn join_async(
+        &self,
+        key: &[u8],
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+    ) -> Result<Join<V>, Error> {
+        #[cfg(feature = "redis")]
+        if self.needs_trip(key)
+            && let Some(mut prefetch) = self.prefetch(&[key])
+        {
+            (&mut prefetch).await;
+            if let Lookup::Hit(entry) = self.within(&prefetch, || self.lookup(key)) {
+                return Ok(self.taken_hit(parent, entry));
+            }
+            // Others may have stored it meanwhile: joining may ask again.
+            let (cache, key, parent) = (self.clone(), key.to_vec(), parent.cloned());
+            return self.aside(move || cache.join(&key, parent.as_ref(), second_round)).await;
+        }
+        match self.lookup_near(key) {
+            Lookup::Hit(entry) => Ok(self.taken_hit(parent, entry)),
+            Lookup::Miss(_) => self.join(key, parent, second_round),
+        }
+    }
+
+    fn taken_hit(&self, parent: Option<&Arc<Fill>>, entry: Arc<Entry<V>>) -> Join<V> {
+        self.count(Count::Hits);
+        self.absorb(parent, &entry);
+        Join::Hit(entry)
+    }
+
+    /// Does what may wait for a server on a thread that is there for that; here, if there is no server.
+    async fn aside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
+        #[cfg(feature = "redis")]
+        if self.is_far() {
+            return crate::server::aside(work).await;
+        }
+        work()
     }
 
     fn claim_blocking(&self, mut leader: Leader<V>) -> Claimed<V> {
@@ -230,7 +281,13 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     async fn claim_async(&self, mut leader: Leader<V>) -> Claimed<V> {
         let timeout = self.shared.parts.flight_timeout;
         for pause in Pauses::until(timeout) {
-            match leader.claim(timeout) {
+            let question = self.aside(move || {
+                let claim = leader.claim(timeout);
+                (leader, claim)
+            });
+            let (same, claim) = question.await;
+            leader = same;
+            match claim {
                 Claim::Ours => return Claimed::Lead(leader),
                 Claim::Found(entry) => return Claimed::of(leader.yield_to(entry)),
                 Claim::Busy => Delay::new(pause).await,
@@ -242,7 +299,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn hit(&self, key: &[u8], parent: Option<&Arc<Fill>>) -> Option<V> {
-        let Lookup::Hit(entry) = self.lookup(key) else { return None };
+        let Lookup::Hit(entry) = self.lookup_near(key) else { return None };
         self.count(Count::Hits);
         self.absorb(parent, &entry);
         Some(entry.value().clone())

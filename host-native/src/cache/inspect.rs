@@ -148,11 +148,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
-        let storage = match &shared.parts.resting {
-            // How much a server holds is the server's business.
-            Some(resting) if !resting.rows.brings_news() => resting.rows.stats(),
-            _ => shared.parts.storage.stats(),
-        };
+        let below = shared.parts.resting.as_ref().and_then(|resting| resting.rows.stats());
+        let storage = below.unwrap_or_else(|| shared.parts.storage.stats());
         let sum = |what| shared.counters.sum(what);
         Stats {
             hits: sum(Count::Hits),
@@ -210,7 +207,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Who invalidated something: this process, unless others could have; the log does not say who.
     fn node_of_causes(&self) -> String {
         let shared = &self.shared;
-        if shared.follows_log { "a process of the folder".to_owned() } else { shared.parts.node.clone() }
+        if shared.follows_log {
+            "a process that shares the cache".to_owned()
+        } else {
+            shared.parts.node.clone()
+        }
     }
 
     pub(super) fn explain_stored(&self, stored: &Stored<'_>) -> Explanation {

@@ -281,8 +281,13 @@ impl<V: Send + Sync + 'static> Leader<V> {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
         let _reading = self.cache.begin_reading();
+        let judged_ns = self.cache.asking_ns();
         // What others have invalidated meanwhile makes it stale here.
-        shared.keep_up();
+        if shared.keep_up()
+            && let Some(flight) = &self.flight
+        {
+            flight.set_judged(judged_ns);
+        }
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {

@@ -153,6 +153,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// fresh, else a walk over what changed on its dependencies' paths.
     #[inline]
     pub fn lookup(&self, key: &[u8]) -> Lookup<V> {
+        self.look_up(key, false)
+    }
+
+    /// [`lookup`](Self::lookup), but not far away: for callers who go on with [`join`](Self::join), which looks
+    /// there, so that a miss makes one trip and not two.
+    #[inline]
+    pub fn lookup_near(&self, key: &[u8]) -> Lookup<V> {
+        self.look_up(key, self.is_far())
+    }
+
+    /// Do entries rest far away, so that a read of them is a trip?
+    #[inline]
+    pub(super) fn is_far(&self) -> bool {
+        self.shared.parts.resting.as_ref().is_some_and(|resting| resting.rows.brings_news())
+    }
+
+    #[inline]
+    fn look_up(&self, key: &[u8], is_near: bool) -> Lookup<V> {
         let _reading = self.begin_reading();
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
         let found = self.shared.parts.storage.get(key);
@@ -164,8 +182,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match Status::admit(status) {
             Ok(()) => Lookup::Hit(found.expect("invariant: only an entry is fresh")),
             Err(why) => match &self.shared.parts.resting {
-                None => Lookup::Miss(why),
-                Some(resting) => self.look_below(resting, key, why),
+                Some(resting) if !is_near => self.look_below(resting, key, why),
+                _ => Lookup::Miss(why),
             },
         }
     }
@@ -403,6 +421,26 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let mut asked = prefetch.asked().iter();
         prefetch.is_lacking()
             || asked.any(|(key, sequence)| self.shared.flights.stripe(key).sequence() != *sequence)
+    }
+
+    /// Would a read of `key` have to ask a server?
+    #[cfg(feature = "redis")]
+    pub fn needs_trip(&self, key: &[u8]) -> bool {
+        let shared = &self.shared;
+        if !self.is_far() {
+            return false;
+        }
+        !shared.parts.sequencer.is_current() && shared.parts.sequencer.would_wait()
+            || !shared.parts.storage.peek(key).is_some_and(|entry| self.is_servable(&entry))
+    }
+
+    /// When the read that goes on here began, where every read asks; else 0.
+    fn asking_ns(&self) -> u64 {
+        #[cfg(feature = "redis")]
+        if self.shared.parts.asks_each_time {
+            return crate::server::read_began_ns();
+        }
+        0
     }
 
     /// Lets all steps of one read know what one of them has asked for, where every read asks.

@@ -14,7 +14,9 @@ use crate::entry::Lifetime;
 use crate::error::Error;
 use crate::folder::{Folder, Settings};
 use crate::sequencer::LmdbSequencer;
-use crate::storage::{Found, Lease, Limits, LmdbStorage, MemoryStorage, NewRow, Row, Rows, StorageStats};
+use crate::storage::{
+    Admission, Found, Lease, Limits, LmdbStorage, MemoryStorage, NewRow, Row, Rows, StorageStats,
+};
 
 struct Number;
 
@@ -46,7 +48,7 @@ impl Rows for Slow {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error> {
         let stored = self.0.put(key, row, admits);
         let hook = self.1.lock().expect("no panic").take();
@@ -84,7 +86,7 @@ impl Rows for Slow {
         self.0.sweep(now_us, is_dead)
     }
 
-    fn stats(&self) -> StorageStats {
+    fn stats(&self) -> Option<StorageStats> {
         self.0.stats()
     }
 }

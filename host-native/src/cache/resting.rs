@@ -11,10 +11,11 @@
 //! counted, told, and taken for a miss.
 
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use zoocache_core::{Header, Verdict};
+use zoocache_core::{Header, Rejected, Verdict};
 
 use super::replaced::Replaced;
 use super::uses::{Uses, lives_until_ms};
@@ -25,20 +26,23 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
-use crate::storage::{Found, NewRow, Row, Rows, Storage};
+use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
 const PREFIX_BYTES: usize = 10;
 /// How often a computation is offered while others go on invalidating.
 const ATTEMPTS: usize = 16;
+/// Stripes of keys whose rows and near entries change in step.
+const ORDERS: usize = 64;
 
 /// Where entries rest outside of the process, and how values become bytes.
 pub(crate) struct Resting<V> {
     pub(crate) rows: Arc<dyn Rows>,
     pub(crate) codec: Arc<dyn ValueCodec<V>>,
-    /// Held while the near cache is made to say what the rows say: both change in the same order.
-    order: Mutex<()>,
+    /// Held while the near cache is made to say what the rows say of a key: both change in the same order. Striped by
+    /// key, as the rows may be far away.
+    order: [Mutex<()>; ORDERS],
     /// What the rows are to be told.
     pub(super) uses: Uses,
     /// What is about to be replaced.
@@ -54,10 +58,17 @@ impl<V> Resting<V> {
         Self {
             rows,
             codec,
-            order: Mutex::new(()),
+            order: [const { Mutex::new(()) }; ORDERS],
             uses: Uses::new(use_interval_ms),
             replaced: Replaced::default(),
         }
+    }
+}
+
+impl<V> Resting<V> {
+    fn order_of(&self, key: &[u8]) -> &Mutex<()> {
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
+        &self.order[usize::try_from(hash % ORDERS as u64).unwrap_or(0)]
     }
 }
 
@@ -69,6 +80,24 @@ struct Judged {
     replaces: bool,
     /// The log has to be read first.
     behind: bool,
+}
+
+impl Judged {
+    fn admission(&self) -> Admission {
+        match (self.admits, self.replaces) {
+            (false, _) => Admission::Refused,
+            (true, false) => Admission::Granted,
+            (true, true) => Admission::Replacing,
+        }
+    }
+}
+
+/// Why a row is not taken in.
+#[derive(Clone, Copy)]
+enum Refused {
+    Because(Count),
+    /// The log has to be read first.
+    Behind,
 }
 
 /// Of which computation an entry is.
@@ -125,9 +154,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Lookup::Miss(Count::Stale);
         }
         let now = self.now();
-        let entry = match self.admit(resting, &row, now) {
+        let admitted = match self.admit(resting, &row, now) {
+            // Whoever stored it knows more than this process.
+            Err(Refused::Behind) if shared.sync() => self.admit(resting, &row, now),
+            admitted => admitted,
+        };
+        let entry = match admitted {
             Ok(entry) => Arc::new(entry),
-            Err(why) => return Lookup::Miss(why),
+            Err(Refused::Because(why)) => return Lookup::Miss(why),
+            Err(Refused::Behind) => return Lookup::Miss(Count::Stale),
         };
         resting.uses.note(key, now.wall_us, lives_until_ms(&entry));
         let mut gone = Vec::new();
@@ -174,20 +209,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Count> {
+    fn admit(&self, resting: &Resting<V>, row: &Row, now: Now) -> Result<Entry<V>, Refused> {
         let parts = &self.shared.parts;
         if row.is_expired(now.wall_us) {
-            return Err(Count::Expired);
+            return Err(Refused::Because(Count::Expired));
         }
-        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|_| Count::Stale)?;
-        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(Count::Rejected)?;
-        let (computed_ms, retention) = read_prefix(prefix).ok_or(Count::Rejected)?;
-        let value = {
-            // It may read caches, which are reads of their own.
-            #[cfg(feature = "redis")]
-            let _aside = crate::server::Reading::suspend();
-            resting.codec.decode(bytes).map_err(|_| Count::Rejected)?
-        };
+        let sealed = parts.engine.admit(&row.header, now.wall_us).map_err(|rejected| match rejected {
+            Rejected::Unknown => Refused::Behind,
+            _ => Refused::Because(Count::Stale),
+        })?;
+        let unreadable = Refused::Because(Count::Rejected);
+        let (prefix, bytes) = row.payload.split_first_chunk().ok_or(unreadable)?;
+        let (computed_ms, retention) = read_prefix(prefix).ok_or(unreadable)?;
+        let value = aside(|| resting.codec.decode(bytes)).map_err(|_| unreadable)?;
         let age_us = now.wall_us.saturating_sub(row.header.created_us);
         let created_ms = now.monotonic_ms.saturating_sub(age_us / 1_000);
         let idle_ms = Some(row.idle_us / 1_000).filter(|idle_ms| *idle_ms != 0);
@@ -223,15 +257,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
             idle_us: entry.idle_ms().saturating_mul(1_000),
             payload: &payload,
             unlocks: departure.unlocks,
+            supersedes: departure.supersedes,
         };
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             // Before the lock too: values that others have replaced are dropped.
-            if !shared.keep_up() || self.status_as_of(true, entry) != Status::Fresh {
+            let is_up_to_date = if attempt == 0 { shared.keep_up() } else { shared.sync() };
+            if !is_up_to_date || self.status_as_of(true, entry) != Status::Fresh {
                 return None;
             }
             let mut judged = Judged::default();
             let (mut told, mut gone, mut sequence) = (Ok(()), None, 0);
-            let order = resting.order.lock();
+            let order = resting.order_of(departure.key).lock();
             let put = resting.rows.put(departure.key, &row, &mut |current, number| {
                 judged = self.judge_current(entry, departure, current);
                 if judged.admits && judged.replaces {
@@ -240,7 +276,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     judged.admits = told.is_ok();
                 }
                 sequence = shared.flights.stripe(departure.key).sequence();
-                judged.admits
+                judged.admission()
             });
             let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
@@ -259,7 +295,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// the log is not read: that would drop values.
     fn judge_current(&self, entry: &Entry<V>, departure: &Departure<'_>, current: Option<&Row>) -> Judged {
         let shared = &*self.shared;
-        if !shared.parts.sequencer.is_current() {
+        // Far away, the server checks the tags in the same step: there is always news here while others invalidate.
+        let is_far = self.is_far();
+        if !is_far && !shared.parts.sequencer.is_current() {
             return Judged { behind: true, ..Judged::default() };
         }
         if self.status_as_of(true, entry) != Status::Fresh {
@@ -274,9 +312,16 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let Some(current) = current else { return Judged { admits: true, ..Judged::default() } };
         let now_us = shared.parts.clock.now_us();
         // Where a time to idle seems over, others may use it all the same and have not told of it yet.
-        let is_valid = shared.parts.engine.judge_header(&current.header, now_us) == Verdict::Fresh;
+        let engine = &shared.parts.engine;
+        let verdict = engine.judge_header(&current.header, now_us);
+        if verdict == Verdict::Unknown {
+            return Judged { behind: true, ..Judged::default() };
+        }
+        let is_valid = verdict == Verdict::Fresh;
+        // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
+        let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
-        Judged { admits: !(is_valid && overlaps), replaces: is_valid, behind: false }
+        Judged { admits: !(is_valid && overlaps), replaces: is_valid || is_doubtful, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and
@@ -289,7 +334,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     ) -> (bool, R) {
         let shared = &*self.shared;
         let (mut told, mut gone) = (Ok(()), None);
-        let order = resting.order.lock();
+        let order = resting.order_of(key).lock();
         let deleted = resting.rows.delete(key, &mut |number| {
             (told, gone) = self.tell_replaced(resting, key, number);
         });
@@ -320,18 +365,26 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Tells of uses, and frees what is dead below, a little of it, and what the log need not know any more.
     pub(super) fn sweep_below(&self) -> usize {
         let shared = &*self.shared;
-        let Some(resting) = &shared.parts.resting else { return 0 };
+        if !shared.follows_log {
+            return 0;
+        }
         let now = self.now();
         let now_us = now.wall_us;
         let is_dead = |header: &Header| {
             let verdict = shared.parts.engine.judge_header(header, now_us);
             matches!(verdict, Verdict::Stale | Verdict::Foreign | Verdict::Expired)
         };
+        let (mut told, mut swept) = (Ok(()), Ok(0));
+        if let Some(resting) = &shared.parts.resting {
+            let _passed = shared.sweeper.pass();
+            // First: what is used is not removed for having idled.
+            told = self.tell_uses(resting, now);
+            // Without the log nothing can be called dead: what is of a new domain would seem foreign.
+            if shared.keep_up() {
+                swept = resting.rows.sweep(now_us, &is_dead);
+            }
+        }
         let _passed = shared.sweeper.pass();
-        // First: what is used is not removed for having idled.
-        let told = self.tell_uses(resting, now);
-        // Without the log nothing can be called dead: what is of a new domain would seem foreign.
-        let swept = if shared.keep_up() { resting.rows.sweep(now_us, &is_dead) } else { Ok(0) };
         let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
         for error in [told.err(), swept.as_ref().err().cloned(), tidied.err()].into_iter().flatten() {
             self.storage_failed(&error);
@@ -362,7 +415,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let encoded = match encoded {
             Some(encoded) => Cow::Borrowed(encoded),
-            None => match resting.codec.encode(entry.value()) {
+            None => match aside(|| resting.codec.encode(entry.value())) {
                 Ok(encoded) => Cow::Owned(encoded),
                 Err(error) => {
                     self.count(Count::StorageErrors);
@@ -376,6 +429,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
         payload.extend_from_slice(&encoded);
         Some((header, payload))
     }
+}
+
+/// Runs foreign code, which may read caches: those are reads of their own.
+fn aside<R>(foreign: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "redis")]
+    let _aside = crate::server::Reading::suspend();
+    foreign()
 }
 
 /// The sequence of the key's stripe when it was asked for, if that was earlier.

@@ -20,6 +20,8 @@ pub struct Waiter<V: Send + Sync + 'static> {
     cache: Cache<V>,
     flight: Arc<Flight<V>>,
     second_round: bool,
+    /// When the caller asked, where every read asks what has changed; else 0.
+    arrived_ns: u64,
     parent: Option<Arc<Fill>>,
     /// Tells this waiter's waker from those of others.
     place: u64,
@@ -55,6 +57,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             cache: self.clone(),
             flight,
             second_round,
+            arrived_ns: self.asking_ns(),
             parent: parent.cloned(),
             place: PLACES.fetch_add(1, Ordering::Relaxed),
             _waits_for: waits_for,
@@ -105,7 +108,11 @@ impl<V: Send + Sync + 'static> Waiter<V> {
     /// A result may be taken if its computation began after this caller asked, or if it is fresh now.
     fn accept(&self, landing: Landing<V>) -> Waited<V> {
         match landing {
-            Landing::Sealed(entry) if self.second_round || self.cache.status(&entry) == Status::Fresh => {
+            Landing::Sealed(entry)
+                if self.second_round
+                    || self.flight.is_judged_since(self.arrived_ns)
+                    || self.cache.status(&entry) == Status::Fresh =>
+            {
                 self.cache.absorb(self.parent.as_ref(), &entry);
                 Waited::Entry(entry)
             }

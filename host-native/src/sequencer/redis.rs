@@ -14,6 +14,7 @@ use super::{Change, Forget, Sequencer};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
+use crate::random::random_nonzero;
 use crate::server::{Feed, Prefetch};
 
 /// Orders invalidations among the machines that use one server.
@@ -50,24 +51,33 @@ impl Sequencer for RedisSequencer {
     }
 
     fn change(&self, engine: &dyn Engine, change: &Change<'_>) -> Result<MarkId, Error> {
-        let mark = engine.change(change.tags, u64::MAX, 0);
-        let id = fastrand::u64(1..);
-        let timeout_us = change.deadline_us.saturating_sub(change.now_us);
-        let row = self.feed.announce_change(id, change.tags, timeout_us).unwrap_or_else(|error| {
-            // The change goes on: this process at least serves nothing that it covers.
-            if let Some(observer) = &self.observer {
-                observer.on_event(&Event::StorageFailed { error: &error });
+        let &Change { tags, deadline_us, now_us } = change;
+        let (id, mark) = (random_nonzero(), engine.change(tags, u64::MAX, 0));
+        let timeout_us = deadline_us.saturating_sub(now_us);
+        let (mark, row) = match self.feed.announce_change(id, tags, timeout_us, mark) {
+            Ok(row) => (mark, row),
+            Err(error) => {
+                // The change goes on: this process at least serves nothing that it covers, until the deadline.
+                if let Some(observer) = &self.observer {
+                    observer.on_event(&Event::StorageFailed { error: &error });
+                }
+                let here = engine.change(tags, deadline_us, now_us);
+                let _ = engine.settle_at(mark, Timestamp::ZERO);
+                (here, Vec::new())
             }
-            Vec::new()
-        });
-        self.changes.lock().insert(mark, Announced { id, row, tags: change.tags.to_vec() });
+        };
+        self.changes.lock().insert(mark, Announced { id, row, tags: tags.to_vec() });
         Ok(mark)
     }
 
-    fn settle(&self, _engine: &dyn Engine, mark: MarkId, _now_us: u64) -> Result<Timestamp, Error> {
+    fn settle(&self, engine: &dyn Engine, mark: MarkId, _now_us: u64) -> Result<Timestamp, Error> {
         let announced = self.changes.lock().remove(&mark);
         let Announced { id, row, tags } = announced.ok_or(SettleError::Unknown(mark))?;
-        Ok(self.feed.invalidate(&tags, Some((id, row)), mark)?)
+        // Its deadline may have passed, and the mark with it: the change was made all the same.
+        let pending = engine.change(&tags, u64::MAX, 0);
+        let settled = self.feed.invalidate(&tags, Some((id, row)), pending);
+        let _ = engine.settle_at(mark, Timestamp::ZERO);
+        Ok(settled?)
     }
 
     fn follows_log(&self) -> bool {

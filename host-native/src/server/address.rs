@@ -5,7 +5,9 @@
 //!     ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE (rediss), #insecure
 //! unix:///PATH/TO/SOCKET[?db=N&user=U&pass=P]
 //! redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/SERVICE[/DATABASE]     rediss+sentinel://
+//! redis+cluster://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]     rediss+cluster://
 //! ```
+//! In a cluster, everything of one application lies in one slot, so the server is the one that has this slot.
 //! Only [`Address::shown`] is ever shown: it holds no user, password or query.
 
 use std::fmt;
@@ -13,12 +15,13 @@ use std::fs;
 
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value, cmd,
 };
 
 use super::error::ServerError;
 
+const PORT: &str = "6379";
 const SENTINEL_PORT: &str = "26379";
 
 /// A server's address. `Debug` shows neither user nor password.
@@ -26,12 +29,21 @@ const SENTINEL_PORT: &str = "26379";
 pub(crate) struct Address {
     shown: String,
     kind: Kind,
+    /// The user and the password, which no text may show.
+    secrets: Vec<String>,
 }
 
 #[derive(Clone)]
 enum Kind {
     Server(Box<ConnectionInfo>, Option<TlsCertificates>),
-    Sentinel { sentinels: Vec<ConnectionInfo>, service: String, node: RedisConnectionInfo, is_tls: bool },
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        service: String,
+        node: RedisConnectionInfo,
+        is_tls: bool,
+    },
+    /// Nodes that are asked who has the slot.
+    Cluster(Vec<ConnectionInfo>),
 }
 
 impl Address {
@@ -42,9 +54,7 @@ impl Address {
             url.split_once("://").ok_or_else(|| wrong("it has no scheme such as redis://".to_owned()))?;
         match scheme {
             "redis+sentinel" | "rediss+sentinel" => Self::of_sentinels(scheme.starts_with("rediss"), rest),
-            "redis+cluster" | "rediss+cluster" => {
-                Err("clusters are not supported; use Sentinel or one server".into())
-            }
+            "redis+cluster" | "rediss+cluster" => Self::of_cluster(scheme.starts_with("rediss"), rest),
             _ => Self::of_server(url),
         }
         .map_err(wrong)
@@ -67,7 +77,8 @@ impl Address {
         if files.is_some() && !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err("certificates are for rediss:// only".to_owned());
         }
-        Ok(Self { shown, kind: Kind::Server(Box::new(info), files) })
+        let secrets = secrets_of(info.redis_settings());
+        Ok(Self { shown, kind: Kind::Server(Box::new(info), files), secrets })
     }
 
     fn of_sentinels(is_tls: bool, rest: &str) -> Result<Self, String> {
@@ -90,20 +101,38 @@ impl Address {
         let node = format!("redis://{login}localhost/{database}").into_connection_info();
         let node = node.map_err(|error| plain(error.category()))?;
         let node = node.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let scheme = if is_tls { "rediss" } else { "redis" };
-        let sentinels: Result<Vec<_>, _> = hosts
-            .split(',')
-            .map(|host| {
-                let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-                let host = if has_port { host.to_owned() } else { format!("{host}:{SENTINEL_PORT}") };
-                format!("{scheme}://{host}/").into_connection_info().map_err(|error| plain(error.category()))
-            })
-            .collect();
+        let sentinels = hosts_of(is_tls, "", hosts, SENTINEL_PORT)?;
         let shown = format!("{service} of the sentinels {hosts}");
+        let secrets = secrets_of(&node);
         Ok(Self {
             shown,
-            kind: Kind::Sentinel { sentinels: sentinels?, service: service.to_owned(), node, is_tls },
+            kind: Kind::Sentinel { sentinels, service: service.to_owned(), node, is_tls },
+            secrets,
         })
+    }
+
+    fn of_cluster(is_tls: bool, rest: &str) -> Result<Self, String> {
+        let (login, hosts) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+        let hosts = hosts.strip_suffix("/0").or(hosts.strip_suffix('/')).unwrap_or(hosts);
+        if hosts.contains('/') {
+            return Err("a cluster has no databases but 0".to_owned());
+        }
+        let login = login.map_or_else(String::new, |login| format!("{login}@"));
+        let nodes = hosts_of(is_tls, &login, hosts, PORT)?;
+        let secrets = nodes.first().map(|node| secrets_of(node.redis_settings())).unwrap_or_default();
+        Ok(Self { shown: format!("the cluster of {hosts}"), kind: Kind::Cluster(nodes), secrets })
+    }
+
+    /// Must everything of an application lie in one slot?
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.kind, Kind::Cluster(_))
+    }
+
+    /// A text without user and password, whoever put them there.
+    pub(super) fn redact(&self, text: &str) -> String {
+        // Servers quote the beginning of commands that they do not know.
+        let text = text.split(", with args").next().unwrap_or_default();
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     /// What may be shown of it.
@@ -111,8 +140,8 @@ impl Address {
         &self.shown
     }
 
-    /// What connects to it; asks the sentinels who the master is, if there are any.
-    pub(super) async fn client(&self) -> RedisResult<Client> {
+    /// What connects to it; asks who the master is, or who has the slot of `table`, where there are several.
+    pub(super) async fn client(&self, table: &str) -> RedisResult<Client> {
         match &self.kind {
             Kind::Server(info, None) => Client::open((**info).clone()),
             Kind::Server(info, Some(files)) => Client::build_with_tls((**info).clone(), files.clone()),
@@ -121,7 +150,21 @@ impl Address {
                 if *is_tls {
                     how = how.set_tls_mode(TlsMode::Secure);
                 }
-                Sentinel::build(sentinels.clone())?.async_master_for(service, Some(&how)).await
+                let mut sentinels = sentinels.clone();
+                // Those that are away take their time: another one is asked first next time.
+                fastrand::shuffle(&mut sentinels);
+                Sentinel::build(sentinels)?.async_master_for(service, Some(&how)).await
+            }
+            Kind::Cluster(nodes) => {
+                let mut failed =
+                    RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node was named"));
+                for node in nodes {
+                    match owner_of(node, table).await {
+                        Ok(owner) => return Client::open(owner),
+                        Err(error) => failed = error,
+                    }
+                }
+                Err(failed)
             }
         }
     }
@@ -131,6 +174,57 @@ impl fmt::Debug for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Address").field(&self.shown).finish()
     }
+}
+
+/// A user's name of one or two letters is in too many words to be cut out of them.
+fn secrets_of(settings: &RedisConnectionInfo) -> Vec<String> {
+    let user = settings.username().filter(|user| user.len() > 2 && *user != "default");
+    let password = settings.password().filter(|password| !password.is_empty());
+    password.into_iter().chain(user).map(str::to_owned).collect()
+}
+
+/// Addresses of several hosts; the library reads user and password, percent-encoding included.
+fn hosts_of(is_tls: bool, login: &str, hosts: &str, port: &str) -> Result<Vec<ConnectionInfo>, String> {
+    let scheme = if is_tls { "rediss" } else { "redis" };
+    let info = |host: &str| {
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let host = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+        let info = format!("{scheme}://{login}{host}/").into_connection_info();
+        let info = info.map_err(|error| plain(error.category()))?;
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Ok(info.set_redis_settings(settings))
+    };
+    hosts.split(',').map(info).collect()
+}
+
+/// The node of a cluster that has the slot of `table`, as another node says.
+async fn owner_of(node: &ConnectionInfo, table: &str) -> RedisResult<ConnectionInfo> {
+    let mut connection = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
+    let slot: u64 = cmd("CLUSTER").arg("KEYSLOT").arg(table).query_async(&mut connection).await?;
+    let ranges: Vec<Value> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+    let owner = ranges.iter().find_map(|range| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else { return None };
+        let is_it = u64::try_from(*first).ok()? <= slot && slot <= u64::try_from(*last).ok()?;
+        let [Value::BulkString(host), Value::Int(port), ..] = &master[..] else { return None };
+        is_it.then(|| Some((std::str::from_utf8(host).ok()?.to_owned(), u16::try_from(*port).ok()?)))?
+    });
+    let unknown = || RedisError::from((ErrorKind::ClusterConnectionNotFound, "nobody has the slot"));
+    let (host, port) = owner.ok_or_else(unknown)?;
+    let address = match node.addr() {
+        // A node that does not know its own name means: the one that was asked.
+        ConnectionAddr::Tcp(asked, _) => {
+            ConnectionAddr::Tcp(if host.is_empty() { asked.clone() } else { host }, port)
+        }
+        ConnectionAddr::TcpTls { host: asked, insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host: if host.is_empty() { asked.clone() } else { host },
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => return Err(unknown()),
+    };
+    Ok(node.clone().set_addr(address))
 }
 
 fn plain(text: &str) -> String {

@@ -1,7 +1,8 @@
-//! What is done in the background while there is a connection: asking what has changed, replaying invalidations that
-//! could not be sent, settling announced changes that are overdue.
+//! What is done in the background while there is a connection: asking who the server is and what has changed, sending
+//! what could not be sent, settling announced changes that are overdue.
 //!
-//! It puts what it learns into the inbox, and takes no lock that a fork could leave locked beside the line's.
+//! It puts what it learns into the inbox. It takes no lock of the feed, only those of the line, which a forked child does
+//! not use.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,24 +16,27 @@ use super::inbox::{Item, Minted};
 use super::line::{ANSWER, Connection, Line, hello};
 use super::range::{PAGE, Range, ask};
 use super::row;
-use super::script::{DUE, INVALIDATE};
-use super::{Consistency, Feed};
+use super::script::{CHECK, DELETE, DUE, INVALIDATE};
+use super::{Consistency, Feed, mutant, with};
 use crate::clock::boot_ns;
 
 /// How often overdue marks are looked for, and the server is asked where no reader wants to be near it.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Returns when the connection is lost, or nobody needs it any more.
-pub(super) async fn attend(feed: &Weak<Feed>, line: &Arc<Line>) {
+/// Returns when the connection is lost, or nobody needs it any more; says whether it was of use.
+pub(super) async fn attend(feed: &Weak<Feed>, line: &Arc<Line>) -> bool {
+    let mut has_worked = false;
     loop {
-        let Some(alive) = feed.upgrade() else { return };
-        let Some(connection) = line.present() else { return };
+        let Some(alive) = feed.upgrade() else { return true };
+        let Some(connection) = line.present() else { return has_worked };
         let pause = pause_of(&alive);
-        if let Err(cause) = duties(&alive, line, &connection).await {
+        let polls = has_worked || !mutant::is_on("trust_connection");
+        if let Err(cause) = duties(&alive, line, &connection, polls).await {
             line.break_off(connection.number(), cause);
-            return;
+            return has_worked;
         }
         drop((alive, connection));
+        has_worked = true;
         // Woken, or the pause is over: both mean to look again.
         let _ = timeout(pause, line.wake.notified()).await;
     }
@@ -46,11 +50,39 @@ fn pause_of(feed: &Feed) -> Duration {
     }
 }
 
-async fn duties(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
+async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) -> Result<(), ServerError> {
+    // First: what a server that is not the one any more answers is worth nothing.
+    check(feed, line, connection).await?;
     replay(feed, line, connection).await?;
+    delete(feed, line, connection).await?;
     settle_due(feed, line, connection).await?;
-    if matches!(feed.consistency(), Consistency::Bounded(_)) && !line.inbox.has_range() {
+    if polls && matches!(feed.consistency(), Consistency::Bounded(_)) && !line.inbox.has_range() {
         poll(feed, line, connection).await?;
+    }
+    Ok(())
+}
+
+/// Is the server still the one whose table was entered, and may it write? Its role changes without a word.
+async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
+    if mutant::is_on("no_script_text") {
+        return Ok(());
+    }
+    let incarnation = format!("{:032x}", connection.incarnation);
+    let names = feed.names();
+    let keys = [names.table.as_str(), names.bell.as_str()];
+    let reply = match answered(feed, connection.run(&CHECK, &keys, &[incarnation.as_bytes()])).await {
+        // No table at all.
+        Err(ServerError::Failed { cause, .. }) if cause.contains("WRONGTYPE") => Reply::Lost,
+        reply => Reply::read(&reply?),
+    };
+    match reply {
+        Reply::Done(now, _) => feed.set_server_clock(now.as_micros()),
+        Reply::Lost => {
+            line.inbox.put_doubt();
+            line.enter(connection, answered(feed, hello(feed, connection, false)).await?);
+            line.wake.notify_one();
+        }
+        Reply::Other => return Err(feed.failed("an unexpected reply")),
     }
     Ok(())
 }
@@ -60,7 +92,7 @@ async fn answered<T>(
     reply: impl Future<Output = redis::RedisResult<T>>,
 ) -> Result<T, ServerError> {
     match timeout(ANSWER, reply).await {
-        Ok(reply) => reply.map_err(|error| ServerError::of(feed.address().shown(), &error)),
+        Ok(reply) => reply.map_err(|error| ServerError::of(feed.address(), &error)),
         Err(_) => Err(feed.timed_out()),
     }
 }
@@ -78,28 +110,44 @@ async fn poll(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), S
     Ok(())
 }
 
-/// Sends what could not be sent.
+/// Sends the invalidations that could not be sent.
 async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
-    let Some(owed) = feed.take_owed() else { return Ok(()) };
-    let arguments = owed.arguments(connection.incarnation);
-    let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+    let Some((marks, owed)) = feed.outbox.load().failed() else { return Ok(()) };
+    let incarnation = format!("{:032x}", connection.incarnation).into_bytes();
+    let arguments = owed.arguments();
+    let arguments: Vec<&[u8]> =
+        std::iter::once(&incarnation[..]).chain(arguments.iter().map(Vec::as_slice)).collect();
     let names = feed.names();
     let sent = answered(feed, connection.run(&INVALIDATE, &[&names.table, &names.bell], &arguments)).await;
-    match sent.as_deref().map(Reply::read) {
-        Ok(Reply::Done(at, before)) => {
-            let incarnation = connection.incarnation;
-            line.inbox.put(Item::Minted(Minted { incarnation, at, before, marks: owed.marks }));
-        }
-        Ok(Reply::Lost) => {
-            feed.owe_again(owed);
-            let incarnation = answered(feed, hello(feed, connection)).await?;
-            line.enter(connection, incarnation);
-            line.inbox.put_doubt();
-            line.wake.notify_one();
-        }
-        _ => feed.owe_again(owed),
+    // If the table was lost in between, the next look finds out, and this is sent again then.
+    if let Ok(Reply::Done(at, before)) = sent.as_deref().map(Reply::read) {
+        feed.sent(&marks);
+        let (incarnation, owed) = (connection.incarnation, Arc::new(owed));
+        line.inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, owed, marks }));
     }
     sent.map(drop).or_else(unless_broken)
+}
+
+/// Deletes what could not be deleted.
+async fn delete(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
+    let deletions = feed.outbox.load().deletions();
+    for key in deletions {
+        let incarnation = format!("{:032x}", connection.incarnation);
+        let (row, node) = (row::key_row(&key), feed.node().to_string());
+        let names = feed.names();
+        let entry = names.entry(&key);
+        let keys = [names.table.as_str(), names.bell.as_str(), entry.as_str()];
+        let arguments = [incarnation.as_bytes(), &row, node.as_bytes()];
+        let sent = answered(feed, connection.run(&DELETE, &keys, &arguments)).await;
+        if let Ok(Reply::Done(at, before)) = sent.as_deref().map(Reply::read) {
+            let (incarnation, owed) = (connection.incarnation, Arc::default());
+            let marks = Vec::new();
+            line.inbox.put(Item::Minted(Minted { incarnation, at, before, is_row: true, owed, marks }));
+            feed.outbox.rcu(|outbox| with(outbox, |outbox| outbox.deleted(&key)));
+        }
+        sent.map(drop).or_else(unless_broken)?;
+    }
+    Ok(())
 }
 
 async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
@@ -117,9 +165,12 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
                 let left_us = row::position(left).map_or(0, Timestamp::as_micros);
                 feed.put_off(mark.id, boot_ns().saturating_add(left_us.saturating_mul(1_000)));
             }
+            // With its table. It is announced again in the next one, and stands until then.
+            Ok([Value::BulkString(what)]) if what == b"lost" => line.inbox.put_doubt(),
             // Settled now, or by somebody else: the rows that say so are told, or will be asked for.
             Ok(_) => {
                 feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));
+                line.inbox.put(Item::Gone(mark.id));
                 line.inbox.put_doubt();
             }
             Err(_) => {}

@@ -2,6 +2,8 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::address::Address;
+
 /// Why a Redis server could not be used.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -61,13 +63,24 @@ pub enum ServerError {
 
 impl ServerError {
     /// What the client library says, without what it may quote.
-    pub(super) fn of(server: &str, error: &RedisError) -> Self {
-        let server = server.to_owned();
+    pub(super) fn of(address: &Address, error: &RedisError) -> Self {
+        let server = address.shown().to_owned();
+        let said = |error: &RedisError| address.redact(&said(error));
         match error.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
                 Self::Refused { server, cause: said(error) }
             }
-            ErrorKind::Io => Self::Away { server, cause: said(error) },
+            ErrorKind::Io | ErrorKind::Server(ServerErrorKind::MasterDown) => {
+                Self::Away { server, cause: said(error) }
+            }
+            // Another server has what this one had, or is to take what is written: it is looked for anew.
+            ErrorKind::Server(
+                ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::ReadOnly,
+            ) => Self::Away { server, cause: said(error) },
             _ if error.code().is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS")) => {
                 Self::Refused { server, cause: said(error) }
             }

@@ -1,4 +1,5 @@
-//! Entries with what must be known to judge them, in one trip: `GET` of each, then the range of the table.
+//! Entries with what must be known to judge them, in one trip: `GET` of each, then the range of the table, unless
+//! what was read of it lately is enough.
 //!
 //! Entries first, then tags: newer knowledge is the safe side.
 
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redis::{Pipeline, Value, pipe};
+use zoocache_core::Timestamp;
 
 use super::Feed;
 use super::error::ServerError;
@@ -21,9 +23,9 @@ pub(crate) struct Fetched {
     pub(super) key: Box<[u8]>,
     /// The sequence of the key's stripe when it was asked for, if its reader asked for it earlier.
     pub(super) sequence: Option<u64>,
-    /// What is stored there, and for how many more milliseconds; none if it is no text.
-    pub(crate) stored: Option<(Vec<u8>, Option<u64>)>,
-    /// Shared by all that were fetched together.
+    /// What is stored there.
+    pub(crate) stored: Option<Vec<u8>>,
+    /// Shared by all that were fetched together; none if it was not asked for.
     pub(super) range: Arc<Mutex<Option<Range>>>,
 }
 
@@ -31,29 +33,36 @@ pub(crate) struct Fetched {
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) fetched: Vec<Fetched>,
-    /// Shared by all that were fetched together.
+    /// Shared by all that were fetched together; none if it was not asked for.
     pub(super) range: Arc<Mutex<Option<Range>>>,
+}
+
+impl Fetched {
+    /// What is found where nothing is stored.
+    pub(super) fn nothing(feed: usize, key: &[u8]) -> Self {
+        Self { feed, key: Box::from(key), sequence: None, stored: None, range: Arc::default() }
+    }
 }
 
 /// A request for entries.
 pub(super) struct Request {
     pipeline: Pipeline,
-    incarnation: u128,
-    from: zoocache_core::Timestamp,
-    pub(super) asked_ns: u64,
+    /// What the range is to be read with, if one is asked for.
+    range: Option<(u128, Timestamp)>,
+    asked_ns: u64,
 }
 
 impl Request {
     pub(super) fn new(feed: &Feed, connection: &Connection, keys: &[&[u8]]) -> Self {
         let mut pipeline = pipe();
         for key in keys {
-            let name = feed.names().entry(key);
-            pipeline.cmd("GET").arg(&name);
-            pipeline.cmd("PTTL").arg(&name);
+            pipeline.cmd("GET").arg(feed.names().entry(key));
         }
-        let from = feed.from(connection.incarnation);
-        pipeline.add_command(ask(&feed.names().table, from, PAGE));
-        Self { pipeline, incarnation: connection.incarnation, from, asked_ns: boot_ns() }
+        let range = (!feed.is_current()).then(|| (connection.incarnation, feed.from(connection.incarnation)));
+        if let Some((_, from)) = range {
+            pipeline.add_command(ask(&feed.names().table, from, PAGE));
+        }
+        Self { pipeline, range, asked_ns: boot_ns() }
     }
 
     pub(super) async fn send(&self, connection: &Connection) -> redis::RedisResult<Vec<Value>> {
@@ -67,25 +76,19 @@ impl Request {
         keys: &[(impl AsRef<[u8]>, impl Into<Option<u64>> + Copy)],
         mut reply: Vec<Value>,
     ) -> Result<Answer, ServerError> {
-        let unexpected = || feed.failed("an unexpected reply");
-        if reply.len() != keys.len() * 2 + 1 {
-            return Err(unexpected());
+        if reply.len() != self.pipeline.len() {
+            return Err(feed.failed("an unexpected reply"));
         }
-        let table = reply.pop().ok_or_else(unexpected)?;
-        let range = Range::read(&table, (self.incarnation, self.from), PAGE, self.asked_ns);
-        let range = Arc::new(Mutex::new(Some(range)));
-        let mut replies = reply.into_iter();
-        let fetched = keys.iter().map(|(key, sequence)| {
-            let (stored, left) = (replies.next(), replies.next());
-            let left_ms = match left {
-                Some(Value::Int(left)) => u64::try_from(left).ok(),
-                _ => None,
-            };
+        let range = self
+            .range
+            .and_then(|expected| reply.pop().map(|table| Range::read(&table, expected, PAGE, self.asked_ns)));
+        let range = Arc::new(Mutex::new(range));
+        let fetched = keys.iter().zip(reply).map(|((key, sequence), stored)| {
             let stored = match stored {
-                Some(Value::BulkString(bytes)) => Some((bytes, left_ms)),
-                Some(Value::Nil) | None => None,
-                // Foreign: of another kind.
-                Some(_) => Some((Vec::new(), None)),
+                Value::BulkString(bytes) => Some(bytes),
+                Value::Nil => None,
+                // Foreign: of another kind. It cannot be read.
+                _ => Some(Vec::new()),
             };
             let (key, sequence) = (Box::from(key.as_ref()), (*sequence).into());
             Fetched { feed: feed.number(), key, sequence, stored, range: Arc::clone(&range) }

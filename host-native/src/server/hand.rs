@@ -72,6 +72,11 @@ pub(super) fn began_ns() -> Option<u64> {
     HAND.with_borrow(|hand| hand.as_ref().map(|hand| hand.began_ns))
 }
 
+/// When the read that is going on began; now, if none is.
+pub(crate) fn read_began_ns() -> u64 {
+    began_ns().unwrap_or_else(crate::clock::boot_ns)
+}
+
 /// What was fetched of `key` from the server of `feed`; once.
 pub(super) fn take(feed: usize, key: &[u8]) -> Option<Fetched> {
     HAND.with_borrow_mut(|hand| {

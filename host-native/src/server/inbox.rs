@@ -3,16 +3,19 @@
 //! The thread that reads connections only puts things here; whoever reads the cache next takes them in. So that
 //! thread holds no lock of the cache, ever, and a fork cannot leave one locked.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use zoocache_core::{MarkId, Timestamp};
 
+use super::outbox::Owed;
 use super::range::Range;
 use super::row::Rows;
+use crate::clock::boot_ns;
 
 /// Of more than so many, only that there was something is remembered.
-const MAX_ITEMS: usize = 4_096;
+const MAX_ITEMS: usize = 1_024;
 
 /// Something to be taken in, in the order of its arrival.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ pub(super) enum Item {
     Range(Range),
     /// What became of an invalidation of this process.
     Minted(Minted),
+    /// An announced change is not in the table any more: it was settled, at a position that the next range shows
+    /// unless it is known.
+    Gone(u64),
 }
 
 /// A position that was given to rows of this process.
@@ -32,12 +38,17 @@ pub(super) struct Minted {
     pub(super) at: Timestamp,
     /// The position of the rows before them.
     pub(super) before: Timestamp,
+    /// Whether there are rows at it, and not only an entry.
+    pub(super) is_row: bool,
+    /// What is invalidated at it, and which announced changes end with it.
+    pub(super) owed: Arc<Owed>,
     /// The marks that end with it.
     pub(super) marks: Vec<MarkId>,
 }
 
-#[derive(Default)]
 pub(super) struct Inbox {
+    /// Set while there is something, and by the feed while something may be missing.
+    is_behind: Arc<AtomicBool>,
     any: AtomicBool,
     contents: Mutex<Contents>,
 }
@@ -45,13 +56,16 @@ pub(super) struct Inbox {
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) items: Vec<Item>,
-    /// Something may be missing here.
-    pub(super) is_unsure: bool,
+    /// Since when something may be missing here, by the clock of `boot_ns`; 0 if not.
+    pub(super) unsure_since_ns: u64,
     has_range: bool,
 }
 
 impl Inbox {
-    #[inline]
+    pub(super) fn new(is_behind: &Arc<AtomicBool>) -> Self {
+        Self { is_behind: Arc::clone(is_behind), any: AtomicBool::new(false), contents: Mutex::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
@@ -63,17 +77,32 @@ impl Inbox {
         let must_stay = |item: &Item| matches!(item, Item::Minted(_));
         if contents.items.len() >= MAX_ITEMS && !must_stay(&item) {
             contents.items.retain(must_stay);
-            contents.is_unsure = true;
+            contents.unsure_since_ns = boot_ns();
         } else {
             contents.items.push(item);
         }
-        self.any.store(true, Ordering::Release);
+        self.notice();
     }
 
     /// Notes that something may be missing.
     pub(super) fn put_doubt(&self) {
-        self.contents.lock().is_unsure = true;
+        let mut contents = self.contents.lock();
+        contents.unsure_since_ns = boot_ns();
+        self.notice();
+    }
+
+    /// Under the lock of the contents.
+    fn notice(&self) {
         self.any.store(true, Ordering::Release);
+        self.is_behind.store(true, Ordering::Release);
+    }
+
+    /// Nothing is missing that the feed knows of; if nothing has arrived either, nobody is behind.
+    pub(super) fn settle(&self) {
+        let contents = self.contents.lock();
+        if contents.items.is_empty() && contents.unsure_since_ns == 0 {
+            self.is_behind.store(false, Ordering::Release);
+        }
     }
 
     /// Is there a range that nobody has taken in? Then nobody reads, and it is not worth asking again.

@@ -1,8 +1,8 @@
 //! The connection to the server: made, watched, and made again.
 //!
-//! Everything that a forked child must not touch is here; the child takes a new line. One connection carries requests
-//! and bells, so the bells of what happened before a reply are here before it.
+//! Everything that a forked child must not touch is here; the child takes a new line.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,19 +14,21 @@ use redis::{
     ServerErrorKind, Value, cmd,
 };
 use tokio::sync::Notify;
+use zoocache_core::Timestamp;
 
 use super::error::ServerError;
 use super::inbox::{Inbox, Item};
-use super::row::Told;
+use super::row::{self, Told};
 use super::script::{HELLO, INVALIDATE, PUT, Script};
 use super::unlocked::Unlocked;
-use super::{Address, Feed, attend};
+use super::{Address, Feed, attend, mutant};
 use crate::clock::boot_ns;
+use crate::random::{random_u64, random_u128};
 
 /// A server that does not answer for so long is away.
-pub(super) const ANSWER: Duration = Duration::from_secs(1);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// So long may connecting take.
-pub(super) const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// An invalidation waits so long for a connection that is just being made again.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Pauses between attempts.
@@ -36,7 +38,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection, and the incarnation of the domain that was found through it.
 pub(super) struct Connection {
     multiplexed: MultiplexedConnection,
+    /// Hears the bells: on a connection of its own, as a server bounds what waits to be sent to one that listens.
+    ear: Option<MultiplexedConnection>,
     pub(super) incarnation: u128,
+    /// The clock of the incarnation when it was entered: those that come later have a later one.
+    clock: Timestamp,
     /// Tells connections apart.
     number: u64,
 }
@@ -64,7 +70,10 @@ impl Connection {
             command
         };
         let reply = match self.ask(&command("EVALSHA", &script.hash)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(error)
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+                    && !mutant::is_on("no_script_text") =>
+            {
                 self.ask(&command("EVAL", &script.text)).await?
             }
             reply => reply?,
@@ -76,9 +85,18 @@ impl Connection {
     }
 
     /// The same connection, after another incarnation was found through it.
-    pub(super) fn in_incarnation(&self, incarnation: u128) -> Self {
-        Self { multiplexed: self.multiplexed.clone(), incarnation, number: self.number }
+    pub(super) fn in_incarnation(&self, entered: Entered) -> Self {
+        let Entered { incarnation, clock } = entered;
+        let (multiplexed, ear) = (self.multiplexed.clone(), self.ear.clone());
+        Self { multiplexed, ear, incarnation, clock, number: self.number }
     }
+}
+
+/// What `hello` found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    incarnation: u128,
+    clock: Timestamp,
 }
 
 /// Why there is no connection.
@@ -101,13 +119,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(is_behind: &Arc<AtomicBool>) -> Arc<Self> {
         let away = Away { since_ns: boot_ns(), cause: None, attempts: 0 };
         Arc::new(Self {
             connection: ArcSwapOption::empty(),
             away: Mutex::new(away),
             changed: Condvar::new(),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(is_behind),
             wake: Notify::new(),
             unlocked: Unlocked::default(),
         })
@@ -184,11 +202,14 @@ impl Line {
         self.changed.notify_all();
     }
 
-    /// Takes another incarnation, unless the connection is another one by now.
-    pub(super) fn enter(&self, connection: &Connection, incarnation: u128) {
+    /// Takes another incarnation, unless the connection is another one by now, or has entered a later one.
+    pub(super) fn enter(&self, connection: &Connection, entered: Entered) {
         let _order = self.away.lock();
-        if self.present().is_some_and(|present| present.number == connection.number) {
-            self.connection.store(Some(Arc::new(connection.in_incarnation(incarnation))));
+        let present = self.present();
+        if present
+            .is_some_and(|present| present.number == connection.number && present.clock <= entered.clock)
+        {
+            self.connection.store(Some(Arc::new(connection.in_incarnation(entered))));
         }
     }
 
@@ -202,12 +223,11 @@ impl Line {
         }
     }
 
-    fn failed(&self, cause: ServerError) -> u32 {
+    fn failed(&self, cause: ServerError) {
         let mut away = self.away.lock();
         away.attempts = away.attempts.saturating_add(1);
         away.cause = Some(cause);
         self.changed.notify_all();
-        away.attempts
     }
 }
 
@@ -245,70 +265,88 @@ impl AsyncPushSender for Ear {
 
 /// Keeps a connection for as long as the feed lives.
 pub(super) async fn maintain(feed: Weak<Feed>, line: Arc<Line>) {
+    let mut failures = 0_u32;
     loop {
         let Some(alive) = feed.upgrade() else { return };
-        let server = alive.address().shown().to_owned();
         let connected = tokio::time::timeout(CONNECT, connect(&alive, &line)).await;
-        drop(alive);
-        let cause = match connected {
+        let failed = match connected {
             Ok(Ok(())) => {
-                attend::attend(&feed, &line).await;
-                continue;
+                drop(alive);
+                // One with which nothing can be done is as good as none.
+                let has_worked = attend::attend(&feed, &line).await;
+                failures = if has_worked { 0 } else { failures.saturating_add(1) };
+                None
             }
-            Ok(Err(error)) => ServerError::of(&server, &error),
-            Err(_) => ServerError::Timeout { server, millis: CONNECT.as_millis() },
+            Ok(Err(error)) => Some(ServerError::of(alive.address(), &error)),
+            Err(_) => Some(alive.timed_out_after(CONNECT)),
         };
-        let attempts = line.failed(cause);
-        let longest = FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE);
-        // At random, so that nodes that lost a server do not come back all at once.
-        tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        if let Some(cause) = failed {
+            line.failed(cause);
+            failures = failures.saturating_add(1);
+        }
+        if failures > 0 {
+            let longest = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+            // At random, so that nodes that lost a server do not come back all at once.
+            tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        }
     }
 }
 
 async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
-    let client = feed.address().client().await?;
-    let number = fastrand::u64(..);
+    let client = feed.address().client(&feed.names().table).await?;
+    let number = random_u64();
     let ear =
-        Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(None)
-        .set_push_sender(ear);
-    let mut multiplexed = client.get_multiplexed_async_connection_with_config(&config).await?;
-    // Who may not listen learns of everything by asking, later.
-    if let Err(error) = multiplexed.subscribe(&feed.names().bell).await
-        && error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm)
-    {
-        return Err(error);
-    }
-    let connection = Connection { multiplexed, incarnation: 0, number };
+        || Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
+    let config = || {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(None)
+            .set_push_sender(ear())
+    };
+    let mut listening = client.get_multiplexed_async_connection_with_config(&config()).await?;
+    let ear = match listening.subscribe(&feed.names().bell).await {
+        Ok(()) => Some(listening),
+        // Who may not listen learns of everything by asking, later.
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => None,
+        Err(error) => return Err(error),
+    };
+    let multiplexed = client.get_multiplexed_async_connection_with_config(&config()).await?;
+    let connection = Connection { multiplexed, ear, incarnation: 0, clock: Timestamp::ZERO, number };
     for script in [&*HELLO, &*INVALIDATE, &*PUT] {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(&script.text);
         connection.ask(&load).await?;
     }
-    let incarnation = hello(feed, &connection).await?;
+    let entered = hello(feed, &connection, false).await?;
     // What was told on the connection before is not here.
-    line.inbox.put_doubt();
-    line.set(connection.in_incarnation(incarnation));
+    if !mutant::is_on("trust_connection") {
+        line.inbox.put_doubt();
+    }
+    line.set(connection.in_incarnation(entered));
     Ok(())
 }
 
-/// Enters the domain, through a new connection or after its table was lost.
-pub(super) async fn hello(feed: &Feed, connection: &Connection) -> RedisResult<u128> {
-    let (incarnation, seen) = feed.seen();
-    let (incarnation, seen) = (format!("{incarnation:032x}"), seen.as_micros().to_string());
-    let new = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+/// Enters the domain, through a new connection or after its table was lost; by `force` a new incarnation of it.
+pub(super) async fn hello(feed: &Feed, connection: &Connection, force: bool) -> RedisResult<Entered> {
+    let seen = feed.seen();
+    let (incarnation, clock) = (format!("{:032x}", seen.incarnation), seen.clock.as_micros().to_string());
+    let new = format!("{:032x}", random_u128());
     let marks = feed.mark_rows();
-    let mut arguments = vec![incarnation.as_bytes(), seen.as_bytes(), new.as_bytes()];
+    let force = if force { "1" } else { "0" };
+    let mut arguments = vec![incarnation.as_bytes(), clock.as_bytes(), new.as_bytes(), force.as_bytes()];
     arguments.extend(marks.iter().map(Vec::as_slice));
     let names = feed.names();
     let reply = connection.run(&HELLO, &[&names.table, &names.bell], &arguments).await?;
-    let incarnation = match &reply[..] {
-        [Value::BulkString(incarnation), _] => {
-            std::str::from_utf8(incarnation).ok().and_then(|text| u128::from_str_radix(text, 16).ok())
+    let entered = match &reply[..] {
+        [Value::BulkString(incarnation), Value::BulkString(now), Value::BulkString(clock)] => {
+            feed.set_server_clock(row::position(now).map_or(0, Timestamp::as_micros));
+            let incarnation = std::str::from_utf8(incarnation).ok();
+            let incarnation = incarnation.and_then(|text| u128::from_str_radix(text, 16).ok());
+            incarnation.zip(row::position(clock))
         }
         _ => None,
     };
-    incarnation.ok_or_else(|| RedisError::from((ErrorKind::Parse, "an unexpected reply of the server")))
+    let (incarnation, clock) =
+        entered.ok_or_else(|| RedisError::from((ErrorKind::Parse, "an unexpected reply of the server")))?;
+    Ok(Entered { incarnation, clock })
 }

@@ -16,7 +16,7 @@ mod inbox;
 mod line;
 pub(crate) mod mutant;
 mod names;
-mod owed;
+mod outbox;
 mod prefetch;
 mod range;
 mod row;
@@ -31,28 +31,30 @@ mod wait;
 pub(crate) use address::Address;
 pub use error::ServerError;
 pub(crate) use hand::Reading;
-pub(crate) use hand::sequence as fetched_at;
+pub(crate) use hand::{read_began_ns, sequence as fetched_at};
 pub(crate) use names::Names;
 pub(crate) use prefetch::Asked;
 pub use prefetch::Prefetch;
+pub(crate) use runtime::aside;
 pub(crate) use trip::{NewEntry, Stored};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use zoocache_core::{MarkId, Timestamp};
+use zoocache_core::{MarkId, Tag, Timestamp};
 
-use crate::clock::{WallClock, boot_ns};
+use crate::clock::{COARSE_STEP_NS, boot_ns, coarse_ns};
 use crate::engine::Engine;
+use crate::random::random_nonzero;
 use crate::sequencer::Forget;
 
 use inbox::Minted;
 use line::Line;
-use owed::Owed;
+use outbox::{MAX_FAILED, Outbox, Owed};
 use row::Mark;
 
 /// How near reads are to what other machines have invalidated.
@@ -86,20 +88,27 @@ pub(crate) struct Feed {
     /// How long a look at the table counts, if not for one read only.
     max_staleness_ns: Option<u64>,
     /// Names this process among those that replace keys.
-    node: u64,
+    node: AtomicU64,
     engine: Arc<dyn Engine>,
-    clock: Arc<dyn WallClock>,
     line: ArcSwap<Line>,
+    /// Something arrived that was not taken in yet, or something may have been missed.
+    is_behind: Arc<AtomicBool>,
+    /// The reading of the coarse clock at which this process was last found to be near enough.
+    near_enough_ns: AtomicU64,
+    /// The server's clock less `boot_ns`, in microseconds, when it was asked last.
+    server_ahead_us: AtomicI64,
     /// When the latest look at the table that was taken in was asked for.
     asked_ns: AtomicU64,
-    /// Something may have been missed.
-    is_unsure: AtomicBool,
+    /// Since when something may have been missed, by the clock of `boot_ns`; 0 if not.
+    unsure_since_ns: AtomicU64,
     state: Mutex<State>,
-    /// What the background needs to know of `state`, which it does not lock.
-    seen: Mutex<Seen>,
+    /// What the background needs to know of `state`. It takes no lock of the feed, which a fork would leave locked.
+    seen: ArcSwap<Seen>,
+    /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
+    announced: ArcSwap<BTreeMap<u64, (Mark, u64)>>,
     forget: std::sync::OnceLock<Forget>,
     catch_ups: AtomicU64,
-    owed: Mutex<Owed>,
+    outbox: ArcSwap<Outbox>,
 }
 
 #[derive(Default)]
@@ -108,14 +117,16 @@ struct State {
     marks: BTreeMap<u64, MarkId>,
     /// What belongs to an incarnation that this process has not entered yet.
     waiting: Vec<Minted>,
+    /// Announced changes that had ended when this was found out: at positions that a later range shows.
+    gone: Vec<(u64, u64)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     incarnation: u128,
-    applied: Timestamp,
-    /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
-    marks: BTreeMap<u64, (Mark, u64)>,
+    /// The clock moves with each position, those of entries that are stored included; `applied` of the engine moves
+    /// with invalidations only, so that computations of all nodes have the same.
+    clock: Timestamp,
 }
 
 impl Feed {
@@ -126,29 +137,33 @@ impl Feed {
     pub(crate) fn open(
         settings: Settings,
         engine: Arc<dyn Engine>,
-        clock: Arc<dyn WallClock>,
     ) -> Result<(Arc<Self>, Option<ServerError>), ServerError> {
         let Settings { address, prefix, consistency } = settings;
         let max_staleness_ns = match consistency {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
         };
+        let names = Names::new(&prefix, address.is_cluster());
+        let is_behind = Arc::new(AtomicBool::new(true));
         let feed = Arc::new(Self {
             address,
-            names: Names::new(&prefix),
+            names,
             consistency,
             max_staleness_ns,
-            node: fastrand::u64(1..),
+            node: AtomicU64::new(random_nonzero()),
             engine,
-            clock,
-            line: ArcSwap::new(Line::new()),
+            line: ArcSwap::new(Line::new(&is_behind)),
+            is_behind,
+            near_enough_ns: AtomicU64::new(0),
+            server_ahead_us: AtomicI64::new(0),
             asked_ns: AtomicU64::new(0),
-            is_unsure: AtomicBool::new(true),
+            unsure_since_ns: AtomicU64::new(1),
             state: Mutex::default(),
-            seen: Mutex::default(),
+            seen: ArcSwap::default(),
+            announced: ArcSwap::default(),
             forget: std::sync::OnceLock::new(),
             catch_ups: AtomicU64::new(0),
-            owed: Mutex::default(),
+            outbox: ArcSwap::default(),
         });
         feed.start()?;
         match feed.line.load().first_attempt(&feed.address) {
@@ -166,8 +181,11 @@ impl Feed {
 
     /// To be called in a forked child: what the parent's threads held is not touched again.
     pub(crate) fn after_fork(self: &Arc<Self>) {
-        std::mem::forget(self.line.swap(Line::new()));
-        self.is_unsure.store(true, Ordering::Release);
+        std::mem::forget(self.line.swap(Line::new(&self.is_behind)));
+        self.node.store(random_nonzero(), Ordering::Relaxed);
+        // The threads that wait for an answer are the parent's, and so is the inbox.
+        self.outbox.rcu(|outbox| with(outbox, Outbox::all_have_failed));
+        self.set_unsure();
         // Without a thread the server is away for this process.
         let _ = self.start();
     }
@@ -176,12 +194,8 @@ impl Feed {
         &self.names
     }
 
-    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
-        &self.engine
-    }
-
     pub(crate) fn node(&self) -> u64 {
-        self.node
+        self.node.load(Ordering::Relaxed)
     }
 
     fn address(&self) -> &Address {
@@ -200,31 +214,75 @@ impl Feed {
     /// Is what the engine knows enough for a read that begins now, or that began with [`Reading`]?
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
-        if self.is_unsure.load(Ordering::Acquire) || !self.line.load().inbox.is_empty() {
+        if self.is_behind.load(Ordering::Acquire) {
             return false;
         }
-        let asked_ns = self.asked_ns.load(Ordering::Acquire);
         match self.max_staleness_ns {
-            Some(max_staleness_ns) => {
-                boot_ns().saturating_sub(asked_ns) < max_staleness_ns || mutant::is_on("no_deadline")
+            // Read for each hit: a thread that kept it up to date would stop together with the process.
+            Some(max_ns) => {
+                let now_ns = coarse_ns();
+                now_ns == self.near_enough_ns.load(Ordering::Acquire) || self.is_near_enough(now_ns, max_ns)
             }
-            None => hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns),
+            None => self.is_asked_for_this_read(),
         }
+    }
+
+    /// The coarse clock stands still for some milliseconds, and while the machine is suspended, but not across that:
+    /// so the same reading means that no more than one such step has passed.
+    #[cold]
+    fn is_near_enough(&self, now_ns: u64, max_ns: u64) -> bool {
+        let asked_ns = self.asked_ns.load(Ordering::Acquire);
+        let ago_ns = boot_ns().saturating_sub(asked_ns);
+        if ago_ns.saturating_add(COARSE_STEP_NS) < max_ns && asked_ns != 0 {
+            self.near_enough_ns.store(now_ns, Ordering::Release);
+        }
+        ago_ns < max_ns || mutant::is_on("no_deadline")
+    }
+
+    fn is_asked_for_this_read(&self) -> bool {
+        let asked_ns = self.asked_ns.load(Ordering::Acquire);
+        hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns)
+    }
+
+    /// Notes that something may have been missed.
+    fn set_unsure(&self) {
+        self.set_unsure_since(boot_ns().max(1));
+    }
+
+    fn set_unsure_since(&self, since_ns: u64) {
+        self.unsure_since_ns.fetch_max(since_ns, Ordering::AcqRel);
+        self.is_behind.store(true, Ordering::Release);
+    }
+
+    fn is_unsure(&self) -> bool {
+        self.unsure_since_ns.load(Ordering::Acquire) != 0
     }
 
     /// Will catching up take a trip to the server, or has what is needed arrived already? A guess.
     pub(crate) fn needs_trip(&self) -> bool {
         let asked_ns = self.asked_ns.load(Ordering::Acquire);
-        self.is_unsure.load(Ordering::Acquire)
+        self.is_unsure()
             || self.max_staleness_ns.is_none_or(|max_ns| boot_ns().saturating_sub(asked_ns) >= max_ns)
+    }
+
+    /// How far away a time of the server's clock is, in microseconds; 0 for one that has passed.
+    pub(crate) fn left_us(&self, server_us: u64) -> u64 {
+        server_us.saturating_sub(self.server_us())
+    }
+
+    fn server_us(&self) -> u64 {
+        (boot_ns() / 1_000).saturating_add_signed(self.server_ahead_us.load(Ordering::Relaxed))
+    }
+
+    fn set_server_clock(&self, server_us: u64) {
+        let here_us = i64::try_from(boot_ns() / 1_000).unwrap_or(0);
+        let server_us = i64::try_from(server_us).unwrap_or(here_us);
+        self.server_ahead_us.store(server_us.saturating_sub(here_us), Ordering::Relaxed);
     }
 
     /// Was the table looked at for the read that goes on in this thread?
     fn has_asked_for_this_read(&self) -> bool {
-        let asked_ns = self.asked_ns.load(Ordering::Acquire);
-        hand::began_ns().is_some_and(|began_ns| asked_ns >= began_ns)
-            && !self.is_unsure.load(Ordering::Acquire)
-            && self.line.load().inbox.is_empty()
+        self.is_asked_for_this_read() && !self.is_behind.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_strong(&self) -> bool {
@@ -233,35 +291,44 @@ impl Feed {
 
     /// From which position on the table of an incarnation has to be read.
     fn from(&self, incarnation: u128) -> Timestamp {
-        let seen = self.seen.lock();
-        if seen.incarnation == incarnation { seen.applied } else { Timestamp::ZERO }
+        let seen = self.seen();
+        if seen.incarnation == incarnation { seen.clock } else { Timestamp::ZERO }
     }
 
-    /// The incarnation that was entered, and how far its log was applied.
-    fn seen(&self) -> (u128, Timestamp) {
-        let seen = self.seen.lock();
-        (seen.incarnation, seen.applied)
+    /// The incarnation that was entered, and its clock up to which everything is known.
+    fn seen(&self) -> Seen {
+        **self.seen.load()
     }
 
-    fn note_seen(&self) {
-        let mut seen = self.seen.lock();
-        seen.incarnation = self.engine.domain().0;
-        seen.applied = self.engine.signals().applied();
+    /// The clock up to which everything is known: what is stored later has a higher number.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.seen().clock
+    }
+
+    /// Everything up to this reading of the clock is known. To be called under the lock of the state.
+    fn note_clock(&self, clock: Timestamp) {
+        let (seen, incarnation) = (self.seen(), self.engine.domain().0);
+        let clock = if seen.incarnation == incarnation { seen.clock.max(clock) } else { clock };
+        self.seen.store(Arc::new(Seen { incarnation, clock }));
     }
 
     fn mark_rows(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().marks.values().map(|(mark, _)| mark.row.clone()).collect()
+        self.announced.load().values().map(|(mark, _)| mark.row.clone()).collect()
     }
 
     fn due_marks(&self, now_ns: u64) -> Vec<Mark> {
-        let seen = self.seen.lock();
-        seen.marks.values().filter(|(_, due_ns)| *due_ns <= now_ns).map(|(mark, _)| mark.clone()).collect()
+        let announced = self.announced.load();
+        announced.values().filter(|(_, due_ns)| *due_ns <= now_ns).map(|(mark, _)| mark.clone()).collect()
     }
 
     fn put_off(&self, mark: u64, due_ns: u64) {
-        if let Some((_, due)) = self.seen.lock().marks.get_mut(&mark) {
-            *due = due_ns;
-        }
+        self.announced.rcu(|announced| {
+            with(announced, |announced| {
+                if let Some((_, due)) = announced.get_mut(&mark) {
+                    *due = due_ns;
+                }
+            })
+        });
     }
 
     pub(crate) fn when_replaced(&self, forget: Forget) {
@@ -273,24 +340,47 @@ impl Feed {
         self.catch_ups.load(Ordering::Relaxed)
     }
 
-    fn take_owed(&self) -> Option<Owed> {
-        let mut owed = self.owed.lock();
-        (!owed.is_empty()).then(|| std::mem::take(&mut *owed))
+    /// Notes an invalidation that is on its way.
+    fn owe(&self, mark: MarkId, owed: &Arc<Owed>) {
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.add(mark, owed, false)));
     }
 
-    fn owe_again(&self, earlier: Owed) {
-        self.owed.lock().add(earlier);
-    }
-
-    fn owe(&self, owed: Owed) {
+    /// It could not be sent: the background does so, as soon as possible.
+    fn owe_failed(&self, marks: &[MarkId]) {
         if mutant::is_on("drop_failed") {
-            for mark in owed.marks {
-                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+            for mark in marks {
+                let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
             }
             return;
         }
-        self.owed.lock().add(owed);
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.set_failed(marks, true)));
+        if let Some((many, owed)) = self.outbox.load().failed().filter(|(many, _)| many.len() > MAX_FAILED) {
+            // One mark on everything in the place of many.
+            let all = self.engine.change(&[Tag::root()], u64::MAX, 0);
+            let owed = Arc::new(Owed { tags: vec![Tag::root()], changes: owed.changes });
+            self.outbox.rcu(|outbox| {
+                with(outbox, |outbox| {
+                    outbox.remove(&many);
+                    outbox.add(all, &owed, true);
+                })
+            });
+            for mark in &many {
+                let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
+            }
+        }
         self.line.load().wake.notify_one();
+    }
+
+    /// The background has sent them.
+    fn sent(&self, marks: &[MarkId]) {
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.set_failed(marks, false)));
+    }
+
+    /// They are done.
+    fn paid(&self, marks: &[MarkId]) {
+        if !marks.is_empty() {
+            self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.remove(marks)));
+        }
     }
 
     fn failed(&self, cause: &str) -> ServerError {
@@ -298,7 +388,11 @@ impl Feed {
     }
 
     fn timed_out(&self) -> ServerError {
-        ServerError::Timeout { server: self.address.shown().to_owned(), millis: line::ANSWER.as_millis() }
+        self.timed_out_after(line::ANSWER)
+    }
+
+    fn timed_out_after(&self, time: Duration) -> ServerError {
+        ServerError::Timeout { server: self.address.shown().to_owned(), millis: time.as_millis() }
     }
 }
 
@@ -307,4 +401,11 @@ impl Drop for Feed {
         // Lets the background notice.
         self.line.load().wake.notify_one();
     }
+}
+
+/// A changed copy, for `rcu`.
+fn with<T: Clone>(old: &Arc<T>, change: impl FnOnce(&mut T)) -> T {
+    let mut new = T::clone(old);
+    change(&mut new);
+    new
 }

@@ -6,7 +6,8 @@
 //! {PREFIX}:sweeper  who looks for dead entries now
 //! PREFIX:e:{HASH}   an entry; PREFIX:l:{HASH} the lock of its key
 //! ```
-//! The braces are a cluster's hash tags: all of the first kind lie in one slot, and entries are spread.
+//! The braces are a cluster's hash tags: all of the first kind lie in one slot, and entries are spread. In a cluster the
+//! latter are {PREFIX}:e:HASH and {PREFIX}:l:HASH, as scripts look at the table and at an entry in one step.
 
 /// The names of one application.
 #[derive(Debug, Clone)]
@@ -14,34 +15,46 @@ pub(crate) struct Names {
     pub(super) table: String,
     pub(super) bell: String,
     pub(crate) sweeper: String,
-    entries: String,
-    locks: String,
+    /// What stands before and after a hash.
+    entries: [String; 2],
+    locks: [String; 2],
 }
 
 impl Names {
-    pub(crate) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str, is_cluster: bool) -> Self {
         let prefix = escape(prefix);
+        let around = |kind: &str| {
+            if is_cluster {
+                [format!("{{{prefix}}}:{kind}:"), String::new()]
+            } else {
+                [format!("{prefix}:{kind}:{{"), "}".to_owned()]
+            }
+        };
         Self {
+            entries: around("e"),
+            locks: around("l"),
             table: format!("{{{prefix}}}:V"),
             bell: format!("{{{prefix}}}:bell"),
             sweeper: format!("{{{prefix}}}:sweeper"),
-            entries: format!("{prefix}:e:"),
-            locks: format!("{prefix}:l:"),
         }
     }
 
     pub(crate) fn entry(&self, key: &[u8]) -> String {
-        format!("{}{{{}}}", self.entries, hash(key))
+        name(&self.entries, &hash(key))
     }
 
     pub(crate) fn lock(&self, key: &[u8]) -> String {
-        format!("{}{{{}}}", self.locks, hash(key))
+        name(&self.locks, &hash(key))
     }
 
     /// What all entries match, and nothing else.
     pub(crate) fn all_entries(&self) -> String {
-        format!("{}{{*}}", self.entries)
+        name(&self.entries, "*")
     }
+}
+
+fn name([before, after]: &[String; 2], hash: &str) -> String {
+    format!("{before}{hash}{after}")
 }
 
 /// Of 160 bits; whoever reads an entry compares the whole key.

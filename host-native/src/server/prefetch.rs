@@ -160,7 +160,7 @@ impl Feed {
         let request = Request::new(self, connection, &keys);
         match timeout(ANSWER, request.send(connection)).await {
             Ok(Ok(reply)) => request.read(self, asked, reply),
-            Ok(Err(error)) => Err(ServerError::of(self.address.shown(), &error)),
+            Ok(Err(error)) => Err(ServerError::of(&self.address, &error)),
             Err(_) => {
                 self.line.load().break_off(connection.number(), self.timed_out());
                 Err(self.timed_out())

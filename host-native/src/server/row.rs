@@ -22,6 +22,7 @@ pub(super) enum Row {
     Settled(u64),
     Clock(u128),
     Floor,
+    Latest,
     Other,
 }
 
@@ -46,6 +47,7 @@ impl Row {
             b's' => hexadecimal(rest).map_or(anything, Self::Settled),
             b'~' => read_clock(rest).map_or(Self::Other, Self::Clock),
             b'!' if rest == b"f" => Self::Floor,
+            b'!' if rest == b"i" => Self::Latest,
             b'!' => Self::Other,
             _ => anything,
         }
@@ -136,8 +138,9 @@ pub(super) fn read_range(reply: &Value) -> Option<Vec<(Row, Timestamp)>> {
 fn read_pair(pair: &Value) -> Option<(Row, Timestamp)> {
     let Value::Array(pair) = pair else { return None };
     let [Value::BulkString(row), Value::Double(score)] = &pair[..] else { return None };
+    // One between two positions is nobody's of us; refused, it would keep whoever comes anew from reading the rest.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and below 2^53")]
-    let at = (score.fract() == 0.0 && *score >= 0.0 && *score < 9e15).then_some(*score as u64)?;
+    let at = (0.0..9e15).contains(score).then_some(score.ceil() as u64)?;
     Some((Row::read(row), Timestamp::checked(at)?))
 }
 
@@ -232,7 +235,7 @@ mod tests {
         fn a_score_that_is_no_position_is_refused(score in any::<f64>()) {
             let pair = Value::Array(vec![Value::BulkString(b"ta".to_vec()), Value::Double(score)]);
             let read = read_range(&Value::Array(vec![pair]));
-            let is_position = score.fract() == 0.0 && (0.0..9e15).contains(&score);
+            let is_position = (0.0..9e15).contains(&score);
             prop_assert_eq!(read.is_some(), is_position);
         }
     }

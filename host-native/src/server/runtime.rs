@@ -38,3 +38,13 @@ pub(super) fn here() -> io::Result<&'static Runtime> {
         Err(_) => here(),
     }
 }
+
+/// Does what waits for a server on a thread that is there for that; here, if the system grants none.
+pub(crate) async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let Ok(runtime) = here() else { return work() };
+    match runtime.spawn_blocking(work).await {
+        Ok(result) => result,
+        // The runtime is never shut down, so nothing else ends it.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -22,6 +22,7 @@ scripts! {
     HELLO = "hello.lua";
     INVALIDATE = "invalidate.lua";
     CHANGE = "change.lua";
+    CHECK = "check.lua";
     DUE = "due.lua";
     PUT = "put.lua";
     DELETE = "delete.lua";
@@ -34,7 +35,15 @@ pub(super) static EXTEND: LazyLock<Script> = LazyLock::new(|| script(include_str
 pub(super) static REMOVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/remove.lua")));
 
 /// Protections that the scripts have and that can be switched off.
-const SWITCHES: [&str; 4] = ["ignore_binding", "no_rollback_check", "no_inc_check", "clock_back"];
+const SWITCHES: [&str; 7] = [
+    "ignore_binding",
+    "no_rollback_check",
+    "no_inc_check",
+    "clock_back",
+    "client_clock",
+    "keep_incarnation",
+    "put_over_deleted",
+];
 
 fn script(text: &str) -> Script {
     let mut text = text.to_owned();

@@ -6,13 +6,16 @@
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use zoocache_core::{DomainId, LogRow, Tag, Timestamp};
+use zoocache_core::{DomainId, LogRow, MarkId, Tag, Timestamp};
 
 use super::inbox::{Item, Minted};
 use super::range::Range;
 use super::row::{Mark, Row, Rows};
-use super::{Feed, State, mutant};
+use super::{Feed, State, mutant, with};
 use crate::clock::boot_ns;
+
+/// What is told of a position so far ahead is not believed.
+const FAR_AHEAD_US: u64 = 24 * 3_600 * 1_000_000;
 
 /// What has to be dropped once no lock is held.
 type Gone = Vec<Box<dyn Any + Send>>;
@@ -36,6 +39,8 @@ struct Said {
     marks: Vec<(Mark, Timestamp)>,
     settled: Vec<u64>,
     floor: Timestamp,
+    /// The position of the latest of them.
+    latest: Timestamp,
 }
 
 impl Said {
@@ -46,8 +51,10 @@ impl Said {
             Row::Mark(mark) => self.marks.push((mark, at)),
             Row::Settled(id) => self.settled.push(id),
             Row::Floor => self.floor = self.floor.max(at),
-            Row::Clock(_) | Row::Other => {}
+            Row::Latest => {}
+            Row::Clock(_) | Row::Other => return,
         }
+        self.latest = self.latest.max(at);
     }
 
     fn is_news(&self) -> bool {
@@ -65,23 +72,26 @@ impl Feed {
         let mut gone = Gone::new();
         {
             let mut state = self.state.lock();
-            // Under the lock: nobody may find the inbox empty before its contents are applied.
+            // Under the lock: in the order of arrival, whoever takes them in.
             let contents = line.inbox.take();
-            if contents.is_unsure {
-                self.is_unsure.store(true, Ordering::Release);
+            if contents.unsure_since_ns != 0 {
+                self.set_unsure_since(contents.unsure_since_ns);
             }
             for item in contents.items {
                 match item {
                     Item::Rows(rows) => self.take_rows(&mut state, rows, &mut gone),
                     Item::Range(range) => {
                         if self.take_range(&mut state, range, &mut gone) != Taken::Known {
-                            self.is_unsure.store(true, Ordering::Release);
+                            self.set_unsure();
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
+                    Item::Gone(id) => state.gone.push((id, boot_ns())),
                 }
             }
-            self.note_seen();
+            if !self.is_unsure() {
+                line.inbox.settle();
+            }
         }
         // Values: dropping them may run foreign code.
         drop(gone);
@@ -93,15 +103,13 @@ impl Feed {
         let taken = {
             let mut state = self.state.lock();
             let applied = self.engine.signals().applied();
-            let is_news = range
-                .rows
-                .iter()
-                .any(|(row, at)| *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor));
+            let is_news = range.rows.iter().any(|(row, at)| {
+                *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor | Row::Latest)
+            });
             let taken = self.take_range(&mut state, range, &mut gone);
             if taken == Taken::Known && is_news && applied > Timestamp::ZERO {
                 self.catch_ups.fetch_add(1, Ordering::Relaxed);
             }
-            self.note_seen();
             taken
         };
         drop(gone);
@@ -111,20 +119,20 @@ impl Feed {
     fn take_range(&self, state: &mut State, range: Range, gone: &mut Gone) -> Taken {
         let present = self.line.load().present().map(|connection| connection.incarnation);
         let is_own = self.engine.domain() == DomainId(range.incarnation);
-        // A whole table of the present incarnation is a way into it; an earlier one is never entered again.
-        if !is_own && (range.from > Timestamp::ZERO || present != Some(range.incarnation)) {
-            return Taken::Other;
-        }
-        if range.is_cut_off {
+        // A whole table of the present incarnation is a way into it; an earlier one is never entered again, and a
+        // connection that was given up says nothing.
+        if present != Some(range.incarnation) || (!is_own && range.from > Timestamp::ZERO) || range.is_cut_off
+        {
             return Taken::Other;
         }
         let Some(clock) = range.clock else { return Taken::Lost };
         let asked_ns = if mutant::is_on("sent_at_reply") { boot_ns() } else { range.asked_ns };
-        // What lies at the beginning was applied already, if anything was.
-        let known = if is_own { range.from } else { Timestamp::ZERO };
+        // What was applied already, also since this was asked for, is no news: a change that was settled meanwhile would
+        // be announced again.
+        let known = if is_own { range.from.max(self.engine.signals().applied()) } else { Timestamp::ZERO };
         let mut said = Said::default();
         for (row, at) in range.rows {
-            if at > known || !is_own || matches!(row, Row::Floor) {
+            if at > known || !is_own || row == Row::Floor {
                 said.add(row, at);
             }
         }
@@ -132,14 +140,32 @@ impl Feed {
             said.floor = Timestamp::ZERO;
         }
         if !is_own {
+            // Until its rows are applied, nothing of the new domain can be judged.
+            self.engine.doubt();
             self.engine.reset_domain(DomainId(range.incarnation), said.floor);
         }
         self.engine.raise_floor(said.floor);
-        self.apply(state, said, Some(clock), gone);
-        self.is_unsure.store(false, Ordering::Release);
+        self.apply(state, said, true, gone);
+        self.note_clock(clock);
+        // A range that was asked for before something was missed may not show it.
+        if range.asked_ns >= self.unsure_since_ns.load(Ordering::Acquire) {
+            self.unsure_since_ns.store(0, Ordering::Release);
+        }
         self.asked_ns.fetch_max(asked_ns, Ordering::AcqRel); // LAST
+        if !self.is_unsure() {
+            self.line.load().inbox.settle();
+        }
         for minted in std::mem::take(&mut state.waiting) {
-            self.take_minted(state, minted);
+            if minted.incarnation == range.incarnation {
+                self.take_minted(state, minted);
+            } else {
+                // Of an incarnation that is gone: everything that it covered is gone with it.
+                self.lift(&minted.marks);
+            }
+        }
+        let ended: Vec<_> = state.gone.extract_if(.., |(_, at_ns)| *at_ns <= range.asked_ns).collect();
+        for (id, _) in ended {
+            self.end_mark(state, id);
         }
         Taken::Known
     }
@@ -148,82 +174,131 @@ impl Feed {
         let Rows { incarnation, origin, before, at, told } = rows;
         let applied = self.engine.signals().applied();
         if self.engine.domain() != DomainId(incarnation) {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             return;
         }
         if at <= applied {
             return;
         }
+        if at.as_micros() > self.server_us().saturating_add(FAR_AHEAD_US) {
+            // The clock may run ahead of the time, but hardly so far. Whether it does the table says.
+            self.set_unsure();
+            return;
+        }
         let Some(rows) = told else {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             return;
         };
         let mut said = Said::default();
         // What this process replaced it has replaced in its own memory, too.
-        let others = rows.into_iter().filter(|row| origin != self.node || !matches!(row, Row::Key(_)));
+        let others = rows.into_iter().filter(|row| origin != self.node() || !matches!(row, Row::Key(_)));
         others.for_each(|row| said.add(row, at));
-        let has_gap = before > applied && !mutant::is_on("ignore_gap");
+        let is_deaf = mutant::is_on("ignore_gap") || mutant::is_on("trust_connection");
+        let has_gap = before > applied && !is_deaf;
         if has_gap {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
         }
-        self.apply(state, said, (!has_gap).then_some(at), gone);
+        said.latest = at;
+        self.apply(state, said, !has_gap, gone);
+        if !has_gap {
+            self.note_clock(at);
+        }
     }
 
     /// Ends the marks of what this process has invalidated itself.
     fn take_minted(&self, state: &mut State, minted: Minted) {
         if self.engine.domain() != DomainId(minted.incarnation) {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
             state.waiting.push(minted);
             return;
         }
-        let Minted { at, before, marks, .. } = minted;
-        for mark in marks {
-            // It stamps its tags. One that is gone did so already.
-            let _ = self.engine.settle_at(mark, at);
+        let Minted { at, before, marks, owed, is_row, .. } = minted;
+        let rows = owed.tags.iter().map(|tag| LogRow { tag: tag.clone(), below_only: false, at });
+        // First: a mark may have ended at its deadline.
+        self.engine.apply_rows(&rows.collect::<Vec<_>>());
+        self.lift(&marks);
+        for id in owed.settled() {
+            self.end_mark(state, id);
         }
         if before <= self.engine.signals().applied() {
-            self.engine.apply_log(&[], at);
+            if is_row {
+                self.engine.apply_log(&[], at);
+            }
+            self.note_clock(at);
         } else {
-            self.is_unsure.store(true, Ordering::Release);
+            self.set_unsure();
         }
     }
 
-    /// `to` is how far everything is known now.
-    fn apply(&self, state: &mut State, said: Said, to: Option<Timestamp>, gone: &mut Gone) {
-        if !said.is_news() && to.is_none_or(|to| to <= self.engine.signals().applied()) {
+    /// Ends marks whose tags are stamped, or need no stamp any more.
+    fn lift(&self, marks: &[MarkId]) {
+        for mark in marks {
+            let _ = self.engine.settle_at(*mark, Timestamp::ZERO);
+        }
+        self.paid(marks);
+    }
+
+    /// Whether everything is known up to the latest row.
+    fn apply(&self, state: &mut State, said: Said, is_all: bool, gone: &mut Gone) {
+        let signals = self.engine.signals();
+        let moves = is_all && (said.latest > signals.applied() || signals.in_doubt());
+        if !said.is_news() && !moves {
             return;
         }
         for (mark, at) in said.marks {
-            self.announce(state, mark, at);
+            self.announce(state, &mark, at);
         }
-        match to {
-            Some(to) => self.engine.apply_log(&said.log, self.client_clock(to)),
-            None => self.engine.apply_rows(&said.log),
+        if is_all {
+            self.engine.apply_log(&said.log, said.latest);
+        } else {
+            self.engine.apply_rows(&said.log);
         }
         for id in said.settled {
-            self.seen.lock().marks.remove(&id);
-            if let Some(mark) = state.marks.remove(&id) {
-                // Its tags' rows came with it.
-                let _ = self.engine.settle_at(mark, Timestamp::ZERO);
-            }
+            // Its tags' rows came with it.
+            self.end_mark(state, id);
         }
         if let Some(forget) = self.forget.get().filter(|_| !said.keys.is_empty()) {
             gone.push(forget(&said.keys));
         }
     }
 
-    fn announce(&self, state: &mut State, mark: Mark, at: Timestamp) {
-        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
-        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
-        let Mark { id, tags, .. } = &mark;
+    fn announce(&self, state: &mut State, mark: &Mark, at: Timestamp) {
+        if mutant::is_on("ignore_marks") {
+            return;
+        }
+        let Mark { id, tags, .. } = mark;
         let tags: &[Tag] = tags;
         // The deadline is the server's business: the log decides at which position the mark ends.
         state.marks.entry(*id).or_insert_with(|| self.engine.change(tags, u64::MAX, 0));
-        self.seen.lock().marks.entry(*id).or_insert((mark, due_ns));
+        self.note_mark(mark, at);
     }
 
-    /// A mistake, for tests of the tests: positions by the clock of this machine.
-    fn client_clock(&self, to: Timestamp) -> Timestamp {
-        if mutant::is_on("client_clock") { to.max(Timestamp::from_micros(self.clock.now_us())) } else { to }
+    /// The change that this process is about to announce has this mark of the engine's.
+    pub(super) fn announce_own(&self, id: u64, mark: MarkId) {
+        self.state.lock().marks.insert(id, mark);
+    }
+
+    /// It could not be announced.
+    pub(super) fn forget_own(&self, id: u64) {
+        self.state.lock().marks.remove(&id);
+    }
+
+    /// Remembers an announced change for a domain that loses it, and when it may be overdue.
+    pub(super) fn note_mark(&self, mark: &Mark, at: Timestamp) {
+        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
+        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
+        self.announced.rcu(|announced| {
+            with(announced, |announced| {
+                announced.entry(mark.id).or_insert_with(|| (mark.clone(), due_ns));
+            })
+        });
+    }
+
+    /// An announced change has ended, and the rows that it left are known.
+    fn end_mark(&self, state: &mut State, id: u64) {
+        self.announced.rcu(|announced| with(announced, |announced| drop(announced.remove(&id))));
+        if let Some(mark) = state.marks.remove(&id) {
+            let _ = self.engine.settle_at(mark, Timestamp::ZERO);
+        }
     }
 }

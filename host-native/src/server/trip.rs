@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, RedisResult, Value};
-use zoocache_core::{MarkId, Tag, Timestamp};
+use redis::{Cmd, RedisResult, Value, pipe};
+use zoocache_core::{DomainId, MarkId, Tag, Timestamp};
 
 use super::attend::Reply;
 use super::error::ServerError;
 use super::fetch::{Fetched, Request};
 use super::inbox::{Item, Minted};
 use super::line::{ANSWER, Connection, hello};
-use super::owed::Owed;
+use super::outbox::Owed;
 use super::range::{PAGE, Range, ask};
-use super::row::{self, settled_row, tag_row};
+use super::row::{self, Row, tag_row};
 use super::script::{CHANGE, CLEAR, DELETE, EXTEND, INVALIDATE, PUT, REMOVE, Script, TIDY, UNLOCK};
 use super::take_in::Taken;
 use super::wait::wait_for;
-use super::{Feed, hand, trips};
+use super::{Feed, hand, trips, with};
 use crate::clock::boot_ns;
 
 /// How often a trip is made again when the domain changes meanwhile.
@@ -45,6 +45,8 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) token: u64,
     /// Do others have to forget the key?
     pub(crate) replaces: bool,
+    /// Is it stored also if the key was replaced or deleted since the computation began?
+    pub(crate) supersedes: bool,
     pub(crate) bytes: &'a [u8],
     /// What it depends on: each tag and everything above it.
     pub(crate) tags: &'a [Tag],
@@ -62,8 +64,8 @@ impl Feed {
         match replied {
             Some(Ok(reply)) => Ok(reply),
             Some(Err(error)) => {
-                let error = ServerError::of(self.address.shown(), &error);
-                if matches!(error, ServerError::Away { .. }) || is_replica(&error) {
+                let error = ServerError::of(&self.address, &error);
+                if matches!(error, ServerError::Away { .. }) {
                     self.line.load().break_off(connection.number(), error.clone());
                 }
                 Err(error)
@@ -121,10 +123,12 @@ impl Feed {
             let mut all = vec![incarnation.as_bytes()];
             all.extend(arguments);
             match self.wait(&connection, connection.run(script, &keys, &all)) {
-                Ok(reply) if matches!(Reply::read(&reply), Reply::Lost) => self.enter_anew(&connection)?,
+                Ok(reply) if matches!(Reply::read(&reply), Reply::Lost) => {
+                    self.enter_anew(&connection, false)?;
+                }
                 Ok(reply) => return Ok((connection.incarnation, reply)),
                 Err(ServerError::Failed { cause, .. }) if cause.contains("WRONGTYPE") => {
-                    self.enter_anew(&connection)?;
+                    self.enter_anew(&connection, false)?;
                 }
                 Err(ServerError::Away { .. }) if patiently => {}
                 Err(error) => return Err(error),
@@ -133,11 +137,13 @@ impl Feed {
         Err(self.failed("the table of the domain is lost again and again"))
     }
 
-    /// The table was lost: enters the incarnation that is there now, or a new one.
-    fn enter_anew(&self, connection: &Connection) -> Result<(), ServerError> {
-        let incarnation = self.wait(connection, hello(self, connection))?;
-        self.line.load().enter(connection, incarnation);
-        self.line.load().inbox.put_doubt();
+    /// The table was lost: enters the incarnation that is there now, or a new one; by `force` a new one in any case.
+    fn enter_anew(&self, connection: &Connection, force: bool) -> Result<(), ServerError> {
+        let entered = self.wait(connection, hello(self, connection, force))?;
+        let line = self.line.load();
+        // First: nobody reads on as if nothing had happened.
+        line.inbox.put_doubt();
+        line.enter(connection, entered);
         Ok(())
     }
 
@@ -149,6 +155,7 @@ impl Feed {
 
     /// Brings the engine up to what is known on the server now.
     pub(crate) fn sync(&self) -> Result<(), ServerError> {
+        let mut lost = None;
         for _ in 0..ATTEMPTS {
             self.take_in();
             if self.has_asked_for_this_read() {
@@ -159,7 +166,11 @@ impl Feed {
             match self.take(range) {
                 Taken::Known => return Ok(()),
                 Taken::Other => {}
-                Taken::Lost => self.enter_anew(&connection)?,
+                Taken::Lost => {
+                    // Twice the same one: something that is no row of ours stands there, and would for ever.
+                    let force = lost.replace(connection.incarnation) == Some(connection.incarnation);
+                    self.enter_anew(&connection, force)?;
+                }
             }
         }
         Err(self.failed("the domain changes again and again"))
@@ -195,6 +206,10 @@ impl Feed {
     /// The entry of a key, with which the engine also learns what has changed: from what was fetched for this read,
     /// or by a trip.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Fetched, ServerError> {
+        if self.outbox.load().is_deleting(key) {
+            // What is there was deleted here, and the server does not know yet.
+            return Ok(Fetched::nothing(self.number(), key));
+        }
         let fetched = match hand::take(self.number(), key) {
             Some(fetched) => fetched,
             None => self.fetch(key)?,
@@ -231,77 +246,115 @@ impl Feed {
         change: Option<(u64, Vec<u8>)>,
         mark: MarkId,
     ) -> Result<Timestamp, ServerError> {
-        let (removed, settled) = match &change {
-            Some((id, row)) => (Some(row).filter(|row| !row.is_empty()), Some(settled_row(*id))),
-            None => (None, None),
-        };
-        let count = if removed.is_some() { "1" } else { "0" };
-        let rows: Vec<Vec<u8>> = tags.iter().map(tag_row).chain(settled).collect();
-        let mut arguments = vec![count.as_bytes()];
-        arguments.extend(removed.map(Vec::as_slice));
-        arguments.extend(rows.iter().map(Vec::as_slice));
-        match self.minted(&INVALIDATE, &[], &arguments, vec![mark], true) {
-            Ok((at, _)) => Ok(at),
-            Err(cause) => {
-                self.owe(Owed::new(tags, change, mark));
-                Err(ServerError::Queued { cause: Box::new(cause) })
-            }
-        }
+        let owed = Arc::new(Owed { tags: tags.to_vec(), changes: change.into_iter().collect() });
+        let arguments = owed.arguments();
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        self.told(&INVALIDATE, &arguments, mark, &owed)
     }
 
     /// Makes everything stale for everybody.
     pub(crate) fn clear(&self, mark: MarkId) -> Result<Timestamp, ServerError> {
-        match self.minted(&CLEAR, &[], &[], vec![mark], true) {
-            Ok((at, _)) => Ok(at),
+        let owed = Arc::new(Owed { tags: vec![Tag::root()], ..Owed::default() });
+        self.told(&CLEAR, &[], mark, &owed)
+    }
+
+    fn told(
+        &self,
+        script: &Script,
+        arguments: &[&[u8]],
+        mark: MarkId,
+        owed: &Arc<Owed>,
+    ) -> Result<Timestamp, ServerError> {
+        self.owe(mark, owed);
+        match self.minted(script, &[], arguments, (vec![mark], owed), true) {
+            Ok((at, _)) => {
+                self.take_in();
+                if self.engine.domain() != DomainId(self.connection_incarnation()) {
+                    // Who only writes would never enter the domain, and its marks would stand for ever.
+                    let _ = self.sync();
+                }
+                Ok(at)
+            }
             Err(cause) => {
-                self.owe(Owed::new(&[Tag::root()], None, mark));
+                self.owe_failed(&[mark]);
                 Err(ServerError::Queued { cause: Box::new(cause) })
             }
         }
     }
 
-    /// Announces a change for everybody; returns its row.
+    fn connection_incarnation(&self) -> u128 {
+        self.line.load().present().map_or(0, |connection| connection.incarnation)
+    }
+
+    /// Announces a change for everybody, for which this process's engine has a mark; returns its row.
     pub(crate) fn announce_change(
         &self,
         id: u64,
         tags: &[Tag],
         timeout_us: u64,
+        mark: MarkId,
     ) -> Result<Vec<u8>, ServerError> {
+        // First: when it is told of, it is known to be this mark.
+        self.announce_own(id, mark);
+        let announced = self.announced_change(id, tags, timeout_us);
+        if announced.is_err() {
+            self.forget_own(id);
+        }
+        announced
+    }
+
+    fn announced_change(&self, id: u64, tags: &[Tag], timeout_us: u64) -> Result<Vec<u8>, ServerError> {
         let (id, timeout) = (format!("{id:016x}"), timeout_us.to_string());
         let tags = row::mark_tags(tags);
         let arguments = [id.as_bytes(), timeout.as_bytes(), &tags];
-        let (_, reply) = self.minted(&CHANGE, &[], &arguments, Vec::new(), true)?;
+        let nothing = Arc::new(Owed::default());
+        let (at, reply) = self.minted(&CHANGE, &[], &arguments, (Vec::new(), &nothing), true)?;
+        self.take_in();
         match reply.into_iter().nth(3) {
-            Some(Value::BulkString(row)) => Ok(row),
+            Some(Value::BulkString(row)) => {
+                // Not only when it is told of: a domain that is lost meanwhile must not lose it.
+                if let Row::Mark(mark) = Row::read(&row) {
+                    self.note_mark(&mark, at);
+                }
+                Ok(row)
+            }
             _ => Err(self.failed("an unexpected reply")),
         }
     }
 
-    /// Runs a script that mints a position, and takes it in.
+    /// Runs a script that mints a position, which is taken in next.
     fn minted(
         &self,
         script: &Script,
         more_keys: &[&str],
         arguments: &[&[u8]],
-        marks: Vec<MarkId>,
+        (marks, owed): (Vec<MarkId>, &Arc<Owed>),
         patiently: bool,
     ) -> Result<(Timestamp, Vec<Value>), ServerError> {
         let (incarnation, reply) = self.run_inside(script, more_keys, arguments, patiently)?;
         let Reply::Done(at, before) = Reply::read(&reply) else {
             return Err(self.failed("an unexpected reply"));
         };
-        self.line.load().inbox.put(Item::Minted(Minted { incarnation, at, before, marks }));
-        self.take_in();
+        self.line.load().inbox.put(Item::Minted(Minted {
+            incarnation,
+            at,
+            before,
+            is_row: true,
+            marks,
+            owed: Arc::clone(owed),
+        }));
         Ok((at, reply))
     }
 
     /// Stores an entry, if it is fresh and what is stored is what is expected.
     pub(crate) fn put(&self, new: &NewEntry<'_>) -> Result<Stored, ServerError> {
         let (entry, lock) = (self.names.entry(new.key), self.names.lock(new.key));
-        let forget = if new.replaces { row::key_row(new.key) } else { Vec::new() };
+        let forget = row::key_row(new.key);
+        let (replaces, yields) = (u8::from(new.replaces), u8::from(!new.supersedes));
+        let flags = format!("{replaces}{yields}");
         let token = if new.token == 0 { String::new() } else { new.token.to_string() };
         let (as_of, live) = (new.as_of.as_micros().to_string(), new.live_ms.to_string());
-        let node = self.node.to_string();
+        let node = self.node().to_string();
         let tags: Vec<Vec<u8>> = new.tags.iter().map(tag_row).collect();
         let mut arguments = vec![
             as_of.as_bytes(),
@@ -311,6 +364,7 @@ impl Feed {
             &forget,
             new.bytes,
             node.as_bytes(),
+            flags.as_bytes(),
         ];
         arguments.extend(tags.iter().map(Vec::as_slice));
         let (incarnation, mut reply) = self.run_inside(&PUT, &[&entry, &lock], &arguments, false)?;
@@ -324,22 +378,37 @@ impl Feed {
                 let Reply::Done(at, before) = Reply::read(values) else {
                     return Err(self.failed("an unexpected reply"));
                 };
-                let minted = Minted { incarnation, at, before, marks: Vec::new() };
+                let minted = Minted {
+                    incarnation,
+                    at,
+                    before,
+                    is_row: new.replaces,
+                    marks: Vec::new(),
+                    owed: Arc::default(),
+                };
+                // Taken in by the next read: values that go are not dropped where stores are held up.
                 self.line.load().inbox.put(Item::Minted(minted));
-                self.take_in();
                 Ok(Stored::Done)
             }
         }
     }
 
-    /// Deletes an entry, and lets the others forget it. Returns what was stored.
+    /// Deletes an entry, and lets the others forget it. Returns what was stored. If it cannot be done now, it counts as
+    /// done for this process, and is done as soon as possible.
     pub(crate) fn delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ServerError> {
-        let (entry, node) = (self.names.entry(key), self.node.to_string());
+        let (entry, node) = (self.names.entry(key), self.node().to_string());
         let arguments = [&row::key_row(key)[..], node.as_bytes()];
-        let (_, reply) = self.minted(&DELETE, &[&entry], &arguments, Vec::new(), false)?;
-        match reply.into_iter().nth(3) {
-            Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
-            _ => Ok(None),
+        let nothing = Arc::new(Owed::default());
+        match self.minted(&DELETE, &[&entry], &arguments, (Vec::new(), &nothing), true) {
+            Ok((_, reply)) => match reply.into_iter().nth(3) {
+                Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
+                _ => Ok(None),
+            },
+            Err(cause) => {
+                self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.delete(key)));
+                self.line.load().wake.notify_one();
+                Err(ServerError::Queued { cause: Box::new(cause) })
+            }
         }
     }
 
@@ -371,6 +440,24 @@ impl Feed {
         }
     }
 
+    /// The beginnings of some texts, by their names.
+    pub(crate) fn heads(&self, names: &[Vec<u8>], bytes: usize) -> Result<Vec<Option<Vec<u8>>>, ServerError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut heads = pipe();
+        for name in names {
+            heads.cmd("GETRANGE").arg(name).arg(0).arg(bytes - 1);
+        }
+        let connection = self.connection()?;
+        let replies = self.wait(&connection, connection.send(&heads))?;
+        let text = |reply| match reply {
+            Value::BulkString(text) => Some(text),
+            _ => None,
+        };
+        Ok(replies.into_iter().map(text).collect())
+    }
+
     /// Blocks until the lock of a key is given back, or for `pause`.
     pub(crate) fn wait_for_lock(&self, key: &[u8], pause: Duration) {
         self.line.load_full().unlocked.wait(self.names.lock(key).as_bytes(), pause);
@@ -379,9 +466,11 @@ impl Feed {
     /// Forgets rows that are older than `age_us`, a little at a time.
     pub(crate) fn tidy(&self, age_us: u64) -> Result<(), ServerError> {
         const STEP: usize = 500;
+        /// More wait for the next call: forks wait for this one.
+        const STEPS: usize = 20;
         let (age, step) = (age_us.to_string(), STEP.to_string());
         let mut passed = 0;
-        loop {
+        for _ in 0..STEPS {
             let pass = passed.to_string();
             let arguments = [age.as_bytes(), step.as_bytes(), pass.as_bytes()];
             let (_, reply) = self.run_inside(&TIDY, &[], &arguments, false)?;
@@ -389,12 +478,9 @@ impl Feed {
             let (removed, marks) = (removed.as_micros(), marks.as_micros());
             passed += marks;
             if (removed + marks) < STEP as u64 {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
-}
-
-fn is_replica(error: &ServerError) -> bool {
-    matches!(error, ServerError::Failed { cause, .. } if cause.contains("READONLY") || cause.contains("ReadOnly"))
 }

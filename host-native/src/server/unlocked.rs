@@ -12,15 +12,16 @@ pub(super) struct Unlocked {
 
 #[derive(Default)]
 struct State {
-    /// What each waits for, and whether it was given back.
-    threads: Vec<(Vec<u8>, bool)>,
+    next: u64,
+    /// Who waits, for what, and whether it was given back.
+    threads: Vec<(u64, Vec<u8>, bool)>,
 }
 
 impl Unlocked {
     /// Wakes those who wait for a lock.
     pub(super) fn tell(&self, lock: &[u8]) {
-        for thread in self.state.lock().threads.iter_mut().filter(|(waited, _)| waited == lock) {
-            thread.1 = true;
+        for thread in self.state.lock().threads.iter_mut().filter(|(_, waited, _)| waited == lock) {
+            thread.2 = true;
         }
         self.changed.notify_all();
     }
@@ -28,12 +29,11 @@ impl Unlocked {
     /// Blocks until the lock is given back, or for `pause`.
     pub(super) fn wait(&self, lock: &[u8], pause: Duration) {
         let mut state = self.state.lock();
-        state.threads.push((lock.to_vec(), false));
-        let is_told = |state: &mut State| state.threads.iter().any(|(waited, told)| *told && waited == lock);
+        let own = state.next;
+        state.next += 1;
+        state.threads.push((own, lock.to_vec(), false));
+        let is_told = |state: &mut State| state.threads.iter().any(|(who, _, told)| *who == own && *told);
         self.changed.wait_while_for(&mut state, |state| !is_told(state), pause);
-        // Those who wait for the same lock are told together, so it does not matter whose place it is.
-        if let Some(place) = state.threads.iter().position(|(waited, _)| waited == lock) {
-            state.threads.swap_remove(place);
-        }
+        state.threads.retain(|(who, ..)| *who != own);
     }
 }

@@ -83,7 +83,7 @@ pub trait Rows: Send + Sync + 'static {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error>;
     /// Removes and returns the row under `key`. Before anybody can miss it, `tell` is called with the number of
     /// this change; also if there is no row.
@@ -138,8 +138,8 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When something could not be removed.
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error>;
-    /// Sizes and counters.
-    fn stats(&self) -> StorageStats;
+    /// Sizes and counters; `None` where they are not this process's business.
+    fn stats(&self) -> Option<StorageStats>;
 }
 
 /// What is stored under a key.
@@ -185,6 +185,17 @@ impl Row {
     }
 }
 
+/// Whether a row may be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It may not.
+    Refused,
+    /// It may.
+    Granted,
+    /// It may, and others may hold what it replaces, and would go on serving it.
+    Replacing,
+}
+
 /// A row to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRow<'a> {
@@ -196,6 +207,8 @@ pub struct NewRow<'a> {
     pub payload: &'a [u8],
     /// The token of a lock that is given back with the row; 0 for none.
     pub unlocks: u64,
+    /// Does it yield to nothing that was stored or deleted since its computation began?
+    pub supersedes: bool,
 }
 
 /// A use of a row.

@@ -8,7 +8,8 @@ local function whole(number) return string.format('%.0f', number) end
 local function binding()
   local info = redis.pcall('INFO', 'replication')
   local text = type(info) == 'string' and info or ''
-  return '!r:' .. (string.match(text, 'master_replid:(%x+)') or 'unknown'), string.match(text, 'role:(%a+)')
+  local id = string.match(text, 'master_replid:(%x+)')
+  return id and '!r:' .. id
 end
 
 local function now()
@@ -21,7 +22,8 @@ local function clock_of(incarnation)
   local clock = redis.call('ZSCORE', V, '~c:' .. incarnation)
   if MUTANT_no_inc_check then clock = redis.call('ZREVRANGE', V, 0, 0, 'WITHSCORES')[2] or '0' end
   if not clock then return nil end
-  if not MUTANT_ignore_binding and not redis.call('ZSCORE', V, (binding())) then return nil end
+  local bound = binding()
+  if not MUTANT_ignore_binding and not (bound and redis.call('ZSCORE', V, bound)) then return nil end
   return tonumber(clock)
 end
 
@@ -38,12 +40,12 @@ local function add(position, members)
   if #batch > 0 then redis.call('ZADD', V, unpack(batch)) end
 end
 
--- A full server refuses what makes it grow only as the first write of a script: invalidations must get through.
+-- A full server refuses what makes it grow only as the first write of a script: invalidations must get through. A
+-- replica, and a primary that has too few replicas left, refuses this too.
 local function write_first() redis.call('ZREM', V, '!') end
 
 -- Later than every earlier one, and near the time; what is between two of them is nobody's business.
 local function after(clock)
-  if MUTANT_clock_back then return whole(now()) end
   return whole(math.max(now(), clock + 1))
 end
 
@@ -52,6 +54,9 @@ local function mint(incarnation, clock, members)
   local position = after(clock)
   local before = redis.call('ZSCORE', V, '!i') or '0'
   add(position, {'~c:' .. incarnation, '!i'})
+  -- Mistakes, for tests of the tests: the time as it is; that of a machine that is five minutes behind.
+  if MUTANT_clock_back then position = whole(now()) end
+  if MUTANT_client_clock then position = whole(now() - 300000000) end
   add(position, members)
   return position, whole(tonumber(before))
 end
@@ -63,7 +68,7 @@ local function ring(incarnation, origin, before, position, members)
     parts[#parts + 1] = #member .. ':' .. member
     bytes = bytes + #member
   end
-  local rows = bytes > 65536 and 'x' or table.concat(parts)
+  local rows = bytes > 16384 and 'x' or table.concat(parts)
   local head = table.concat({'i', incarnation, origin, before, position, ''}, ' ')
   redis.pcall('PUBLISH', BELL, head .. rows)
 end

@@ -1,8 +1,10 @@
--- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline, rows to add.
+-- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline, rows to add, of which the
+-- last says that it was settled.
 local incarnation = ARGV[1]
 local clock = clock_of(incarnation)
 if not clock then return {'lost'} end
-if not redis.call('ZSCORE', V, ARGV[2]) then return {'gone'} end
+-- Settled already. Where neither stands the table was lost with the mark: nobody but its holders know of the change.
+if redis.call('ZSCORE', V, ARGV[#ARGV]) then return {'gone'} end
 local left = tonumber(ARGV[3]) - now()
 if left > 0 then return {'early', whole(left)} end
 redis.call('ZREM', V, ARGV[2])

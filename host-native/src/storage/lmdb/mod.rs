@@ -27,7 +27,7 @@ use heed::MdbError;
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
-use super::{Found, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};
+use super::{Admission, Found, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};
 use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
@@ -123,11 +123,11 @@ impl LmdbStorage {
         &self,
         rooms: &Rooms,
         new: &Prepared<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> heed::Result<Option<u64>> {
         rooms.entries.try_write(|txn| {
             let current = self.row_of(rooms, txn, new.key, &new.hash)?.row();
-            if !admits(current.as_ref(), txn.id() as u64) {
+            if admits(current.as_ref(), txn.id() as u64) == Admission::Refused {
                 return Ok(None);
             }
             remove(rooms, txn, &new.hash)?;
@@ -188,7 +188,7 @@ impl Rows for LmdbStorage {
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error> {
         let rooms = self.folder.rooms()?;
         let path = || self.folder.path().display().to_string();
@@ -280,13 +280,13 @@ impl Rows for LmdbStorage {
         Ok(removed)
     }
 
-    fn stats(&self) -> StorageStats {
+    fn stats(&self) -> Option<StorageStats> {
         let sizes = self.folder.rooms().and_then(|rooms| {
             let (meta, places) = (rooms.entries.table(META), rooms.entries.table(PLACES));
             rooms.entries.read(|txn| Ok((places.len(txn)?, seal::number(meta, txn, b"bytes")?.unwrap_or(0))))
         });
         let (entries, bytes) = sizes.unwrap_or_default();
-        StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) }
+        Some(StorageStats { entries, bytes: Some(bytes), evicted: self.evicted.load(Ordering::Relaxed) })
     }
 }
 

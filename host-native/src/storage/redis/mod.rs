@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use redis::{Value, cmd};
 use zoocache_core::{Header, Tag};
 
-use super::{Found, Lease, NewRow, Row, Rows, StorageStats, Use};
+use super::{Admission, Found, Lease, NewRow, Row, Rows, StorageStats, Use};
 use crate::clock::WallClock;
 use crate::codec::Secret;
 use crate::error::Error;
@@ -24,6 +24,8 @@ use row::NUMBER_DIGITS;
 const STEP: usize = 200;
 /// Steps of one sweep.
 const SWEEP_STEPS: usize = 20;
+/// What is read of an entry that a walk comes by: enough for most keys and headers. Others are passed over.
+const HEAD_BYTES: usize = 4_096;
 /// How often an entry is offered while others store theirs.
 const ATTEMPTS: usize = 8;
 /// Of more tags than these, only the reader checks whether they were invalidated.
@@ -49,14 +51,13 @@ impl RedisStorage {
         Self { feed, clock, secret, max_age_ms: (max_age_us / 1_000).max(1), swept_to: Mutex::new(0) }
     }
 
-    /// The row of stored bytes, which live for `left_ms` more.
-    fn read(&self, stored: &[u8], key: &[u8], left_ms: Option<u64>) -> Option<Row> {
-        let (_, mut row) = row::read(stored, Some(key), self.secret.as_ref())?;
+    /// The row of stored bytes.
+    fn read(&self, stored: &[u8], key: &[u8]) -> Option<Row> {
+        let row::Stored { mut row, expires_us, .. } = row::read(stored, Some(key), self.secret.as_ref())?;
         let now_us = self.clock.now_us();
         // By this machine's clock: the server knows how long it lives, and other machines' clocks may be wrong.
         if row.header.expires_us != 0 && row.idle_us == 0 {
-            row.header.expires_us =
-                left_ms.map_or(0, |left_ms| now_us.saturating_add(left_ms.saturating_mul(1_000)));
+            row.header.expires_us = now_us.saturating_add(self.feed.left_us(expires_us)).max(1);
         }
         row.header.created_us = row.header.created_us.min(now_us);
         row.expires_us = if row.idle_us == 0 { row.header.expires_us } else { 0 };
@@ -89,23 +90,15 @@ impl RedisStorage {
         Ok((next, names.collect()))
     }
 
-    /// The rows under these names, as far as they can be read.
-    fn rows(&self, names: &[Vec<u8>]) -> Result<Vec<Walked>, ServerError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut get = cmd("MGET");
-        get.arg(names);
-        let Value::Array(stored) = self.feed.ask(&get)? else { return Ok(Vec::new()) };
-        let rows = names.iter().zip(stored).filter_map(|(name, stored)| {
-            let Value::BulkString(stored) = stored else { return None };
-            // How long it lives is not asked: what has expired is not there.
-            let (key, row) = row::read(&stored, None, self.secret.as_ref())?;
-            let key = key.to_vec();
-            let header = Header { expires_us: 0, ..row.header };
-            Some(Walked { name: name.clone(), key, row: Row { header, expires_us: 0, ..row } })
+    /// What the entries under these names say of themselves, as far as they can be read. Values stay where they are.
+    fn heads(&self, names: &[Vec<u8>]) -> Result<Vec<Walked>, ServerError> {
+        let heads = self.feed.heads(names, HEAD_BYTES)?;
+        let walked = names.iter().zip(heads).filter_map(|(name, head)| {
+            let head = head?;
+            let row::Stored { key, row, .. } = row::peek(&head)?;
+            Some(Walked { name: name.clone(), key: key.to_vec(), row })
         });
-        Ok(rows.collect())
+        Ok(walked.collect())
     }
 
     /// Is it this process that sweeps now? For so many milliseconds nobody else does.
@@ -140,7 +133,7 @@ fn checked_tags(header: &Header) -> Vec<Tag> {
 
 impl Rows for RedisStorage {
     fn number(&self) -> u64 {
-        self.feed.engine().signals().applied().as_micros()
+        self.feed.clock().as_micros()
     }
 
     fn brings_news(&self) -> bool {
@@ -149,15 +142,15 @@ impl Rows for RedisStorage {
 
     fn get(&self, key: &[u8]) -> Result<Found, Error> {
         let fetched = self.feed.get(key)?;
-        let Some((stored, left_ms)) = fetched.stored else { return Ok(Found::Nothing) };
-        Ok(self.read(&stored, key, left_ms).map_or(Found::Rejected, Found::Row))
+        let Some(stored) = fetched.stored else { return Ok(Found::Nothing) };
+        Ok(self.read(&stored, key).map_or(Found::Rejected, Found::Row))
     }
 
     fn put(
         &self,
         key: &[u8],
         row: &NewRow<'_>,
-        admits: &mut dyn FnMut(Option<&Row>, u64) -> bool,
+        admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error> {
         let unwritable = |error: crate::codec::TooLong| ServerError::Failed {
             server: "any address".to_owned(),
@@ -168,7 +161,8 @@ impl Rows for RedisStorage {
         let (mut current, mut expected): (Option<Row>, Vec<u8>) = (None, Vec::new());
         for _ in 0..ATTEMPTS {
             // Number 0: the server tells the others in the same step.
-            if !admits(current.as_ref(), 0) {
+            let admission = admits(current.as_ref(), 0);
+            if admission == Admission::Refused {
                 return Ok(false);
             }
             let new = NewEntry {
@@ -177,8 +171,8 @@ impl Rows for RedisStorage {
                 expected: &expected,
                 live_ms: self.live_ms(row),
                 token: row.unlocks,
-                // What cannot be read nobody holds.
-                replaces: current.is_some(),
+                replaces: admission == Admission::Replacing,
+                supersedes: row.supersedes,
                 bytes: &entry,
                 tags: &tags,
             };
@@ -186,7 +180,7 @@ impl Rows for RedisStorage {
                 Stored::Done => return Ok(true),
                 Stored::Stale => return Ok(false),
                 Stored::Other(stored) => {
-                    current = stored.as_ref().and_then(|stored| self.read(stored, key, None));
+                    current = stored.as_ref().and_then(|stored| self.read(stored, key));
                     let number = stored.as_ref().and_then(|stored| stored.get(..NUMBER_DIGITS));
                     expected = number.or(stored.as_deref()).unwrap_or_default().to_vec();
                 }
@@ -198,7 +192,7 @@ impl Rows for RedisStorage {
     fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
         tell(0);
         let stored = self.feed.delete(key)?;
-        Ok(stored.and_then(|stored| self.read(&stored, key, None)))
+        Ok(stored.and_then(|stored| self.read(&stored, key)))
     }
 
     fn touch(&self, uses: &[Use], _now_us: u64) -> Result<(), Error> {
@@ -241,7 +235,7 @@ impl Rows for RedisStorage {
         let mut from = 0;
         loop {
             let (next, names) = self.scan(from)?;
-            for walked in self.rows(&names)? {
+            for walked in self.heads(&names)? {
                 visit(&walked.key, &walked.row);
             }
             if next == 0 {
@@ -265,7 +259,7 @@ impl Rows for RedisStorage {
         let mut from = *self.swept_to.lock();
         for _ in 0..SWEEP_STEPS {
             let (next, names) = self.scan(from)?;
-            let dead = self.rows(&names)?.into_iter().filter(|walked| is_dead(&walked.row.header));
+            let dead = self.heads(&names)?.into_iter().filter(|walked| is_dead(&walked.row.header));
             let dead: Vec<_> = dead.map(|walked| (walked.name, walked.row.number)).collect();
             removed += self.feed.remove(&dead)?;
             from = next;
@@ -277,8 +271,8 @@ impl Rows for RedisStorage {
         Ok(removed)
     }
 
-    fn stats(&self) -> StorageStats {
-        StorageStats::default()
+    fn stats(&self) -> Option<StorageStats> {
+        None
     }
 
     fn prefetch(&self, keys: Vec<Asked>) -> Option<Prefetch> {

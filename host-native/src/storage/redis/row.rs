@@ -2,18 +2,29 @@
 //!
 //! ```text
 //! 16 digits     number: the position at which it was stored; the server writes it
+//! 16 digits     when it expires, unless it is used: microseconds of the server's clock, which writes it
 //! 8 bytes       checksum of what follows
 //! u32 n, n      the key; numbers are little-endian
 //! the rest      the envelope
 //! ```
 
-use crate::codec::{Secret, TooLong};
+use zoocache_core::Header;
+
+use crate::codec::{Secret, TooLong, peek_header};
 use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open, seal};
 use crate::storage::{NewRow, Row};
 
 pub(super) const NUMBER_DIGITS: usize = 16;
 
-/// The bytes of an entry, without the number.
+/// An entry as it is stored.
+pub(super) struct Stored<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) row: Row,
+    /// By the server's clock.
+    pub(super) expires_us: u64,
+}
+
+/// The bytes of an entry, without what the server writes.
 pub(super) fn write(key: &[u8], row: &NewRow<'_>, secret: Option<&Secret>) -> Result<Vec<u8>, TooLong> {
     let envelope = seal(key, row, secret)?;
     let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + 4 + key.len() + envelope.len());
@@ -26,15 +37,10 @@ pub(super) fn write(key: &[u8], row: &NewRow<'_>, secret: Option<&Secret>) -> Re
     Ok(bytes)
 }
 
-/// The key and the row of stored bytes, if they are those of an entry, and of `key` if one is given.
-pub(super) fn read<'a>(
-    stored: &'a [u8],
-    key: Option<&[u8]>,
-    secret: Option<&Secret>,
-) -> Option<(&'a [u8], Row)> {
-    let (number, rest) = stored.split_at_checked(NUMBER_DIGITS)?;
-    let number =
-        number.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(number).ok()?.parse().ok())??;
+/// The entry in stored bytes, if they are those of one, and of `key` if one is given.
+pub(super) fn read<'a>(stored: &'a [u8], key: Option<&[u8]>, secret: Option<&Secret>) -> Option<Stored<'a>> {
+    let (number, rest) = stored.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (expires_us, rest) = rest.split_first_chunk::<NUMBER_DIGITS>()?;
     let (sum, rest) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
     if checksum(rest) != *sum {
         return None;
@@ -44,5 +50,26 @@ pub(super) fn read<'a>(
     if key.is_some_and(|key| key != stored_key) {
         return None;
     }
-    Some((stored_key, open(number, stored_key, envelope, secret)?))
+    let row = open(digits(number)?, stored_key, envelope, secret)?;
+    Some(Stored { key: stored_key, row, expires_us: digits(expires_us)? })
+}
+
+fn digits(digits: &[u8; NUMBER_DIGITS]) -> Option<u64> {
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+/// What the beginning of stored bytes says of an entry, unchecked: enough to count it, or to find it dead.
+pub(super) fn peek(beginning: &[u8]) -> Option<Stored<'_>> {
+    let (number, rest) = beginning.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (expires_us, rest) = rest.split_first_chunk::<NUMBER_DIGITS>()?;
+    let rest = rest.get(CHECKSUM_BYTES..)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (header, _) = Header::decode(peek_header(envelope)?).ok()?;
+    // What has expired by the server's clock is not there.
+    let header = Header { expires_us: 0, ..header };
+    let row = Row { number: digits(number)?, header, idle_us: 0, expires_us: 0, payload: Vec::new() };
+    Some(Stored { key, row, expires_us: digits(expires_us)? })
 }
