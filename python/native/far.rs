@@ -14,11 +14,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use zoocache::{Prefetch, trips};
+use zoocache::{Error, Fill, Join, Prefetch, trips};
 
 use crate::process;
 use crate::state::State;
+use crate::value::Value;
 
+/// How often the same is asked for.
+const MAX_ROUNDS: u8 = 4;
 /// Longer than an answer takes that comes at all.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -96,9 +99,22 @@ impl Fetch {
         }
     }
 
-    /// Is it worth asking anew?
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.prefetch.as_ref().is_some_and(|prefetch| self.state.cache.is_outdated(prefetch))
+    /// Joins those who want a key, by what was fetched of it; `None` if that has to be fetched anew.
+    pub(crate) fn join(
+        &self,
+        state: &State,
+        key: &[u8],
+        (parent, second_round): (Option<&Arc<Fill>>, bool),
+    ) -> Result<Option<Join<Value>>, Error> {
+        match &self.prefetch {
+            Some(prefetch) if self.is_of(state) && self.round < MAX_ROUNDS => {
+                if state.cache.is_outdated(prefetch) {
+                    return Ok(None);
+                }
+                state.cache.join_fetched(prefetch, key, parent, second_round)
+            }
+            _ => self.within(state, || state.cache.join(key, parent, second_round)).map(Some),
+        }
     }
 }
 

@@ -305,9 +305,6 @@ fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     Ok(!RUNNING_LOOP.get(py)?.call0()?.is_none())
 }
 
-/// How often it is asked anew.
-const MAX_FETCHES: u8 = 4;
-
 /// The steps of a miss for `zoocache._async`: `(0, value)`, `(1, Lead)`, `(2, Wait)`, `(3, Lead)` that is to be
 /// claimed, and then to be declared, or `(4, Fetch)` of what is needed for the next step.
 pub(crate) fn step(
@@ -325,19 +322,23 @@ pub(crate) fn step(
     if state.reading(py, fetch, || demand::is_unmet(py, &this.home, &state))? {
         return Ok((1, lead_alone(function, key, (fetch, call))?));
     }
-    if let Some(fetch) = fetch {
-        let found = FunctionBase::far_hit(function.as_borrowed(), &state, (key, call), Some(fetch))?;
-        if let Some(object) = found {
-            return Ok((0, object));
-        }
-        if fetch.round < MAX_FETCHES && fetch.is_outdated() {
-            let anew = Fetch::of(&state, &[key], fetch.round + 1);
-            return Ok((4, Py::new(py, anew)?.into_any()));
-        }
-    }
     let parent = context::current(py)?;
-    let joined = state.reading(py, fetch, || state.cache.join(key, parent.as_ref(), second_round));
-    match joined.map_err(|error| from_host(py, &error))? {
+    let joined = match fetch {
+        None => state.cache.join(key, parent.as_ref(), second_round).map(Some),
+        Some(fetch) => {
+            let found = FunctionBase::far_hit(function.as_borrowed(), &state, (key, call), Some(fetch))?;
+            if let Some(object) = found {
+                return Ok((0, object));
+            }
+            fetch.join(&state, key, (parent.as_ref(), second_round))
+        }
+    };
+    let joined = joined.map_err(|error| from_host(py, &error))?;
+    let Some(joined) = joined else {
+        let round = fetch.map_or(0, |fetch| fetch.round + 1);
+        return Ok((4, Py::new(py, Fetch::of(&state, &[key], round))?.into_any()));
+    };
+    match joined {
         Join::Hit(entry) => {
             this.counters.hit();
             Ok((0, entry.value().hand_out(py)?.unbind()))

@@ -23,6 +23,17 @@ use crate::storage::Storage;
 /// How often [`Cache::join`] looks below for what was stored meanwhile.
 const LOOKS: usize = 4;
 
+/// When what lies below is looked at.
+#[derive(Clone, Copy)]
+enum Look {
+    Now,
+    /// It was asked for when the key's stripe had this sequence.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only servers are asked earlier"))]
+    Since(u64),
+    /// Now, and not again.
+    Last,
+}
+
 /// What a caller that needs a key's value is told to do.
 #[derive(Debug)]
 pub enum Join<V: Send + Sync + 'static> {
@@ -86,25 +97,52 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
         let _reading = self.begin_reading();
         for _ in 1..LOOKS {
-            if let Some(join) = self.try_join(key, parent, second_round, false) {
+            if let Some(join) = self.try_join(key, parent, second_round, Look::Now) {
                 return Ok(join);
             }
         }
-        let join = self.try_join(key, parent, second_round, true);
+        let join = self.try_join(key, parent, second_round, Look::Last);
         Ok(join.expect("invariant: the last look decides"))
     }
 
-    /// `None` if something was stored, under this key perhaps, after the look below; unless this is the `last` one.
+    /// [`join`](Self::join) of a key for which was fetched what there is of it, and within that; `None` if something
+    /// was stored here since then, under this key perhaps: then it has to be fetched anew.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    #[cfg(feature = "redis")]
+    pub fn join_fetched(
+        &self,
+        prefetch: &crate::Prefetch,
+        key: &[u8],
+        parent: Option<&Arc<Fill>>,
+        second_round: bool,
+    ) -> Result<Option<Join<V>>, Error> {
+        let asked = prefetch.asked().iter().find(|(asked, _)| **asked == *key);
+        let Some((_, sequence)) = asked else {
+            return self.within(prefetch, || self.join(key, parent, second_round)).map(Some);
+        };
+        if parent.is_some_and(|fill| fill.computes(self.shared.id, key)) {
+            return Err(Error::Recursion { key: String::from_utf8_lossy(key).into_owned() });
+        }
+        Ok(self.within(prefetch, || self.try_join(key, parent, second_round, Look::Since(*sequence))))
+    }
+
+    /// `None` if something was stored, under this key perhaps, after the look below; unless this is the last one.
     fn try_join(
         &self,
         key: &[u8],
         parent: Option<&Arc<Fill>>,
         second_round: bool,
-        last: bool,
+        look: Look,
     ) -> Option<Join<V>> {
         // Before the stripe is locked: reading the log may take its time. The number first: what is stored below
         // from then on is of a computation that overlaps with the one that may begin here.
-        let sequence = self.shared.flights.stripe(key).sequence();
+        let sequence = match look {
+            Look::Now => Some(self.shared.flights.stripe(key).sequence()),
+            Look::Since(sequence) => Some(sequence),
+            Look::Last => None,
+        };
         let rows_began = self.rows_number();
         if let Some(entry) = self.found_below(key) {
             self.count(Count::Hits);
@@ -133,7 +171,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 Err(why) => why,
             };
             // It may have stored below only, where the near cache keeps nothing, or not for long.
-            if !last && self.shared.parts.resting.is_some() && stripe.sequence() != sequence {
+            if self.shared.parts.resting.is_some()
+                && sequence.is_some_and(|sequence| stripe.sequence() != sequence)
+            {
                 return None;
             }
             self.count(why);
