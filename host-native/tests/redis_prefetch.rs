@@ -127,3 +127,19 @@ fn a_bus_that_is_away_is_counted() {
     assert_eq!(computed.expect("computes"), 2);
     assert!(cache.stats().storage_errors > 0);
 }
+
+#[test]
+fn what_has_changed_is_asked_for_where_it_must_be_known() {
+    let server = Server::start();
+    let (writer, reader) = (server.strong(), server.bounded());
+    for _ in 0..20 {
+        let at = writer.invalidate(&["t"]).expect("can be told");
+        let prefetch = reader.prefetch_now(&["a"]).expect("there is a server");
+        assert!(prefetch.wait(LONG));
+        assert!(reader.within(&prefetch, || reader.has_reached(at)));
+        let prefetch = reader.prefetch::<&str>(&[]).expect("there is a server");
+        assert!(prefetch.wait(LONG));
+        assert!(reader.within(&prefetch, || reader.has_reached(at)));
+    }
+    assert_eq!(reader.stats().storage_errors, 0);
+}

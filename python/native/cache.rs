@@ -179,8 +179,11 @@ impl NativeCache {
                 missing.push(key);
             }
         }
-        let asks = must || !missing.is_empty();
-        Ok(Some(if asks { Fetch::of(&state, &missing, 0) } else { Fetch::of_nothing(&state) }))
+        Ok(Some(match (must, missing.is_empty()) {
+            (true, _) => Fetch::now(&state, &missing),
+            (false, false) => Fetch::of(&state, &missing, 0),
+            (false, true) => Fetch::of_nothing(&state),
+        }))
     }
 
     /// Do cached functions call through now?

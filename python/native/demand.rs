@@ -43,10 +43,16 @@ impl Drop for Demand {
     }
 }
 
+/// Could any code demand something?
+#[inline]
+pub(crate) fn is_there_any() -> bool {
+    ALIVE.load(Ordering::Relaxed) != 0
+}
+
 /// Does code that runs here demand more than the cache knows? Then it is not served.
 #[inline]
 pub(crate) fn is_unmet(py: Python<'_>, home: &Home, state: &State) -> PyResult<bool> {
-    if ALIVE.load(Ordering::Relaxed) == 0 { Ok(false) } else { is_unmet_here(py, home, state) }
+    if is_there_any() { is_unmet_here(py, home, state) } else { Ok(false) }
 }
 
 #[cold]

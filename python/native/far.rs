@@ -76,9 +76,14 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    /// Asks for entries, and for what has changed.
+    /// Asks for entries, and for what has changed, if that is not known well enough.
     pub(crate) fn of<K: AsRef<[u8]>>(state: &Arc<State>, keys: &[K], round: u8) -> Self {
         Self { state: Arc::clone(state), prefetch: state.cache.prefetch(keys), round }
+    }
+
+    /// Asks for entries, and for what has changed until now.
+    pub(crate) fn now<K: AsRef<[u8]>>(state: &Arc<State>, keys: &[K]) -> Self {
+        Self { state: Arc::clone(state), prefetch: state.cache.prefetch_now(keys), round: 0 }
     }
 
     /// Of nothing.

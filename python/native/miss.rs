@@ -317,7 +317,9 @@ pub(crate) fn step(
     let this = function.get();
     let state = this.home.owned(py)?;
     if state.is_far && !fetch.is_some_and(|fetch| fetch.is_of(&state)) {
-        return Ok((4, Py::new(py, Fetch::of(&state, &[key], 0))?.into_any()));
+        let is_demanded = demand::is_there_any();
+        let asked = if is_demanded { Fetch::now(&state, &[key]) } else { Fetch::of(&state, &[key], 0) };
+        return Ok((4, Py::new(py, asked)?.into_any()));
     }
     if state.reading(py, fetch, || demand::is_unmet(py, &this.home, &state))? {
         return Ok((1, lead_alone(function, key, (fetch, call))?));

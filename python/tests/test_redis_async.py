@@ -417,3 +417,20 @@ def test_an_async_function_that_invalidates(redis_server):
         assert await zoocache.get_async("key") is None
 
     asyncio.run(changes())
+
+
+def test_nothing_fails_that_the_log_would_tell_of(redis_server, consistency, caplog):
+    async def everything():
+        one = Async(deps=["t"], stale_if_error=60)
+        for _ in range(3):
+            await one.f(1)
+            await one.f.refresh(1)
+            await one.f.many([(1,), (2,)])
+            await zoocache.get_async("key", consistent_after=await zoocache.invalidate_async("t"))
+
+    for place in ({"storage_url": redis_server.url}, {"bus_url": redis_server.url}):
+        zoocache.reset()
+        configure(consistency=consistency, **place)
+        asyncio.run(everything())
+        assert zoocache.stats()["storage_errors"] == 0
+    assert "goes on without" not in caplog.text

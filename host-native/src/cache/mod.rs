@@ -392,13 +392,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// no trip of their own. `None` where there is no server.
     #[cfg(feature = "redis")]
     pub fn prefetch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Option<crate::Prefetch> {
+        self.prefetch_as(keys, false)
+    }
+
+    /// [`prefetch`](Self::prefetch) for reads that must know what has changed until now, whatever the consistency is.
+    #[cfg(feature = "redis")]
+    pub fn prefetch_now<K: AsRef<[u8]>>(&self, keys: &[K]) -> Option<crate::Prefetch> {
+        self.prefetch_as(keys, true)
+    }
+
+    #[cfg(feature = "redis")]
+    fn prefetch_as<K: AsRef<[u8]>>(&self, keys: &[K], must: bool) -> Option<crate::Prefetch> {
         let shared = &self.shared;
         let asked = |key: &K| {
             let key = key.as_ref();
             (Box::from(key), shared.flights.stripe(key).sequence())
         };
         match &shared.parts.resting {
-            Some(resting) => resting.rows.prefetch(keys.iter().map(asked).collect()),
+            Some(resting) => resting.rows.prefetch(keys.iter().map(asked).collect(), must),
             None => shared.parts.sequencer.prefetch(),
         }
     }

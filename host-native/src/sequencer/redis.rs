@@ -102,7 +102,7 @@ impl Sequencer for RedisSequencer {
     }
 
     fn prefetch(&self) -> Option<Prefetch> {
-        Some(self.feed.prefetch(Vec::new()))
+        Some(self.feed.prefetch(Vec::new(), true))
     }
 
     fn when_replaced(&self, forget: Forget) {

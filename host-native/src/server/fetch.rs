@@ -53,12 +53,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(feed: &Feed, connection: &Connection, keys: &[&[u8]]) -> Self {
+    /// Asks what has changed only if that is not known well enough, or if it `must` be known better.
+    pub(super) fn new(feed: &Feed, connection: &Connection, keys: &[&[u8]], must: bool) -> Self {
         let mut pipeline = pipe();
         for key in keys {
             pipeline.cmd("GET").arg(feed.names().entry(key));
         }
-        let range = (!feed.is_current()).then(|| (connection.incarnation, feed.from(connection.incarnation)));
+        let range =
+            (must || !feed.is_current()).then(|| (connection.incarnation, feed.from(connection.incarnation)));
         if let Some((_, from)) = range {
             pipeline.add_command(ask(&feed.names().table, from, PAGE));
         }

@@ -124,9 +124,9 @@ impl std::fmt::Debug for Prefetch {
 }
 
 impl Feed {
-    /// Asks for entries, and for what has changed, without waiting for it. An answer that does not come is an error
-    /// after a while, so the future always ends.
-    pub(crate) fn prefetch(self: &Arc<Self>, keys: Vec<Asked>) -> Prefetch {
+    /// Asks for entries without waiting for them; and for what has changed, if that is not known well enough or `must`
+    /// be known better. An answer that does not come is an error after a while, so the future always ends.
+    pub(crate) fn prefetch(self: &Arc<Self>, keys: Vec<Asked>, must: bool) -> Prefetch {
         let began_ns = boot_ns();
         let place = Arc::new(Mutex::new(Place::default()));
         let asked: Arc<[Asked]> = keys.into();
@@ -143,7 +143,7 @@ impl Feed {
         let fetching = async move {
             line.begun().await;
             let outcome = match line.connection(&feed.address) {
-                Ok(connection) => feed.answer(&connection, &asked).await,
+                Ok(connection) => feed.answer(&connection, &asked, must || asked.is_empty()).await,
                 Err(away) => Err(away),
             };
             arrive(&place, outcome);
@@ -155,9 +155,9 @@ impl Feed {
         prefetch
     }
 
-    async fn answer(&self, connection: &Connection, asked: &[Asked]) -> Outcome {
+    async fn answer(&self, connection: &Connection, asked: &[Asked], must: bool) -> Outcome {
         let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| &**key).collect();
-        let request = Request::new(self, connection, &keys);
+        let request = Request::new(self, connection, &keys, must);
         match timeout(ANSWER, request.send(connection)).await {
             Ok(Ok(reply)) => request.read(self, asked, reply),
             Ok(Err(error)) => Err(ServerError::of(&self.address, &error)),

@@ -232,7 +232,7 @@ impl Feed {
 
     fn fetch(&self, key: &[u8]) -> Result<Fetched, ServerError> {
         let connection = self.connection()?;
-        let request = Request::new(self, &connection, &[key]);
+        let request = Request::new(self, &connection, &[key], false);
         let reply = self.wait(&connection, request.send(&connection))?;
         let mut answer = request.read(self, &[(key, None)], reply)?;
         answer.fetched.pop().ok_or_else(|| self.failed("an unexpected reply"))

@@ -116,9 +116,10 @@ pub trait Rows: Send + Sync + 'static {
     fn brings_news(&self) -> bool {
         false
     }
-    /// Asks for rows without waiting for them, where they are far away.
+    /// Asks for rows without waiting for them, where they are far away; and what the log says, if that `must` be known
+    /// as of now.
     #[cfg(feature = "redis")]
-    fn prefetch(&self, _keys: Vec<crate::server::Asked>) -> Option<crate::server::Prefetch> {
+    fn prefetch(&self, _keys: Vec<crate::server::Asked>, _must: bool) -> Option<crate::server::Prefetch> {
         None
     }
     /// Calls `visit` with the key and the row of each that can be read, in no order. Not a snapshot of one

@@ -275,7 +275,7 @@ impl Rows for RedisStorage {
         None
     }
 
-    fn prefetch(&self, keys: Vec<Asked>) -> Option<Prefetch> {
-        Some(self.feed.prefetch(keys))
+    fn prefetch(&self, keys: Vec<Asked>, must: bool) -> Option<Prefetch> {
+        Some(self.feed.prefetch(keys, must))
     }
 }
