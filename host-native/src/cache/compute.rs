@@ -226,6 +226,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// [`join`](Self::join), or a hit, after waiting for what it needs to be fetched.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, reason = "nothing is fetched without a server")
+    )]
     async fn join_async(
         &self,
         key: &[u8],
@@ -257,6 +261,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// Does what may wait for a server on a thread that is there for that; here, if there is no server.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, reason = "nothing waits without a server")
+    )]
     async fn aside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
         #[cfg(feature = "redis")]
         if self.is_far() {

@@ -446,6 +446,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// When the read that goes on here began, where every read asks; else 0.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_self, reason = "nobody asks without a server"))]
     fn asking_ns(&self) -> u64 {
         #[cfg(feature = "redis")]
         if self.shared.parts.asks_each_time {
