@@ -64,9 +64,6 @@ async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) 
 
 /// Is the server still the one whose table was entered, and may it write? Its role changes without a word.
 async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
-    if mutant::is_on("no_script_text") {
-        return Ok(());
-    }
     let incarnation = format!("{:032x}", connection.incarnation);
     let names = feed.names();
     let keys = [names.table.as_str(), names.bell.as_str()];
