@@ -6,26 +6,8 @@ mod common;
 
 use std::panic::AssertUnwindSafe;
 
-use common::pair::Number;
-use common::{Scratch, on};
+use common::{Number, Scratch, on, process};
 use zoocache::{Cache, Error};
-
-#[expect(unsafe_code, reason = "the standard library cannot fork")]
-mod system {
-    unsafe extern "C" {
-        pub(crate) safe fn fork() -> i32;
-        pub(crate) safe fn _exit(status: i32) -> !;
-        fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
-    }
-
-    pub(crate) fn wait_for(pid: i32) -> i32 {
-        let mut status = -1;
-        // SAFETY: `status` lives until the call returns.
-        let waited = unsafe { waitpid(pid, &raw mut status, 0) };
-        assert_eq!(waited, pid);
-        status
-    }
-}
 
 /// What the child does; every line has to hold.
 fn child(cache: &Cache<u64>) -> bool {
@@ -45,16 +27,16 @@ fn main() {
         assert!(cache.put("near", 1, &on(&["a"])));
         cache.before_fork();
         other.before_fork();
-        let pid = system::fork();
+        let pid = process::fork();
         if pid == 0 {
             cache.after_fork();
             other.after_fork();
             let holds = std::panic::catch_unwind(AssertUnwindSafe(|| child(&cache))).unwrap_or(false);
-            system::_exit(i32::from(!holds));
+            process::_exit(i32::from(!holds));
         }
         cache.after_fork_in_parent();
         other.after_fork_in_parent();
-        assert_eq!(system::wait_for(pid), 0, "round {round}: the child failed");
+        assert_eq!(process::wait_for(pid), 0, "round {round}: the child failed");
         assert_eq!((cache.get("near"), cache.get("child"), cache.get("below")), (None, Some(3), Some(2)));
         cache.invalidate(&["c"]).expect("valid tag");
     }

@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::redis::{Number, Server};
-use common::{Scratch, on, until, value};
+use common::redis::Server;
+use common::{Number, Scratch, on, until, value};
 use zoocache::{Builder, Cache, Error, ServerError};
 
 fn open(url: &str) -> Result<Cache<u64>, Error> {

@@ -7,25 +7,8 @@ mod common;
 use std::panic::AssertUnwindSafe;
 
 use common::redis::Server;
-use common::{DEADLINE, on, tag_of};
+use common::{DEADLINE, on, process, tag_of};
 use zoocache::{Cache, Error};
-
-#[expect(unsafe_code, reason = "the standard library cannot fork")]
-mod system {
-    unsafe extern "C" {
-        pub(crate) safe fn fork() -> i32;
-        pub(crate) safe fn _exit(status: i32) -> !;
-        fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
-    }
-
-    pub(crate) fn wait_for(pid: i32) -> i32 {
-        let mut status = -1;
-        // SAFETY: `status` lives until the call returns.
-        let waited = unsafe { waitpid(pid, &raw mut status, 0) };
-        assert_eq!(waited, pid);
-        status
-    }
-}
 
 /// What the child does; every line has to hold.
 fn child(cache: &Cache<u64>) -> bool {
@@ -40,12 +23,12 @@ fn child(cache: &Cache<u64>) -> bool {
 /// Runs `work` in a child.
 fn forked(cache: &Cache<u64>, work: impl FnOnce() -> bool) -> i32 {
     cache.before_fork();
-    let pid = system::fork();
+    let pid = process::fork();
     if pid == 0 {
         cache.after_fork();
         common::until("the child reaches the server", || cache.keep_up());
         let holds = std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
-        system::_exit(i32::from(!holds));
+        process::_exit(i32::from(!holds));
     }
     cache.after_fork_in_parent();
     pid
@@ -60,7 +43,7 @@ fn children_are_nodes_of_their_own(server: &Server) {
         cache.delete("k");
         cache.put("r", 2, &on(&["t"])) && cache.get("r") == Some(2)
     });
-    assert_eq!(system::wait_for(pid), 0);
+    assert_eq!(process::wait_for(pid), 0);
     assert_eq!((cache.get("k"), cache.get("r")), (None, Some(2)));
 }
 
@@ -70,7 +53,7 @@ fn children_draw_names_of_their_own(server: &Server) {
     assert!(cache.keep_up());
     let change = |tag: &str| cache.change(&[tag_of(tag)], DEADLINE).is_ok();
     let (one, two) = (forked(&cache, || change("one")), forked(&cache, || change("two")));
-    assert_eq!((system::wait_for(one), system::wait_for(two)), (0, 0));
+    assert_eq!((process::wait_for(one), process::wait_for(two)), (0, 0));
     let node = server.bounded();
     assert!(!node.put("a", 1, &on(&["one"])) && !node.put("b", 1, &on(&["two"])), "both are being changed");
 }
@@ -89,7 +72,7 @@ fn children_send_what_their_parent_could_not(server: &mut Server) {
         });
         true
     });
-    assert_eq!(system::wait_for(pid), 0);
+    assert_eq!(process::wait_for(pid), 0);
 }
 
 fn main() {
@@ -103,16 +86,16 @@ fn main() {
         assert!(cache.put("near", 1, &on(&["a"])) && other.put("below", 2, &on(&["b"])));
         cache.before_fork();
         other.before_fork();
-        let pid = system::fork();
+        let pid = process::fork();
         if pid == 0 {
             cache.after_fork();
             other.after_fork();
             let holds = std::panic::catch_unwind(AssertUnwindSafe(|| child(cache))).unwrap_or(false);
-            system::_exit(i32::from(!holds));
+            process::_exit(i32::from(!holds));
         }
         cache.after_fork_in_parent();
         other.after_fork_in_parent();
-        assert_eq!(system::wait_for(pid), 0, "round {round}: the child failed");
+        assert_eq!(process::wait_for(pid), 0, "round {round}: the child failed");
         assert!(strong.get("near").is_none(), "round {round}");
         assert_eq!((strong.get("child"), strong.get("below")), (Some(3), Some(2)));
         cache.invalidate(&["c"]).expect("can be told");

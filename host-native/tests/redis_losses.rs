@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use common::redis::{Number, Server};
-use common::{DEADLINE, on, tag_of, until};
+use common::redis::Server;
+use common::{DEADLINE, Number, on, tag_of, until};
 use zoocache::codec::{CodecError, ValueCodec};
 use zoocache::{Cache, Consistency, Error, ServerError};
 

@@ -6,14 +6,13 @@ it only prints, after seconds.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 import machine
 import report
+import rust_rows
 from raw import FULL, QUICK
 from rows import folder_elsewhere, folder_hits, folder_writes
 
@@ -59,15 +58,11 @@ Written by `./dev bench`. {machine}; load average {load} at the start.
   open.
 - *Goal* and *met?* are empty where a figure is only shown for comparison.
 """
-NO_RUST = (
-    "Not measured: `cargo bench -p zoocache --features lmdb --bench lmdb -- --json PATH`, then `--rust PATH`."
-)
-RUST_HEADER = ("work", "ours", "baseline", "ratio", "goal", "met?")
 
 
 def main() -> None:
     """Measure, print and write everything."""
-    options = _options()
+    options = rust_rows.options(__doc__)
     effort = QUICK if options.quick else FULL
     load = machine.load()
     libraries = machine.libraries("lmdb", "diskcache")
@@ -81,13 +76,7 @@ def main() -> None:
     print(report.terminal(report.HEADER, cells))
     if options.quick:
         return
-    rust, turns = NO_RUST, ""
-    if options.rust:
-        found = json.loads(options.rust.read_text(encoding="utf-8"))
-        rust_cells = [report.Row(**row).cells() for row in found["rows"]]
-        rust = f"Load average {found['load']} at the start; {found['rounds']} rounds.\n\n"
-        rust += report.markdown(RUST_HEADER, rust_cells)
-        turns = f" in Python, {report.grouped(found['turns'])} in Rust"
+    rust, turns = rust_rows.section("lmdb", options.rust)
     page = PAGE.format(
         machine=machine.described(),
         load=load,
@@ -96,17 +85,10 @@ def main() -> None:
         rust=rust,
         folder=f"`{tempfile.gettempdir()}`",
         rounds=effort.rounds,
-        turns=report.grouped(effort.turns) + turns,
+        turns=report.grouped(effort.turns) + (f" in Python, {turns} in Rust" if turns else ""),
     )
     machine.RESULTS.mkdir(parents=True, exist_ok=True)
     (machine.RESULTS / "lmdb.md").write_text(page, encoding="utf-8")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="see in seconds that it works; write no page")
-    parser.add_argument("--rust", type=Path, metavar="PATH", help="the rows of the Rust benchmark")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

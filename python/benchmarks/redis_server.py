@@ -6,13 +6,11 @@ it only prints, after seconds. The server is the benchmark's own: `redis-server`
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from pathlib import Path
 
 import machine
 import report
+import rust_rows
 from raw import FULL, QUICK
 from raw_redis import private_server
 from rows import server_hits, server_together
@@ -52,16 +50,11 @@ Written by `./dev bench`. {machine}; load average {load} at the start.
   other node has in its near cache; both nodes are in one process, and the other one looks all the time.
 - *Goal* and *met?* are empty where a figure is only shown for comparison.
 """
-NO_RUST = (
-    "Not measured: `cargo bench -p zoocache --features redis --bench redis -- --json PATH`, then "
-    "`--rust PATH`."
-)
-RUST_HEADER = ("work", "ours", "baseline", "ratio", "goal", "met?")
 
 
 def main() -> None:
     """Measure, print and write everything."""
-    options = _options()
+    options = rust_rows.options(__doc__)
     effort = QUICK if options.quick else FULL
     load = machine.load()
     libraries = machine.libraries("redis", "hiredis")
@@ -75,13 +68,7 @@ def main() -> None:
     print(report.terminal(report.HEADER, cells))
     if options.quick:
         return
-    rust, turns = NO_RUST, "0"
-    if options.rust:
-        found = json.loads(options.rust.read_text(encoding="utf-8"))
-        rust_cells = [report.Row(**row).cells() for row in found["rows"]]
-        rust = f"Load average {found['load']} at the start; {found['rounds']} rounds.\n\n"
-        rust += report.markdown(RUST_HEADER, rust_cells)
-        turns = report.grouped(found["turns"])
+    rust, turns = rust_rows.section("redis", options.rust)
     page = PAGE.format(
         machine=machine.described(),
         load=load,
@@ -92,17 +79,10 @@ def main() -> None:
         rust=rust,
         rounds=effort.rounds,
         tasks=server_together.TASKS,
-        turns=turns,
+        turns=turns or "0",
     )
     machine.RESULTS.mkdir(parents=True, exist_ok=True)
     (machine.RESULTS / "redis.md").write_text(page, encoding="utf-8")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="see in seconds that it works; write no page")
-    parser.add_argument("--rust", type=Path, metavar="PATH", help="the rows of the Rust benchmark")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

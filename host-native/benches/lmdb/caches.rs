@@ -1,30 +1,12 @@
 //! What is compared: a cache, and LMDB without one around it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use heed::types::Bytes;
 use heed::{EnvFlags, EnvOpenOptions};
-use zoocache::codec::{CodecError, ValueCodec};
-use zoocache::{Builder, Cache, Policy, Tag};
+use zoocache::{Builder, Cache};
 
-/// Entries of the caches that are hit.
-pub(crate) const ENTRIES: u64 = 10_000;
-pub(crate) const VALUE: [u8; 100] = [7; 100];
-
-pub(crate) type Value = Vec<u8>;
-
-pub(crate) struct Plain;
-
-impl ValueCodec<Value> for Plain {
-    fn encode(&self, value: &Value) -> Result<Vec<u8>, CodecError> {
-        Ok(value.clone())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Value, CodecError> {
-        Ok(bytes.to_vec())
-    }
-}
+use crate::load::{Plain, VALUE, Value};
 
 /// A folder that goes with it.
 pub(crate) struct Scratch(PathBuf);
@@ -47,33 +29,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Numbers that jump about.
-pub(crate) fn numbers() -> impl FnMut() -> u64 {
-    let mut count = 0;
-    move || {
-        count += 1;
-        count * 7_919 % ENTRIES
-    }
-}
-
-pub(crate) fn tag(number: u64) -> Tag {
-    Tag::parse(&format!("org:{}:item-{number}", number % 10)).unwrap()
-}
-
-pub(crate) fn policy(number: u64) -> Policy {
-    Policy::default().with_tags([tag(number % 1_000)]).ttl(Duration::from_hours(1))
-}
-
 pub(crate) fn shared(folder: &Path) -> Builder<Value> {
     Cache::builder().lmdb(folder.join("ours"), Plain)
-}
-
-pub(crate) fn filled(builder: Builder<Value>, entries: u64) -> Cache<Value> {
-    let cache = builder.build().unwrap();
-    for number in 0..entries {
-        assert!(cache.put(number.to_le_bytes(), VALUE.to_vec(), &policy(number)));
-    }
-    cache
 }
 
 /// LMDB without a cache around it, opened as the cache opens it.

@@ -2,7 +2,8 @@
 
 use zoocache::{Cache, Lookup};
 
-use crate::caches::{ENTRIES, Raw, Scratch, Value, filled, numbers, shared};
+use crate::caches::{Raw, Scratch, shared};
+use crate::load::{ENTRIES, Value, filled, numbers};
 use crate::report::Row;
 use crate::timing::{Contender, Effort, Series, contender, interleave};
 

@@ -11,6 +11,7 @@
 
 mod caches;
 mod hits;
+mod load;
 mod reader;
 mod report;
 mod sizes;

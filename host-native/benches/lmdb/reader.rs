@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use zoocache::{Cache, Lookup};
 
-use crate::caches::{Raw, Value, shared};
+use crate::caches::{Raw, shared};
+use crate::load::Value;
 use crate::timing::now_ns;
 use crate::words::{Words, wait_for};
 

@@ -3,7 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::caches::{Raw, Scratch, filled, shared};
+use crate::caches::{Raw, Scratch, shared};
+use crate::load::filled;
 use crate::report::Row;
 use crate::timing::{Contender, Effort, Series, now_ns};
 

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use zoocache::{Cache, Policy, Tag};
 
-use crate::caches::{Raw, Scratch, Value, shared, tag};
+use crate::caches::{Raw, Scratch, shared};
+use crate::load::{Value, tag};
 use crate::reader::{ITEM, Kind, after, before, value_of};
 use crate::report::{Row, duration, figure};
 use crate::timing::{Effort, Series, now_ns};

@@ -1,6 +1,7 @@
 //! What does a commit cost: of an invalidation, of a computed value, of a value that replaces another?
 
-use crate::caches::{ENTRIES, Raw, Scratch, VALUE, filled, numbers, policy, shared, tag};
+use crate::caches::{Raw, Scratch, shared};
+use crate::load::{ENTRIES, VALUE, filled, numbers, policy, tag};
 use crate::report::Row;
 use crate::timing::{Effort, contender, interleave};
 

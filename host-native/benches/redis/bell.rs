@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zoocache::Lookup;
 
+use crate::load::{VALUE, policy, tag};
 use crate::report::{Row, duration};
-use crate::server::{Server, VALUE, policy, tag};
+use crate::server::Server;
 use crate::timing::{Effort, Series, now_ns};
 
 const P50_GOAL_NS: f64 = 1_000_000.0;

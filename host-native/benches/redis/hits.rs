@@ -2,8 +2,9 @@
 
 use zoocache::{Cache, Consistency, Lookup};
 
+use crate::load::{ENTRIES, Value, filled, numbers};
 use crate::report::Row;
-use crate::server::{ENTRIES, Raw, Server, Value, filled, numbers};
+use crate::server::{Raw, Server};
 use crate::timing::{Contender, Effort, Series, contender, interleave};
 
 const SERVER_GOAL: f64 = 1.25;

@@ -12,6 +12,8 @@
 
 mod bell;
 mod hits;
+#[path = "../lmdb/load.rs"]
+mod load;
 #[path = "../lmdb/report.rs"]
 mod report;
 mod server;

@@ -1,7 +1,8 @@
 //! What do an invalidation and a computation cost that every machine learns of?
 
+use crate::load::{VALUE, filled, policy, tag};
 use crate::report::Row;
-use crate::server::{Raw, Server, VALUE, filled, policy, tag};
+use crate::server::{Raw, Server};
 use crate::timing::{Effort, contender, interleave};
 
 pub(crate) fn rows(server: &Server, effort: &Effort) -> Vec<Row> {

@@ -32,7 +32,7 @@ pub(super) async fn attend(feed: &Weak<Feed>, line: &Arc<Line>) -> bool {
         let pause = pause_of(&alive);
         let polls = has_worked || !mutant::is_on("trust_connection");
         if let Err(cause) = duties(&alive, line, &connection, polls).await {
-            line.break_off(connection.number(), cause);
+            line.break_off(connection.number, cause);
             return has_worked;
         }
         drop((alive, connection));
@@ -64,7 +64,7 @@ async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) 
 
 /// Is the server still the one whose table was entered, and may it write? Its role changes without a word.
 async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
-    let incarnation = format!("{:032x}", connection.incarnation);
+    let incarnation = row::incarnation_text(connection.incarnation);
     let names = feed.names();
     let keys = [names.table.as_str(), names.bell.as_str()];
     let reply = match answered(feed, connection.run(&CHECK, &keys, &[incarnation.as_bytes()])).await {
@@ -110,7 +110,7 @@ async fn poll(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), S
 /// Sends the invalidations that could not be sent.
 async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
     let Some((marks, owed)) = feed.outbox.load().failed() else { return Ok(()) };
-    let incarnation = format!("{:032x}", connection.incarnation).into_bytes();
+    let incarnation = row::incarnation_text(connection.incarnation).into_bytes();
     let arguments = owed.arguments();
     let arguments: Vec<&[u8]> =
         std::iter::once(&incarnation[..]).chain(arguments.iter().map(Vec::as_slice)).collect();
@@ -129,7 +129,7 @@ async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
 async fn delete(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
     let deletions = feed.outbox.load().deletions();
     for key in deletions {
-        let incarnation = format!("{:032x}", connection.incarnation);
+        let incarnation = row::incarnation_text(connection.incarnation);
         let (row, node) = (row::key_row(&key), feed.node().to_string());
         let names = feed.names();
         let entry = names.entry(&key);
@@ -149,7 +149,7 @@ async fn delete(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
 
 async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
     for mark in feed.due_marks(boot_ns()) {
-        let incarnation = format!("{:032x}", connection.incarnation);
+        let incarnation = row::incarnation_text(connection.incarnation);
         let deadline = mark.deadline_us.to_string();
         let mut rows: Vec<Vec<u8>> = mark.tags.iter().map(row::tag_row).collect();
         rows.push(row::settled_row(mark.id));

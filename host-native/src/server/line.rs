@@ -30,7 +30,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// So long may connecting take.
 pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// An invalidation waits so long for a connection that is just being made again.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE_NS: u64 = 300_000_000;
 /// Pauses between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub(super) struct Connection {
     /// The clock of the incarnation when it was entered: those that come later have a later one.
     clock: Timestamp,
     /// Tells connections apart.
-    number: u64,
+    pub(super) number: u64,
 }
 
 impl Connection {
@@ -151,8 +151,7 @@ impl Line {
 
     /// Waits a little for a connection that is being made for the first time.
     pub(super) async fn begun(&self) {
-        let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
-        let until_ns = boot_ns().saturating_add(patience_ns);
+        let until_ns = boot_ns().saturating_add(PATIENCE_NS);
         while self.is_beginning() && boot_ns() < until_ns {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -160,13 +159,12 @@ impl Line {
 
     /// The connection; waits a little for one that was lost just now.
     pub(super) fn patiently(&self, address: &Address) -> Result<Arc<Connection>, ServerError> {
-        let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
         let mut away = self.away.lock();
         loop {
             if let Some(connection) = self.present() {
                 return Ok(connection);
             }
-            let left_ns = patience_ns.saturating_sub(boot_ns().saturating_sub(away.since_ns));
+            let left_ns = PATIENCE_NS.saturating_sub(boot_ns().saturating_sub(away.since_ns));
             if left_ns == 0 {
                 drop(away);
                 return Err(self.why_away(address));
@@ -228,12 +226,6 @@ impl Line {
         away.attempts = away.attempts.saturating_add(1);
         away.cause = Some(cause);
         self.changed.notify_all();
-    }
-}
-
-impl Connection {
-    pub(super) fn number(&self) -> u64 {
-        self.number
     }
 }
 
@@ -329,8 +321,8 @@ async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
 /// Enters the domain, through a new connection or after its table was lost; by `force` a new incarnation of it.
 pub(super) async fn hello(feed: &Feed, connection: &Connection, force: bool) -> RedisResult<Entered> {
     let seen = feed.seen();
-    let (incarnation, clock) = (format!("{:032x}", seen.incarnation), seen.clock.as_micros().to_string());
-    let new = format!("{:032x}", random_u128());
+    let (incarnation, clock) = (row::incarnation_text(seen.incarnation), seen.clock.as_micros().to_string());
+    let new = row::incarnation_text(random_u128());
     let marks = feed.mark_rows();
     let force = if force { "1" } else { "0" };
     let mut arguments = vec![incarnation.as_bytes(), clock.as_bytes(), new.as_bytes(), force.as_bytes()];
@@ -340,9 +332,7 @@ pub(super) async fn hello(feed: &Feed, connection: &Connection, force: bool) -> 
     let entered = match &reply[..] {
         [Value::BulkString(incarnation), Value::BulkString(now), Value::BulkString(clock)] => {
             feed.set_server_clock(row::position(now).map_or(0, Timestamp::as_micros));
-            let incarnation = std::str::from_utf8(incarnation).ok();
-            let incarnation = incarnation.and_then(|text| u128::from_str_radix(text, 16).ok());
-            incarnation.zip(row::position(clock))
+            row::incarnation(incarnation).zip(row::position(clock))
         }
         _ => None,
     };

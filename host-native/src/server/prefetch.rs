@@ -162,7 +162,7 @@ impl Feed {
             Ok(Ok(reply)) => request.read(self, asked, reply),
             Ok(Err(error)) => Err(ServerError::of(&self.address, &error)),
             Err(_) => {
-                self.line.load().break_off(connection.number(), self.timed_out());
+                self.line.load().break_off(connection.number, self.timed_out());
                 Err(self.timed_out())
             }
         }

@@ -97,8 +97,17 @@ fn read_mark(bytes: &[u8]) -> Option<Mark> {
 }
 
 fn read_clock(rest: &[u8]) -> Option<u128> {
-    let text = std::str::from_utf8(rest.strip_prefix(b"c:")?).ok()?;
-    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok())?
+    incarnation(rest.strip_prefix(b"c:")?)
+}
+
+/// An incarnation, as texts give it: 32 hexadecimal digits.
+pub(super) fn incarnation(bytes: &[u8]) -> Option<u128> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == 32)?;
+    u128::from_str_radix(text, 16).ok()
+}
+
+pub(super) fn incarnation_text(incarnation: u128) -> String {
+    format!("{incarnation:032x}")
 }
 
 fn hexadecimal(bytes: &[u8]) -> Option<u64> {
@@ -181,8 +190,7 @@ impl Told {
 fn read_told(rest: &[u8]) -> Option<Rows> {
     let mut fields = rest.splitn(5, |byte| *byte == b' ');
     let mut next = || fields.next();
-    let incarnation = std::str::from_utf8(next()?).ok().filter(|text| text.len() == 32)?;
-    let incarnation = u128::from_str_radix(incarnation, 16).ok()?;
+    let incarnation = incarnation(next()?)?;
     let origin = std::str::from_utf8(next()?).ok()?.parse().ok()?;
     let (before, at) = (position(next()?)?, position(next()?)?);
     let told = match next()? {

@@ -66,13 +66,13 @@ impl Feed {
             Some(Err(error)) => {
                 let error = ServerError::of(&self.address, &error);
                 if matches!(error, ServerError::Away { .. }) {
-                    self.line.load().break_off(connection.number(), error.clone());
+                    self.line.load().break_off(connection.number, error.clone());
                 }
                 Err(error)
             }
             None => {
                 // Whoever asks next need not wait as long.
-                self.line.load().break_off(connection.number(), self.timed_out());
+                self.line.load().break_off(connection.number, self.timed_out());
                 Err(self.timed_out())
             }
         }
@@ -119,7 +119,7 @@ impl Feed {
             } else {
                 line.connection(&self.address)
             }?;
-            let incarnation = format!("{:032x}", connection.incarnation);
+            let incarnation = row::incarnation_text(connection.incarnation);
             let mut all = vec![incarnation.as_bytes()];
             all.extend(arguments);
             match self.wait(&connection, connection.run(script, &keys, &all)) {

@@ -6,18 +6,34 @@
 pub(crate) mod folder;
 #[cfg(feature = "lmdb")]
 pub(crate) mod pair;
+#[cfg(unix)]
+pub(crate) mod process;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use zoocache::codec::{CodecError, ValueCodec};
 use zoocache::{Builder, Cache, Error, Event, Fill, ManualClock, Observer, Policy, Tag};
 
 /// Long enough for a loaded machine; nothing waits for so long unless it hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// Noon of some day, in microseconds.
 pub(crate) const NOON_US: u64 = 1_800_000_000_000_000;
+
+/// Stores a number; 666 is none.
+pub(crate) struct Number;
+
+impl ValueCodec<u64> for Number {
+    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
+        if *value == 666 { Err("no such value".into()) } else { Ok(value.to_le_bytes().to_vec()) }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
+        Ok(u64::from_le_bytes(bytes.try_into()?))
+    }
+}
 
 pub(crate) type Never = Result<u64, Error>;
 

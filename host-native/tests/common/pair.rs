@@ -6,22 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heed::types::Bytes;
-use zoocache::codec::{CodecError, ValueCodec};
 use zoocache::{Builder, Cache, ManualClock, Policy, WallClock};
 
-use super::{NOON_US, Scratch, value};
-
-pub(crate) struct Number;
-
-impl ValueCodec<u64> for Number {
-    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
-        if *value == 666 { Err("no such value".into()) } else { Ok(value.to_le_bytes().to_vec()) }
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
-        Ok(u64::from_le_bytes(bytes.try_into()?))
-    }
-}
+use super::{NOON_US, Number, Scratch, value};
 
 pub(crate) fn builder(path: &Path, clock: &Arc<ManualClock>) -> Builder<u64> {
     let clock: Arc<dyn WallClock> = clock.clone();

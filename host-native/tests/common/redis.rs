@@ -3,22 +3,9 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use zoocache::codec::{CodecError, ValueCodec};
 use zoocache::{Builder, Cache, Consistency};
 
-use super::{Scratch, until};
-
-pub(crate) struct Number;
-
-impl ValueCodec<u64> for Number {
-    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
-        if *value == 666 { Err("no such value".into()) } else { Ok(value.to_le_bytes().to_vec()) }
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
-        Ok(u64::from_le_bytes(bytes.try_into()?))
-    }
-}
+use super::{Number, Scratch, until};
 
 pub(crate) struct Server {
     child: Child,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::history::{ABSENT, At, Kind, Record};
+use super::history::{At, Kind, Record};
+use super::truth::ABSENT;
 use super::{KEYS, PYTHON, TAGS};
 
 /// Whoever takes longer was waiting for nobody, or for one who is dead.

@@ -16,14 +16,16 @@
 mod check;
 mod history;
 mod run;
+mod truth;
 mod worker;
 
 use std::fs;
 use std::time::Duration;
 
 use check::{Verdict, check};
-use history::{Record, now_ns, records};
+use history::{Record, records};
 use run::Run;
+use truth::now_ns;
 use worker::{last_look, worker};
 
 const WORKERS: usize = 8;

@@ -11,7 +11,8 @@ use fastrand::Rng;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use super::history::{RECORD_BYTES, now_ns, records};
+use super::history::{RECORD_BYTES, records};
+use super::truth::now_ns;
 use super::{CHANGE, TAGS, WORKERS};
 
 /// What workers in Python run, from the top of the repository.

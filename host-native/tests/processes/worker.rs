@@ -1,41 +1,19 @@
 //! A worker process: reads, computes, invalidates, announces changes, puts, deletes and refreshes, and records it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fastrand::Rng;
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, getpid, kill_process};
 use zoocache::{Cache, Error, Event, Fill, Finish, Observer, Policy, Tag};
 
-use super::history::{At, Bytes, Kind, NO_VALUE, Record, Value, now_ns};
+use super::history::{At, Kind, Record};
+use super::truth::{Bytes, NO_VALUE, Truth, Value, now_ns};
 use super::{CHANGE, KEYS, TAGS, THREADS, WORKERS};
-
-/// The source of truth: a version per tag.
-struct Truth(PathBuf);
-
-impl Truth {
-    fn read(&self, tag: usize) -> u32 {
-        let mut bytes = [0; 4];
-        let file = File::open(&self.0).expect("the source is there");
-        file.read_exact_at(&mut bytes, tag as u64 * 4).expect("the source is complete");
-        u32::from_le_bytes(bytes)
-    }
-
-    fn raise(&self, tag: usize) -> u32 {
-        let file = File::options().read(true).write(true).open(&self.0).expect("the source is there");
-        // A killed process lets go of it.
-        flock(&file, FlockOperation::LockExclusive).expect("a local file");
-        let version = self.read(tag) + 1;
-        file.write_all_at(&version.to_le_bytes(), tag as u64 * 4).expect("the source can be written");
-        version
-    }
-}
 
 /// A worker process.
 struct Worker {

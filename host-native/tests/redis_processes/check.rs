@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::history::{ABSENT, Kind, Record};
+use super::history::{Kind, Record};
 use super::journal::Journal;
 use super::order::check_order;
 use super::promises::Promises;
 use super::roles::Role;
+use super::truth::ABSENT;
 use super::verdict::Verdict;
 use super::{CLOCK_ERROR, KEYS, MAX_STALENESS, NODES, TAGS, TOO_LONG, nanos};
 

@@ -12,12 +12,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::check::Source;
 use super::control::{Control, Phase};
-use super::history::{lines, now_ns, records};
+use super::history::{lines, records};
 use super::journal::{Journal, Span};
 use super::netns::Namespace;
 use super::proxy::Proxy;
 use super::roles::{Mix, Role};
 use super::server::{Persistence, Server, compile_clock, stop};
+use super::truth::now_ns;
 use super::{MAX_STALENESS, NODES, TAGS, pause};
 
 /// The node that lives in a network namespace of its own, where that is allowed.

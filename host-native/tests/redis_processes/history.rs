@@ -1,54 +1,15 @@
-//! What is cached, and the lines of history that nodes and the program that hurts them write.
+//! The lines of history that nodes and the program that hurts them write.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use rustix::time::{ClockId, clock_gettime};
-use zoocache::codec::{CodecError, ValueCodec};
+use zoocache::codec::ValueCodec;
 
 use super::TAGS;
+use super::truth::{Bytes, NO_VALUE, Value, now_ns};
 
-pub(crate) const ABSENT: u32 = u32::MAX;
-pub(crate) const NO_VALUE: Value = Value { began_ns: 0, ended_ns: 0, versions: [ABSENT; TAGS] };
 const RECORD_BYTES: usize = 40 + 16 + 4 * TAGS;
-
-/// All processes of a machine share this clock.
-pub(crate) fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
-}
-
-/// What is cached: the versions of the tags it was computed from, and when it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Value {
-    pub(crate) began_ns: u64,
-    pub(crate) ended_ns: u64,
-    pub(crate) versions: [u32; TAGS],
-}
-
-pub(crate) struct Bytes;
-
-impl ValueCodec<Value> for Bytes {
-    fn encode(&self, value: &Value) -> Result<Vec<u8>, CodecError> {
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&value.began_ns.to_le_bytes());
-        bytes.extend_from_slice(&value.ended_ns.to_le_bytes());
-        value.versions.iter().for_each(|version| bytes.extend_from_slice(&version.to_le_bytes()));
-        Ok(bytes)
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Value, CodecError> {
-        let number = |at: usize| -> Result<u64, CodecError> {
-            Ok(u64::from_le_bytes(bytes.get(at..at + 8).ok_or("short")?.try_into()?))
-        };
-        let mut versions = [0; TAGS];
-        for (version, chunk) in versions.iter_mut().zip(bytes.get(16..).ok_or("short")?.chunks_exact(4)) {
-            *version = u32::from_le_bytes(chunk.try_into()?);
-        }
-        Ok(Value { began_ns: number(0)?, ended_ns: number(8)?, versions })
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]

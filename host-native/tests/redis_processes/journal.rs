@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::history::now_ns;
+use super::truth::now_ns;
 
 /// From when to when, on the clock of the histories.
 #[derive(Debug, Clone, Copy)]

@@ -43,13 +43,15 @@ mod proxy;
 mod roles;
 mod run;
 mod server;
+#[path = "../processes/truth.rs"]
+mod truth;
 mod verdict;
 mod worker;
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use history::now_ns;
+use truth::now_ns;
 
 const NODES: usize = 6;
 const THREADS: usize = 2;

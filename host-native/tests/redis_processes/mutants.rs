@@ -9,9 +9,9 @@ use super::MAX_STALENESS;
 use super::check::check;
 use super::faults::Fault;
 use super::ground::Ground;
-use super::history::now_ns;
 use super::roles::Mix;
 use super::run::folder;
+use super::truth::now_ns;
 
 /// A protection that is missed, when and by whom.
 struct Pair {

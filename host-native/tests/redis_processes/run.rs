@@ -8,9 +8,9 @@ use fastrand::Rng;
 use super::check::check;
 use super::faults::{FAULTS, Fault};
 use super::ground::Ground;
-use super::history::now_ns;
 use super::roles::Mix;
 use super::setting;
+use super::truth::now_ns;
 use super::verdict::Verdict;
 
 pub(crate) fn folder(name: &str) -> PathBuf {

@@ -1,14 +1,12 @@
 //! A node: reads, computes, invalidates, announces changes, puts and deletes, and records it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, getpid, getppid, kill_process};
 use zoocache::{
     Cache, Consistency, Error, Event, Fill, Finish, Observer, Policy, ServerError, SystemClock, Tag,
@@ -16,30 +14,10 @@ use zoocache::{
 };
 
 use super::control::{Control, Phase};
-use super::history::{Bytes, Kind, NO_VALUE, Record, Value, now_ns};
+use super::history::{Kind, Record};
 use super::roles::{Role, skew_s};
+use super::truth::{Bytes, NO_VALUE, Truth, Value, now_ns};
 use super::{CHANGE, FLIGHT_TIMEOUT, KEYS, MAX_STALENESS, NODES, PREFIX, QUIET, TAGS, THREADS, pause};
-
-/// The source of truth: a version per tag.
-struct Truth(PathBuf);
-
-impl Truth {
-    fn read(&self, tag: usize) -> u32 {
-        let mut bytes = [0; 4];
-        let file = File::open(&self.0).expect("the source is there");
-        file.read_exact_at(&mut bytes, tag as u64 * 4).expect("the source is complete");
-        u32::from_le_bytes(bytes)
-    }
-
-    fn raise(&self, tag: usize) -> u32 {
-        let file = File::options().read(true).write(true).open(&self.0).expect("the source is there");
-        // A killed process lets go of it.
-        flock(&file, FlockOperation::LockExclusive).expect("a local file");
-        let version = self.read(tag) + 1;
-        file.write_all_at(&version.to_le_bytes(), tag as u64 * 4).expect("the source can be written");
-        version
-    }
-}
 
 /// A clock that is wrong by minutes; nothing but ages and deadlines may depend on it.
 struct Skewed(i64);

@@ -55,6 +55,7 @@ def _of(loop: asyncio.AbstractEventLoop) -> _Waiting | None:
         try:
             loop.add_reader(waiting.bell.fileno(), waiting.answer)
         except NotImplementedError:
+            # As the proactor of Windows; `arrived` waits in a thread then.
             return None
         _waiting[loop] = waiting
     return waiting

@@ -11,9 +11,9 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::ground::Ground;
-use super::history::now_ns;
 use super::journal::Span;
 use super::server::Server;
+use super::truth::now_ns;
 use super::{MAX_STALENESS, NODES};
 
 /// Whether it met what it was to hurt. Only then was it injected.
