@@ -46,7 +46,8 @@ impl Observer for Watch {
             self.failures.fetch_add(1, Ordering::SeqCst);
             let now = now_ns();
             // Some lines tell as much as a million.
-            if now - self.last_ns.swap(now, Ordering::SeqCst) > 10_000_000 {
+            // Another thread may have failed later than this one, and said so first.
+            if now.saturating_sub(self.last_ns.fetch_max(now, Ordering::SeqCst)) > 10_000_000 {
                 Record::new(Kind::Away, now, 0).append_to(&self.history);
             }
         }
