@@ -76,7 +76,7 @@ async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), 
         Reply::Done(now, _) => feed.set_server_clock(now.as_micros()),
         Reply::Lost => {
             line.inbox.put_doubt();
-            line.enter(connection, answered(feed, hello(feed, connection, false)).await?);
+            line.enter(connection, answered(feed, hello(feed, connection, None)).await?);
             line.wake.notify_one();
         }
         Reply::Other => return Err(feed.failed("an unexpected reply")),

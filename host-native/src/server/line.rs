@@ -309,7 +309,7 @@ async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
         load.arg("LOAD").arg(&script.text);
         connection.ask(&load).await?;
     }
-    let entered = hello(feed, &connection, false).await?;
+    let entered = hello(feed, &connection, None).await?;
     // What was told on the connection before is not here.
     if !mutant::is_on("trust_connection") {
         line.inbox.put_doubt();
@@ -318,14 +318,18 @@ async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
     Ok(())
 }
 
-/// Enters the domain, through a new connection or after its table was lost; by `force` a new incarnation of it.
-pub(super) async fn hello(feed: &Feed, connection: &Connection, force: bool) -> RedisResult<Entered> {
+/// Enters the domain, through a new connection or after its table was lost; but not the incarnation that is `given_up`.
+pub(super) async fn hello(
+    feed: &Feed,
+    connection: &Connection,
+    given_up: Option<u128>,
+) -> RedisResult<Entered> {
     let seen = feed.seen();
-    let (incarnation, clock) = (row::incarnation_text(seen.incarnation), seen.clock.as_micros().to_string());
-    let new = row::incarnation_text(random_u128());
+    let [clock, latest] = [seen.clock, seen.latest].map(|at| at.as_micros().to_string());
+    let [old, new] = [seen.incarnation, random_u128()].map(row::incarnation_text);
+    let given_up = given_up.map(row::incarnation_text).unwrap_or_default();
     let marks = feed.mark_rows();
-    let force = if force { "1" } else { "0" };
-    let mut arguments = vec![incarnation.as_bytes(), clock.as_bytes(), new.as_bytes(), force.as_bytes()];
+    let mut arguments: Vec<_> = [&old, &clock, &latest, &new, &given_up].map(String::as_bytes).into();
     arguments.extend(marks.iter().map(Vec::as_slice));
     let names = feed.names();
     let reply = connection.run(&HELLO, &[&names.table, &names.bell], &arguments).await?;

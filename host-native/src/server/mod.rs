@@ -9,6 +9,7 @@
 
 mod address;
 mod attend;
+mod chain;
 mod error;
 mod fetch;
 mod hand;
@@ -52,6 +53,7 @@ use crate::engine::Engine;
 use crate::random::random_nonzero;
 use crate::sequencer::Forget;
 
+use chain::Chain;
 use inbox::Minted;
 use line::Line;
 use outbox::{MAX_FAILED, Outbox, Owed};
@@ -119,6 +121,8 @@ struct State {
     waiting: Vec<Minted>,
     /// Announced changes that had ended when this was found out: at positions that a later range shows.
     gone: Vec<(u64, u64)>,
+    /// Rows that were seen, of the incarnation that was entered.
+    chain: Chain,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -127,6 +131,8 @@ struct Seen {
     /// The clock moves with each position, those of entries that are stored included; `applied` of the engine moves
     /// with invalidations only, so that computations of all nodes have the same.
     clock: Timestamp,
+    /// The position of the latest row.
+    latest: Timestamp,
 }
 
 impl Feed {
@@ -309,7 +315,13 @@ impl Feed {
     fn note_clock(&self, clock: Timestamp) {
         let (seen, incarnation) = (self.seen(), self.engine.domain().0);
         let clock = if seen.incarnation == incarnation { seen.clock.max(clock) } else { clock };
-        self.seen.store(Arc::new(Seen { incarnation, clock }));
+        let latest = self.engine.signals().applied();
+        self.seen.store(Arc::new(Seen { incarnation, clock, latest }));
+    }
+
+    /// Is what this process has seen not in the table any more, though it was neither lost nor replaced?
+    fn has_gone_back(&self) -> bool {
+        self.state.lock().chain.is_broken()
     }
 
     fn mark_rows(&self) -> Vec<Vec<u8>> {

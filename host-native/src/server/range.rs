@@ -21,6 +21,8 @@ pub(super) struct Range {
     pub(super) rows: Vec<(Row, Timestamp)>,
     /// `None` if the table is not that of the incarnation, or not any more: it was lost.
     pub(super) clock: Option<Timestamp>,
+    /// The position of the latest row, if there is a clock.
+    pub(super) latest: Timestamp,
     /// There is more to be read.
     pub(super) is_cut_off: bool,
 }
@@ -43,15 +45,17 @@ impl Range {
         let rows = read_range(reply);
         let is_table = rows.is_some();
         let rows = rows.unwrap_or_default();
-        let clock = rows.iter().find(|(row, _)| *row == Row::Clock(incarnation)).map(|(_, at)| *at);
-        let latest = rows.iter().map(|(_, at)| *at).max();
+        let clocks: Vec<_> = rows.iter().filter(|(row, _)| matches!(row, Row::Clock(..))).collect();
+        let last = rows.iter().map(|(_, at)| *at).max();
         // Nothing lies behind the clock, and there is one clock.
-        let clocks = rows.iter().filter(|(row, _)| matches!(row, Row::Clock(_))).count();
-        let clock = clock.filter(|clock| clocks == 1 && latest == Some(*clock));
-        let is_cut_off = is_table && clocks == 0 && rows.len() >= limit;
-        let mut range = Self { incarnation, from, asked_ns, rows, clock, is_cut_off };
+        let (clock, latest) = match clocks[..] {
+            [(Row::Clock(of, latest), at)] if *of == incarnation && last == Some(*at) => (Some(*at), *latest),
+            _ => (None, Timestamp::ZERO),
+        };
+        let is_cut_off = is_table && clocks.is_empty() && rows.len() >= limit;
+        let mut range = Self { incarnation, from, asked_ns, rows, clock, latest, is_cut_off };
         if mutant::is_on("ignore_lost") && range.clock.is_none() && !range.is_cut_off {
-            range.clock = Some(from);
+            (range.clock, range.latest) = (Some(from), from);
         }
         range
     }

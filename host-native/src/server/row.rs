@@ -5,8 +5,8 @@
 //! kKEY            what is remembered of this key was replaced or deleted
 //! mID DEADLINE TAGS   a change is announced: 16 hexadecimal digits, 16 digits, each tag as LENGTH:TAG
 //! sID             an announced change was settled
-//! ~c:INCARNATION  the clock: always the highest position
-//! !f, !i, !r:...  the floor, the latest row of the kinds above, the server's process
+//! ~c:INCARNATION:LATEST  the clock: always the highest position; and that of the latest row of the kinds above
+//! !f, !r:...      the floor, the server's process
 //! ```
 //! Invariant: reading is total. What cannot be read may have been an invalidation of anything, and counts as one.
 
@@ -20,9 +20,9 @@ pub(super) enum Row {
     Key(Vec<u8>),
     Mark(Mark),
     Settled(u64),
-    Clock(u128),
+    /// Of an incarnation; and the position of its latest row.
+    Clock(u128, Timestamp),
     Floor,
-    Latest,
     Other,
 }
 
@@ -45,9 +45,10 @@ impl Row {
             b'k' => Self::Key(rest.to_vec()),
             b'm' => read_mark(bytes).map_or(anything, Self::Mark),
             b's' => hexadecimal(rest).map_or(anything, Self::Settled),
-            b'~' => read_clock(rest).map_or(Self::Other, Self::Clock),
+            b'~' => {
+                read_clock(rest).map_or(Self::Other, |(incarnation, latest)| Self::Clock(incarnation, latest))
+            }
             b'!' if rest == b"f" => Self::Floor,
-            b'!' if rest == b"i" => Self::Latest,
             b'!' => Self::Other,
             _ => anything,
         }
@@ -96,8 +97,9 @@ fn read_mark(bytes: &[u8]) -> Option<Mark> {
     Some(Mark { id, deadline_us, tags, row: bytes.to_vec() })
 }
 
-fn read_clock(rest: &[u8]) -> Option<u128> {
-    incarnation(rest.strip_prefix(b"c:")?)
+fn read_clock(rest: &[u8]) -> Option<(u128, Timestamp)> {
+    let (name, latest) = rest.strip_prefix(b"c:")?.split_at_checked(32)?;
+    Some((incarnation(name)?, position(latest.strip_prefix(b":")?)?))
 }
 
 /// An incarnation, as texts give it: 32 hexadecimal digits.

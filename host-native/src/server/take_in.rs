@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use zoocache_core::{DomainId, LogRow, MarkId, Tag, Timestamp};
 
+use super::chain::Chain;
 use super::inbox::{Item, Minted};
 use super::range::Range;
 use super::row::{Mark, Row, Rows};
@@ -51,8 +52,7 @@ impl Said {
             Row::Mark(mark) => self.marks.push((mark, at)),
             Row::Settled(id) => self.settled.push(id),
             Row::Floor => self.floor = self.floor.max(at),
-            Row::Latest => {}
-            Row::Clock(_) | Row::Other => return,
+            Row::Clock(..) | Row::Other => return,
         }
         self.latest = self.latest.max(at);
     }
@@ -103,9 +103,10 @@ impl Feed {
         let taken = {
             let mut state = self.state.lock();
             let applied = self.engine.signals().applied();
-            let is_news = range.rows.iter().any(|(row, at)| {
-                *at > applied && !matches!(row, Row::Clock(_) | Row::Other | Row::Floor | Row::Latest)
-            });
+            let is_news = range
+                .rows
+                .iter()
+                .any(|(row, at)| *at > applied && !matches!(row, Row::Clock(..) | Row::Other | Row::Floor));
             let taken = self.take_range(&mut state, range, &mut gone);
             if taken == Taken::Known && is_news && applied > Timestamp::ZERO {
                 self.catch_ups.fetch_add(1, Ordering::Relaxed);
@@ -126,6 +127,9 @@ impl Feed {
             return Taken::Other;
         }
         let Some(clock) = range.clock else { return Taken::Lost };
+        if is_own && !follows(state, range.latest, clock) {
+            return Taken::Lost;
+        }
         let asked_ns = if mutant::is_on("sent_at_reply") { boot_ns() } else { range.asked_ns };
         // What was applied already, also since this was asked for, is no news: a change that was settled meanwhile would
         // be announced again.
@@ -143,7 +147,10 @@ impl Feed {
             // Until its rows are applied, nothing of the new domain can be judged.
             self.engine.doubt();
             self.engine.reset_domain(DomainId(range.incarnation), said.floor);
+            state.chain = Chain::default();
         }
+        said.latest = said.latest.max(range.latest);
+        state.chain.add(said.latest);
         self.engine.raise_floor(said.floor);
         self.apply(state, said, true, gone);
         self.note_clock(clock);
@@ -177,6 +184,10 @@ impl Feed {
             self.set_unsure();
             return;
         }
+        if !follows(state, before, at) {
+            self.set_unsure();
+            return;
+        }
         if at <= applied {
             return;
         }
@@ -199,6 +210,7 @@ impl Feed {
             self.set_unsure();
         }
         said.latest = at;
+        state.chain.add(at);
         self.apply(state, said, !has_gap, gone);
         if !has_gap {
             self.note_clock(at);
@@ -220,14 +232,15 @@ impl Feed {
         for id in owed.settled() {
             self.end_mark(state, id);
         }
-        if before <= self.engine.signals().applied() {
-            if is_row {
-                self.engine.apply_log(&[], at);
-            }
-            self.note_clock(at);
-        } else {
+        if !follows(state, before, at) || before > self.engine.signals().applied() {
             self.set_unsure();
+            return;
         }
+        if is_row {
+            state.chain.add(at);
+            self.engine.apply_log(&[], at);
+        }
+        self.note_clock(at);
     }
 
     /// Ends marks whose tags are stamped, or need no stamp any more.
@@ -301,4 +314,9 @@ impl Feed {
             let _ = self.engine.settle_at(mark, Timestamp::ZERO);
         }
     }
+}
+
+/// Is what was seen still there, now that no row lies between these positions?
+fn follows(state: &mut State, before: Timestamp, at: Timestamp) -> bool {
+    state.chain.agrees(before, at) || mutant::is_on("no_rollback_check")
 }

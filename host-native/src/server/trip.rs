@@ -124,11 +124,11 @@ impl Feed {
             all.extend(arguments);
             match self.wait(&connection, connection.run(script, &keys, &all)) {
                 Ok(reply) if matches!(Reply::read(&reply), Reply::Lost) => {
-                    self.enter_anew(&connection, false)?;
+                    self.enter_anew(&connection, None)?;
                 }
                 Ok(reply) => return Ok((connection.incarnation, reply)),
                 Err(ServerError::Failed { cause, .. }) if cause.contains("WRONGTYPE") => {
-                    self.enter_anew(&connection, false)?;
+                    self.enter_anew(&connection, None)?;
                 }
                 Err(ServerError::Away { .. }) if patiently => {}
                 Err(error) => return Err(error),
@@ -137,9 +137,10 @@ impl Feed {
         Err(self.failed("the table of the domain is lost again and again"))
     }
 
-    /// The table was lost: enters the incarnation that is there now, or a new one; by `force` a new one in any case.
-    fn enter_anew(&self, connection: &Connection, force: bool) -> Result<(), ServerError> {
-        let entered = self.wait(connection, hello(self, connection, force))?;
+    /// The table was lost: enters the incarnation that is there now, or a new one; a new one in any case if that one is
+    /// `given_up`.
+    fn enter_anew(&self, connection: &Connection, given_up: Option<u128>) -> Result<(), ServerError> {
+        let entered = self.wait(connection, hello(self, connection, given_up))?;
         let line = self.line.load();
         // First: nobody reads on as if nothing had happened.
         line.inbox.put_doubt();
@@ -168,8 +169,8 @@ impl Feed {
                 Taken::Other => {}
                 Taken::Lost => {
                     // Twice the same one: something that is no row of ours stands there, and would for ever.
-                    let force = lost.replace(connection.incarnation) == Some(connection.incarnation);
-                    self.enter_anew(&connection, force)?;
+                    let given_up = lost.replace(connection.incarnation);
+                    self.enter_anew(&connection, given_up)?;
                 }
             }
         }
@@ -269,8 +270,10 @@ impl Feed {
         match self.minted(script, &[], arguments, (vec![mark], owed), true) {
             Ok((at, _)) => {
                 self.take_in();
-                if self.engine.domain() != DomainId(self.connection_incarnation()) {
-                    // Who only writes would never enter the domain, and its marks would stand for ever.
+                let is_elsewhere = self.engine.domain() != DomainId(self.connection_incarnation());
+                if is_elsewhere || self.has_gone_back() {
+                    // Who only writes would never enter the domain, and its marks would stand for ever. Nor would it tell
+                    // anybody that data went back.
                     let _ = self.sync();
                 }
                 Ok(at)

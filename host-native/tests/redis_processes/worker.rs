@@ -85,8 +85,9 @@ impl Node {
 
     fn compute(&self, key: usize, fill: &Fill) -> Result<Value, Error> {
         let is_second = self.computing[key].swap(true, Ordering::SeqCst);
-        // Who waits too long computes for itself, as do those who find the cluster's lock taken for long.
-        if is_second && !is_contested(key) && self.cache.stats().timeouts == 0 {
+        // Who waits too long computes for itself. So does who shares entries, and finds that another node has stored or
+        // replaced the key since the computation began, whose result may be older.
+        if is_second && !self.role.shares_entries() && self.cache.stats().timeouts == 0 {
             self.record(Kind::Overlapped, now_ns(), key, 0);
         }
         let mut value = Value { began_ns: now_ns(), ..NO_VALUE };
@@ -298,15 +299,11 @@ fn any_tag(rng: &mut Rng) -> usize {
     if rng.u8(..8) == 0 { rng.usize(QUIET) } else { rng.usize(..QUIET.start) }
 }
 
-/// Keys that are also deleted: whose flights may be forgotten, so that computations overlap.
+/// Keys that are also deleted.
 const CONTESTED: [usize; 2] = [1, KEYS - 1];
 
 fn is_locked(key: usize) -> bool {
     key.is_multiple_of(3)
-}
-
-fn is_contested(key: usize) -> bool {
-    CONTESTED.contains(&key) || is_locked(key)
 }
 
 fn name(key: usize) -> String {

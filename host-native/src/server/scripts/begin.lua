@@ -17,14 +17,22 @@ local function now()
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- The clock of this incarnation, if the table is its own and was written by this process.
-local function clock_of(incarnation)
-  local clock = redis.call('ZSCORE', V, '~c:' .. incarnation)
-  if MUTANT_no_inc_check then clock = redis.call('ZREVRANGE', V, 0, 0, 'WITHSCORES')[2] or '0' end
-  if not clock then return nil end
+-- What the last row of the table says, if it is a clock.
+local function read_clock()
+  local last = redis.call('ZRANGE', V, -1, -1, 'WITHSCORES')
+  local incarnation, latest = string.match(last[1] or '', '^~c:(%x+):(%d+)$')
+  local clock = tonumber(last[2] or '')
+  if not incarnation or #incarnation ~= 32 or clock >= 2^53 - 2^20 then return nil end
+  return {row = last[1], incarnation = incarnation, latest = latest, clock = clock}
+end
+
+-- The domain, if its table is of this incarnation and was written by this process.
+local function domain_of(incarnation)
+  local domain = read_clock()
+  if not domain or (domain.incarnation ~= incarnation and not MUTANT_no_inc_check) then return nil end
   local bound = binding()
   if not MUTANT_ignore_binding and not (bound and redis.call('ZSCORE', V, bound)) then return nil end
-  return tonumber(clock)
+  return domain
 end
 
 local function add(position, members)
@@ -50,25 +58,28 @@ local function after(clock)
 end
 
 -- The next position, for rows that nodes must learn of; and that of the rows before.
-local function mint(incarnation, clock, members)
-  local position = after(clock)
-  local before = redis.call('ZSCORE', V, '!i') or '0'
-  add(position, {'~c:' .. incarnation, '!i'})
+local function mint(domain, members)
+  local position, before, row = after(domain.clock), domain.latest, domain.row
+  domain.clock, domain.latest = tonumber(position), position
+  domain.row = '~c:' .. domain.incarnation .. ':' .. position
+  -- In this order: a full server refuses the first, and the table is as it was.
+  redis.call('ZADD', V, position, domain.row)
+  redis.call('ZREM', V, row)
   -- Mistakes, for tests of the tests: the time as it is; that of a machine that is five minutes behind.
   if MUTANT_clock_back then position = whole(now()) end
   if MUTANT_client_clock then position = whole(now() - 300000000) end
   add(position, members)
-  return position, whole(tonumber(before))
+  return position, before
 end
 
 -- Tells whoever listens. A message too long to be worth it says only that there is something to be read.
-local function ring(incarnation, origin, before, position, members)
+local function ring(domain, origin, before, position, members)
   local parts, bytes = {}, 0
   for _, member in ipairs(members) do
     parts[#parts + 1] = #member .. ':' .. member
     bytes = bytes + #member
   end
   local rows = bytes > 16384 and 'x' or table.concat(parts)
-  local head = table.concat({'i', incarnation, origin, before, position, ''}, ' ')
+  local head = table.concat({'i', domain.incarnation, origin, before, position, ''}, ' ')
   redis.pcall('PUBLISH', BELL, head .. rows)
 end

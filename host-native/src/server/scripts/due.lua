@@ -1,8 +1,7 @@
 -- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline, rows to add, of which the
 -- last says that it was settled.
-local incarnation = ARGV[1]
-local clock = clock_of(incarnation)
-if not clock then return {'lost'} end
+local domain = domain_of(ARGV[1])
+if not domain then return {'lost'} end
 -- Settled already. Where neither stands the table was lost with the mark: nobody but its holders know of the change.
 if redis.call('ZSCORE', V, ARGV[#ARGV]) then return {'gone'} end
 local left = tonumber(ARGV[3]) - now()
@@ -10,6 +9,6 @@ if left > 0 then return {'early', whole(left)} end
 redis.call('ZREM', V, ARGV[2])
 local members = {}
 for place = 4, #ARGV do members[#members + 1] = ARGV[place] end
-local position, before = mint(incarnation, clock, members)
-ring(incarnation, 0, before, position, members)
+local position, before = mint(domain, members)
+ring(domain, 0, before, position, members)
 return {'done', position, before}

@@ -3,9 +3,8 @@
 -- empty), milliseconds to live, the lock's token (or empty), a row that tells others to forget the key, the entry
 -- without what stands before it, the number of this node, two flags (are others to forget the key? does the entry
 -- yield to whatever replaced or deleted the key since its computation began?), then the tags it depends on.
-local incarnation, as_of = ARGV[1], tonumber(ARGV[2])
-local clock = clock_of(incarnation)
-if not clock then return {'lost'} end
+local domain, as_of = domain_of(ARGV[1]), tonumber(ARGV[2])
+if not domain then return {'lost'} end
 local floor = redis.call('ZSCORE', V, '!f')
 if not floor or tonumber(floor) > as_of then return {'stale'} end
 local replaces, yields = string.sub(ARGV[9], 1, 1) == '1', string.sub(ARGV[9], 2, 2) == '1'
@@ -27,15 +26,15 @@ elseif ARGV[3] ~= '' then
 end
 local position, before
 if replaces then
-  position, before = mint(incarnation, clock, {ARGV[6]})
+  position, before = mint(domain, {ARGV[6]})
 else
-  position, before = after(clock), whole(tonumber(redis.call('ZSCORE', V, '!i') or '0'))
-  add(position, {'~c:' .. incarnation})
+  position, before = after(domain.clock), domain.latest
+  add(position, {domain.row})
 end
 local expiry = now() + tonumber(ARGV[4]) * 1000
 local head = string.format('%016.0f%016.0f', tonumber(position), math.min(expiry, 2^53 - 1))
 redis.call('SET', KEYS[3], head .. ARGV[7], 'PX', ARGV[4])
-if replaces then ring(incarnation, ARGV[8], before, position, {ARGV[6]}) end
+if replaces then ring(domain, ARGV[8], before, position, {ARGV[6]}) end
 if ARGV[5] ~= '' and redis.call('GET', KEYS[4]) == ARGV[5] then
   redis.call('UNLINK', KEYS[4])
   redis.pcall('PUBLISH', BELL, 'u ' .. KEYS[4])

@@ -1,8 +1,6 @@
 -- Forgets some rows that are too old to decide anything, raising the floor first; says how many.
 -- ARGV: the incarnation, the age in microseconds, how many rows to look at, how many to pass over (marks).
-local incarnation = ARGV[1]
-local clock = clock_of(incarnation)
-if not clock then return {'lost'} end
+if not domain_of(ARGV[1]) then return {'lost'} end
 local floor = tonumber(redis.call('ZSCORE', V, '!f') or '0')
 local horizon = math.max(now() - tonumber(ARGV[2]), floor)
 local rows = redis.call('ZRANGEBYSCORE', V, 1, '(' .. whole(horizon), 'WITHSCORES', 'LIMIT', ARGV[4], ARGV[3])

@@ -27,7 +27,8 @@ fn clock_row(server: &Server) -> Option<(String, u64)> {
 
 /// The incarnation of the domain, while there is one.
 pub(super) fn domain(server: &Server) -> Option<String> {
-    clock_row(server).map(|(member, _)| member)
+    let (member, _) = clock_row(server)?;
+    member.split(':').nth(1).map(str::to_owned)
 }
 
 /// How far the domain is, while there is one.
