@@ -146,7 +146,6 @@ fn data_that_went_back_is_not_trusted_if_who_knows_nothing_of_it_writes_first() 
         } else {
             assert!(comes_anew.put("other", 1, &on(&["u"])));
         }
-        assert!(knows.put("last", 1, &on(&["u"])));
         until("who knows more tells all", || {
             assert_eq!(knows.get("k"), None);
             comes_anew.get("k").is_none()
