@@ -46,6 +46,11 @@ _install-wheel python:
         echo "$sum" >"$stamp"
     fi
 
+# Build the WebAssembly component of the engine into dist/, and check what it imports, its size and its WIT
+[group('use')]
+component:
+    cargo run --quiet --package xtask
+
 # ---- Tests -------------------------------------------------------------------------------------
 
 # All tests, the Python ones on the interpreter of .venv

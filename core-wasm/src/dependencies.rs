@@ -73,21 +73,6 @@ impl DependencySet {
         }
     }
 
-    /// How many dependencies there are.
-    pub fn len(&self) -> usize {
-        self.handles.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.handles.is_empty()
-    }
-
-    /// The dependencies in order of first insertion.
-    pub fn iter(&self) -> core::slice::Iter<'_, TagHandle> {
-        self.handles.iter()
-    }
-
     fn remember(&mut self, place: usize) {
         let short = u32::try_from(place).expect("invariant: memory ends before 2^32 handles");
         let handles = &self.handles;
@@ -98,6 +83,15 @@ impl DependencySet {
 fn hash(handle: &TagHandle) -> u64 {
     // Addresses are not chosen by whoever names tags: no seed needed.
     FixedState::default().hash_one(handle.identity())
+}
+
+/// As a slice, in order of first insertion.
+impl core::ops::Deref for DependencySet {
+    type Target = [TagHandle];
+
+    fn deref(&self) -> &[TagHandle] {
+        &self.handles
+    }
 }
 
 impl<'a> IntoIterator for &'a DependencySet {

@@ -25,7 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![no_std]
-#![forbid(unsafe_code)]
+// The bindings of the component are generated, and are not safe code.
+#![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
 
 extern crate alloc;
 #[cfg(test)]
@@ -33,6 +34,8 @@ extern crate std;
 
 mod bytes;
 mod clock;
+#[cfg(feature = "component")]
+mod component;
 mod dependencies;
 mod engine;
 mod header;
@@ -49,7 +52,7 @@ pub use clock::{Clock, ClockError, DriftError, Timestamp};
 pub use dependencies::DependencySet;
 pub use engine::{
     Applied, DependencyState, DomainId, Engine, EngineConfig, EngineStats, Fill, Invalidation, LogRow,
-    MarkId, Order, Rejected, SettleError, SnapshotError,
+    MarkId, Order, Rejected, SettleError, SnapshotError, Tail,
 };
 pub use header::{Header, HeaderDependency, HeaderError};
 pub use node::TagHandle;

@@ -31,8 +31,14 @@ pub const STRIPES: usize = 64;
 #[cfg(loom)]
 pub const STRIPES: usize = 2;
 
-/// Gossip messages remembered to tell duplicates: a duplicate that is older costs a computation, nothing else.
+/// Gossip messages remembered to tell duplicates, so many or up to twice as many: a duplicate that is older costs a computation, nothing else.
 pub const MAX_REMEMBERED_MESSAGES: usize = 4096;
+
+/// Invalidations kept for [`Engine::tail`](crate::Engine::tail): whoever is further behind begins anew.
+pub const MAX_TAIL_MESSAGES: usize = 4096;
+
+/// Tags in those, together: one message may have many.
+pub const MAX_TAIL_TAGS: usize = 16_384;
 
 /// Expired marks whose tags are kept for a late `settle`: a caller that never settles must not leak.
 pub const MAX_EXPIRED_MARKS: usize = 4096;

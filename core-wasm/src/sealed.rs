@@ -177,27 +177,29 @@ impl Sealed {
     ///
     /// A node remembers its latest invalidation only, so an earlier one of the same tag is not named.
     pub fn blame(&self, signals: &Signals) -> Option<Cause> {
-        let root = signals.root();
-        let floor = signals.floor();
-        let floor = (self.as_of < floor).then(|| Cause { tag: Tag::root(), at: floor });
-        let exact = core::iter::once(root).chain(self.steps.iter().map(|step| &step.node));
-        let stamps = exact.map(|node| (position(node.raw_stamp()), node, false));
-        let below = self.subtrees().map(|node| (position(node.raw_below()), node, true));
-        let earliest = stamps.chain(below).filter(|(at, ..)| *at > self.as_of).min_by_key(|(at, ..)| *at);
-        let invalidated = earliest.map(|(at, node, subtree)| Cause { tag: Node::tag(node, subtree), at });
-        floor.into_iter().chain(invalidated).min_by_key(|cause| cause.at)
+        let mut found = Earliest { after: self.as_of, cause: None };
+        found.look(signals.floor(), signals.root(), false);
+        found.look(position(signals.root().raw_stamp()), signals.root(), false);
+        for step in &self.steps {
+            found.look(position(step.node.raw_stamp()), &step.node, false);
+            if step.flags & SUBTREE != 0 {
+                found.look(position(step.node.raw_below()), &step.node, true);
+            }
+        }
+        found.cause.map(|(at, node, subtree)| Cause { tag: Node::tag(node, subtree), at })
     }
 
     /// The tag whose announced change keeps the entry from being served, if there is one.
     pub fn pending_tag(&self, signals: &Signals) -> Option<Tag> {
-        let exact = core::iter::once(signals.root()).chain(self.steps.iter().map(|step| &step.node));
-        let exact = exact.filter(|node| node.raw_stamp() & PENDING != 0).map(|node| Node::tag(node, false));
-        let below = self.subtrees().filter(|node| node.raw_below() & PENDING != 0);
-        exact.chain(below.map(|node| Node::tag(node, true))).next()
-    }
-
-    fn subtrees(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.steps.iter().filter(|step| step.flags & SUBTREE != 0).map(|step| &step.node)
+        if signals.root().raw_stamp() & PENDING != 0 {
+            return Some(Tag::root());
+        }
+        let is_pending = |raw: u64| raw & PENDING != 0;
+        self.steps.iter().find_map(|step| {
+            let below = step.flags & SUBTREE != 0 && is_pending(step.node.raw_below());
+            let here = is_pending(step.node.raw_stamp());
+            (here || below).then(|| Node::tag(&step.node, !here))
+        })
     }
 
     /// The dependencies that were declared, each once.
@@ -222,6 +224,20 @@ impl Sealed {
     /// Bytes on the heap that belong to this entry alone (nodes are shared).
     pub fn heap_bytes(&self) -> usize {
         core::mem::size_of_val(&*self.steps)
+    }
+}
+
+/// The earliest of the positions after `after` that are looked at.
+struct Earliest<'a> {
+    after: Timestamp,
+    cause: Option<(Timestamp, &'a Arc<Node>, bool)>,
+}
+
+impl<'a> Earliest<'a> {
+    fn look(&mut self, at: Timestamp, node: &'a Arc<Node>, subtree: bool) {
+        if at > self.after && self.cause.is_none_or(|(earliest, ..)| at < earliest) {
+            self.cause = Some((at, node, subtree));
+        }
     }
 }
 

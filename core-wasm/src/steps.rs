@@ -6,6 +6,7 @@
 //! shape; [`crate::sealed`] decides by it.
 
 use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -39,16 +40,39 @@ fn flag(handle: &TagHandle) -> u8 {
 }
 
 impl Steps {
-    /// Flattens handles, each of which occurs once.
+    /// Flattens handles.
     ///
     /// # Complexity
     /// O(n log n · depth) for n handles.
     pub(crate) fn flatten(handles: &[TagHandle]) -> Self {
-        let mut sorted: Vec<&TagHandle> = handles.iter().collect();
-        sorted.sort_unstable_by(|left, right| in_pre_order(left.node(), right.node()));
+        // A heap: half the speed of the standard sort, and a tenth of its code, which matters where it is downloaded.
+        let sorted = handles.iter().map(InPreOrder).collect::<BinaryHeap<_>>().into_sorted_vec();
+        let sorted: Vec<&TagHandle> = sorted.into_iter().map(|InPreOrder(handle)| handle).collect();
         Self { steps: flatten_sorted(&sorted).into_boxed_slice(), mask: mask_of(&sorted) }
     }
 }
+
+struct InPreOrder<'a>(&'a TagHandle);
+
+impl Ord for InPreOrder<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        in_pre_order(self.0.node(), other.0.node())
+    }
+}
+
+impl PartialOrd for InPreOrder<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for InPreOrder<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for InPreOrder<'_> {}
 
 fn flatten_sorted(sorted: &[&TagHandle]) -> Vec<Step> {
     let first = sorted.first().map_or(0, |handle| handle.node().depth().max(1));
@@ -92,7 +116,7 @@ fn close(steps: &mut [Step], places: &[usize]) {
     }
 }
 
-/// Ancestors before what is below them; siblings in any fixed order, here that of their addresses.
+/// Ancestors before what is below them; siblings by their texts, so that the same entry has the same header everywhere.
 fn in_pre_order(left: &Arc<Node>, right: &Arc<Node>) -> Ordering {
     let shared = left.depth().min(right.depth());
     let (mut one, mut two) = (climb(left, shared), climb(right, shared));
@@ -105,7 +129,7 @@ fn in_pre_order(left: &Arc<Node>, right: &Arc<Node>) -> Ordering {
         }
         (one, two) = (above_one, above_two);
     }
-    Arc::as_ptr(one).cmp(&Arc::as_ptr(two))
+    one.segment().cmp(two.segment())
 }
 
 fn climb(node: &Arc<Node>, depth: usize) -> &Arc<Node> {

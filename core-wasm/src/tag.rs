@@ -114,7 +114,8 @@ fn check_size(text: &str) -> Result<(), TagError> {
         // Not counted: a megabyte of text must cost no more than a comparison.
         return Err(TagError::TooLong { length: text.len().div_ceil(4), exact: false });
     }
-    let length = text.chars().count();
+    // Not `chars().count()`, whose vector code is larger than all of this file.
+    let length = text.bytes().filter(|byte| byte & 0xC0 != 0x80).count();
     if length > MAX_TAG_CHARS {
         return Err(TagError::TooLong { length, exact: true });
     }
@@ -123,13 +124,13 @@ fn check_size(text: &str) -> Result<(), TagError> {
 
 /// `text` is what was given (and is quoted), `path` what is left of it without `:*`.
 fn check_characters(text: &str, path: &str) -> Result<(), TagError> {
-    let separator = |character| matches!(character, ':' | '.');
-    if path.is_empty() || path.starts_with(separator) || path.ends_with(separator) {
+    let is_edge = |byte: Option<&u8>| matches!(byte, None | Some(b':' | b'.'));
+    if is_edge(path.as_bytes().first()) || is_edge(path.as_bytes().last()) {
         return Err(TagError::Edge);
     }
     let mut after_separator = false;
     for character in path.chars() {
-        let is_separator = separator(character);
+        let is_separator = matches!(character, ':' | '.');
         if is_separator && after_separator {
             return Err(TagError::ConsecutiveSeparators);
         }

@@ -183,15 +183,21 @@ impl Trie {
         self.children.iter_mut().for_each(|children| floors(children, to));
     }
 
-    /// Calls `visit` with every node but the root and the floor of its children, parents first.
+    /// Calls `visit` with every node but the root and the floor of its children, in the order of the rotation: that of
+    /// a hash table differs between machines.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Node>, Timestamp)) {
-        fn down(children: &Children, visit: &mut impl FnMut(&Arc<Node>, Timestamp)) {
-            for branch in &children.table {
-                visit(&branch.node, branch.children.as_ref().map_or(Timestamp::ZERO, |below| below.floor));
-                branch.children.iter().for_each(|below| down(below, visit));
+        for node in &self.rotation {
+            let (path, depth) = Node::steps_down(node);
+            let mut children = &self.children;
+            for step in path[..depth].iter().flatten() {
+                let hash = self.hasher.hash_one(step.segment());
+                let found = children
+                    .as_ref()
+                    .and_then(|known| known.table.find(hash, |branch| Arc::ptr_eq(&branch.node, step)));
+                children = &found.expect("invariant: a node in the rotation is attached").children;
             }
+            visit(node, children.as_ref().map_or(Timestamp::ZERO, |below| below.floor));
         }
-        self.children.iter().for_each(|children| down(children, &mut visit));
     }
 
     /// The floor of the root's children.

@@ -140,7 +140,7 @@ fn a_message_is_applied_once_whatever_its_time() {
     assert_eq!(applied, Ok(Applied::At(at(SECOND + 1))));
     assert_eq!(entry.judge(engine.signals()), Verdict::Stale);
     assert_eq!(engine.apply(&message(SECOND - 5_000), SECOND), Ok(Applied::Duplicate));
-    assert_eq!(engine.apply(&Invalidation { origin: 1, ..message(3) }, SECOND), Ok(Applied::Duplicate));
+    assert_eq!(engine.apply(&Invalidation { origin: 1, ..message(SECOND) }, SECOND), Ok(Applied::Duplicate));
 
     let entry = seal(&mut engine, &["a:b"], SECOND).expect("fresh");
     let poison = engine.apply(&message(u64::MAX), SECOND).expect("positions are left");

@@ -3,12 +3,9 @@
 //! Invariants: an invalidation is O(depth) and touches no entry; `applied` moves only over what is
 //! known without a gap; of a remote message its *time* may be refused, the invalidation never.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use hashbrown::HashSet;
-
-use super::{DomainId, Engine};
+use super::{DomainId, Engine, Order, tail};
 use crate::clock::{ClockError, DriftError, Timestamp};
 use crate::limits::MAX_REMEMBERED_MESSAGES;
 use crate::tag::Tag;
@@ -52,26 +49,38 @@ pub enum Applied {
     Duplicate,
 }
 
-/// The messages seen last.
+/// The messages with the latest positions, by these.
 #[derive(Default)]
 pub(super) struct Messages {
-    ring: VecDeque<(u64, Timestamp)>,
-    seen: HashSet<(u64, Timestamp)>,
+    seen: Vec<(Timestamp, u64)>,
+    /// Of those up to here, and of them only, some may have been forgotten.
+    forgotten: Timestamp,
+    /// Up to here this node's own are known from a snapshot.
+    own_up_to: Timestamp,
 }
 
 impl Messages {
-    /// Remembers a message; returns whether it is new.
-    fn insert(&mut self, message: (u64, Timestamp)) -> bool {
-        if !self.seen.insert(message) {
-            return false;
+    /// Of a node that made its messages up to here in an earlier life, and knows them.
+    pub(super) fn with_own_up_to(own_up_to: Timestamp) -> Self {
+        Self { own_up_to, ..Self::default() }
+    }
+
+    fn contains(&self, origin: u64, at: Timestamp) -> bool {
+        self.seen.binary_search(&(at, origin)).is_ok()
+    }
+
+    /// Remembers a message.
+    pub(super) fn insert(&mut self, origin: u64, at: Timestamp) {
+        // Near the end, as a rule.
+        if let Err(place) = self.seen.binary_search(&(at, origin)) {
+            self.seen.insert(place, (at, origin));
         }
-        if self.ring.len() == MAX_REMEMBERED_MESSAGES
-            && let Some(oldest) = self.ring.pop_front()
-        {
-            self.seen.remove(&oldest);
+        if self.seen.len() > 2 * MAX_REMEMBERED_MESSAGES {
+            // Half of them at a time: the others move.
+            let (at, _) = self.seen[MAX_REMEMBERED_MESSAGES];
+            self.seen.drain(..=MAX_REMEMBERED_MESSAGES);
+            self.forgotten = at;
         }
-        self.ring.push_back(message);
-        true
     }
 }
 
@@ -92,6 +101,7 @@ impl Engine {
         }
         let at = self.mint(now_us)?;
         self.stamp(tags, at, self.applied_by(at));
+        self.record_own(at, tags);
         Ok(at)
     }
 
@@ -159,12 +169,18 @@ impl Engine {
 
     /// Applies a message of a node without a common log, as a receive event of the local clock.
     ///
+    /// One of its own that this engine does not know, having been restored from before it, is applied like any other.
+    /// One that is older than the latest [`MAX_REMEMBERED_MESSAGES`] may be a duplicate: it is applied, and not told on by
+    /// [`tail`](Self::tail), as it could go round for ever.
+    ///
     /// # Errors
     /// [`ClockError`] when no position is left; nothing has changed then. A time that runs ahead is no
     /// error: it is refused, and the invalidation applied ([`Applied::Drifted`]).
     pub fn apply(&mut self, message: &Invalidation, now_us: u64) -> Result<Applied, ClockError> {
-        if message.origin == self.config.node_id || self.messages.seen.contains(&(message.origin, message.at))
-        {
+        let is_own = message.origin == self.config.node_id;
+        let is_known_own =
+            is_own && (self.config.order != Order::Gossip || message.at <= self.messages.own_up_to);
+        if is_known_own || self.messages.contains(message.origin, message.at) {
             self.counters.duplicates += 1;
             return Ok(Applied::Duplicate);
         }
@@ -178,8 +194,11 @@ impl Engine {
         };
         if let Applied::At(at) | Applied::Drifted { at, .. } = applied {
             self.stamp(&message.tags, at, self.applied_by(at));
+            if message.at > self.messages.forgotten {
+                self.record(at, message.clone());
+            }
         }
-        self.messages.insert((message.origin, message.at));
+        self.messages.insert(message.origin, message.at);
         Ok(applied)
     }
 
@@ -208,6 +227,7 @@ impl Engine {
     pub fn reset_domain(&mut self, domain: DomainId, floor: Timestamp) {
         self.config.domain = domain;
         self.fills.clear();
+        self.history = tail::History::beginning_at(floor);
         let change = self.signals.change();
         change.enter_domain(floor);
         self.trie.reset(Timestamp::ZERO);
@@ -221,16 +241,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_messages_are_forgotten_one_by_one() {
-        let mut messages = Messages::default();
-        for at in 0..2 * MAX_REMEMBERED_MESSAGES as u64 {
-            assert!(messages.insert((1, Timestamp::from_micros(at))));
+    fn of_many_messages_the_oldest_are_forgotten() {
+        let (mut messages, many) = (Messages::default(), MAX_REMEMBERED_MESSAGES as u64);
+        for at in 0..2 * many {
+            messages.insert(1, Timestamp::from_micros(at));
+            messages.insert(1, Timestamp::from_micros(at));
         }
-        assert_eq!(
-            (messages.ring.len(), messages.seen.len()),
-            (MAX_REMEMBERED_MESSAGES, MAX_REMEMBERED_MESSAGES)
-        );
-        assert!(!messages.insert((1, Timestamp::from_micros(2 * MAX_REMEMBERED_MESSAGES as u64 - 1))));
-        assert!(messages.insert((1, Timestamp::ZERO)));
+        assert!(messages.contains(1, Timestamp::ZERO));
+        messages.insert(1, Timestamp::from_micros(2 * many));
+        assert_eq!(messages.seen.len(), MAX_REMEMBERED_MESSAGES);
+        assert!(messages.contains(1, Timestamp::from_micros(2 * many)));
+        assert!(messages.contains(1, Timestamp::from_micros(many + 1)));
+        assert!(!messages.contains(1, Timestamp::from_micros(many)));
+        assert_eq!(messages.forgotten, Timestamp::from_micros(many));
     }
 }

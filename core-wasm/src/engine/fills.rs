@@ -3,7 +3,6 @@
 //! Invariant: the `as_of` of every running fill is registered until it is sealed or abandoned, and
 //! nothing it might still have to see is pruned. The value that is computed is the host's.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -11,9 +10,8 @@ use triomphe::Arc;
 
 use super::Engine;
 use crate::clock::Timestamp;
-use crate::dependencies::DependencySet;
 use crate::limits::MAX_DEPENDENCIES;
-use crate::node::Node;
+use crate::node::{Node, TagHandle};
 use crate::sealed::{Cause, Sealed, Verdict};
 use crate::steps::Steps;
 use crate::tag::Tag;
@@ -36,27 +34,35 @@ impl Fill {
     }
 }
 
-/// The `as_of` of the running fills, each as often as it occurs.
+/// The `as_of` of the running fills, rising, each with how often it occurs.
 #[derive(Default)]
 pub(super) struct Fills {
-    running: BTreeMap<Timestamp, usize>,
+    running: Vec<(Timestamp, usize)>,
     count: usize,
 }
 
 impl Fills {
     fn add(&mut self, as_of: Timestamp) {
-        *self.running.entry(as_of).or_default() += 1;
+        match self.place(as_of) {
+            Ok(place) => self.running[place].1 += 1,
+            // At the end, as a rule.
+            Err(place) => self.running.insert(place, (as_of, 1)),
+        }
         self.count += 1;
     }
 
     fn remove(&mut self, as_of: Timestamp) {
-        if let Some(same) = self.running.get_mut(&as_of) {
-            *same -= 1;
-            if *same == 0 {
-                self.running.remove(&as_of);
+        if let Ok(place) = self.place(as_of) {
+            self.running[place].1 -= 1;
+            if self.running[place].1 == 0 {
+                self.running.remove(place);
             }
             self.count -= 1;
         }
+    }
+
+    fn place(&self, as_of: Timestamp) -> Result<usize, usize> {
+        self.running.binary_search_by_key(&as_of, |(as_of, _)| *as_of)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +70,7 @@ impl Fills {
     }
 
     pub(super) fn earliest(&self) -> Option<Timestamp> {
-        self.running.keys().next().copied()
+        self.running.first().map(|(as_of, _)| *as_of)
     }
 
     /// Forgets all: their domain is gone.
@@ -159,7 +165,7 @@ impl Engine {
         self.fills.clear();
     }
 
-    /// Ends a fill with what is to be kept of its freshness.
+    /// Ends a fill with what is to be kept of its freshness; what is named twice counts once.
     ///
     /// The entry is as of the fill's beginning, or of `as_of_bound` if that is lower (something stale
     /// was used on purpose; else [`Timestamp::MAX`]).
@@ -172,7 +178,7 @@ impl Engine {
     pub fn seal(
         &mut self,
         fill: Fill,
-        dependencies: &DependencySet,
+        dependencies: &[TagHandle],
         as_of_bound: Timestamp,
         now_us: u64,
     ) -> Result<Sealed, Rejected> {
@@ -189,20 +195,19 @@ impl Engine {
     pub(super) fn seal_as_of(
         &mut self,
         as_of: Timestamp,
-        dependencies: &DependencySet,
+        dependencies: &[TagHandle],
     ) -> Result<Sealed, Rejected> {
         if dependencies.len() > MAX_DEPENDENCIES {
             return Err(Rejected::TooManyDependencies { count: dependencies.len() });
         }
-        let handles: Vec<_> = dependencies.iter().cloned().collect();
         let root = self.signals.root();
-        if handles
+        if dependencies
             .iter()
             .any(|handle| Node::path(handle.node()).last().is_none_or(|top| !Arc::ptr_eq(top, root)))
         {
             return Err(Rejected::Foreign);
         }
-        let entry = Sealed::new(as_of, self.signals.generation(), Steps::flatten(&handles));
+        let entry = Sealed::new(as_of, self.signals.generation(), Steps::flatten(dependencies));
         // Nobody changes anything meanwhile, so the proof is as of the present epoch.
         match entry.judge(&self.signals) {
             Verdict::Stale => {

@@ -4,7 +4,6 @@
 //! pending bit of a node is set exactly while a mark counts it, that of its ancestors while one counts
 //! something below them. Time comes from the caller, so an expired mark holds until somebody calls.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -67,9 +66,12 @@ struct Count {
 #[derive(Default)]
 pub(super) struct Marks {
     last_id: u64,
-    pending: BTreeMap<MarkId, Mark>,
-    deadlines: BTreeSet<(u64, MarkId)>,
-    expired: VecDeque<(MarkId, Vec<Tag>)>,
+    /// By rising numbers.
+    pending: Vec<(MarkId, Mark)>,
+    /// No deadline comes earlier.
+    next_due_us: u64,
+    /// In the order in which they expired.
+    expired: Vec<(MarkId, Vec<Tag>)>,
     counts: HashMap<usize, Count, foldhash::fast::FixedState>,
 }
 
@@ -90,6 +92,15 @@ impl Marks {
         self.pending.iter().map(|(id, mark)| (*id, mark))
     }
 
+    fn place(&self, id: MarkId) -> Result<usize, usize> {
+        self.pending.binary_search_by_key(&id, |(id, _)| *id)
+    }
+
+    /// The nodes of a pending mark.
+    fn nodes(&self, id: MarkId) -> &[Arc<Node>] {
+        self.place(id).map_or(&[], |place| &self.pending[place].1.nodes)
+    }
+
     pub(super) fn insert(&mut self, id: MarkId, mark: Mark) {
         for node in &mark.nodes {
             self.count(node).here += 1;
@@ -99,14 +110,16 @@ impl Marks {
                 ancestor.set_pending_below(true);
             }
         }
-        self.deadlines.insert((mark.deadline_us, id));
-        self.pending.insert(id, mark);
+        self.next_due_us =
+            if self.pending.is_empty() { mark.deadline_us } else { self.next_due_us.min(mark.deadline_us) };
+        let place = self.place(id).unwrap_or_else(|place| place);
+        self.pending.insert(place, (id, mark));
     }
 
     /// Takes a mark away; its nodes are stamped already.
     fn remove(&mut self, id: MarkId) {
-        let Some(mark) = self.pending.remove(&id) else { return };
-        self.deadlines.remove(&(mark.deadline_us, id));
+        let Ok(place) = self.place(id) else { return };
+        let (_, mark) = self.pending.remove(place);
         for node in &mark.nodes {
             let count = self.count(node);
             count.here -= 1;
@@ -132,8 +145,14 @@ impl Marks {
         }
     }
 
-    fn due(&self, now_us: u64) -> Option<MarkId> {
-        self.deadlines.first().filter(|(deadline_us, _)| *deadline_us <= now_us).map(|(_, id)| *id)
+    /// The mark that is due, of several the one that has been for longest. O(1) if none can be.
+    fn due(&mut self, now_us: u64) -> Option<MarkId> {
+        if now_us < self.next_due_us {
+            return None;
+        }
+        let (deadline_us, id) = self.pending.iter().map(|(id, mark)| (mark.deadline_us, *id)).min()?;
+        self.next_due_us = deadline_us;
+        (deadline_us <= now_us).then_some(id)
     }
 }
 
@@ -155,7 +174,7 @@ impl Engine {
         let nodes: Vec<_> = tags.iter().map(|tag| self.trie.node(tag, epoch)).collect();
         let change = self.signals.change();
         self.marks.insert(id, Mark { deadline_us, nodes });
-        self.marks.pending[&id].nodes.iter().for_each(|node| change.touch(node));
+        self.marks.nodes(id).iter().for_each(|node| change.touch(node));
         change.publish();
         self.rotate_after(before);
     }
@@ -187,24 +206,26 @@ impl Engine {
     }
 
     fn require(&self, mark: MarkId) -> Result<(), SettleError> {
-        let known = self.marks.pending.contains_key(&mark)
-            || self.marks.expired.iter().any(|(expired, _)| *expired == mark);
+        let known =
+            self.marks.place(mark).is_ok() || self.marks.expired.iter().any(|(expired, _)| *expired == mark);
         if known { Ok(()) } else { Err(SettleError::Unknown(mark)) }
     }
 
     fn end(&mut self, id: MarkId, at: Timestamp, applied: Timestamp) {
         if let Some(place) = self.marks.expired.iter().position(|(expired, _)| *expired == id) {
-            if let Some((_, tags)) = self.marks.expired.remove(place) {
-                self.stamp(&tags, at, applied);
-            }
+            let (_, tags) = self.marks.expired.remove(place);
+            self.stamp(&tags, at, applied);
+            self.record_own(at, &tags);
             return;
         }
         let change = self.signals.change();
         // Stamped before the pending bits go: a reader finds one or the other in the same word.
-        self.marks.pending[&id].nodes.iter().for_each(|node| change.stamp(node, at));
+        self.marks.nodes(id).iter().for_each(|node| change.stamp(node, at));
+        let tags: Vec<_> = self.marks.nodes(id).iter().map(|node| Node::tag(node, false)).collect();
         self.marks.remove(id);
         change.advance(applied);
         change.publish();
+        self.record_own(at, &tags);
     }
 
     /// Turns the marks that are due into invalidations; returns how many there were.
@@ -218,12 +239,12 @@ impl Engine {
         let mut count = 0;
         while let Some(id) = self.marks.due(now_us) {
             let at = self.mint(now_us)?;
-            let tags = self.marks.pending[&id].nodes.iter().map(|node| Node::tag(node, false)).collect();
+            let tags = self.marks.nodes(id).iter().map(|node| Node::tag(node, false)).collect();
             self.end(id, at, self.applied_by(at));
             if self.marks.expired.len() == MAX_EXPIRED_MARKS {
-                self.marks.expired.pop_front();
+                self.marks.expired.remove(0);
             }
-            self.marks.expired.push_back((id, tags));
+            self.marks.expired.push((id, tags));
             count += 1;
         }
         self.counters.marks_expired += count as u64;

@@ -12,6 +12,7 @@ mod marks;
 mod prune;
 mod snapshot;
 mod stored;
+mod tail;
 
 use alloc::sync::Arc as SharedArc;
 use core::fmt;
@@ -20,6 +21,7 @@ pub use apply::{Applied, Invalidation, LogRow};
 pub use fills::{DependencyState, Fill, Rejected};
 pub use marks::{MarkId, SettleError};
 pub use snapshot::SnapshotError;
+pub use tail::Tail;
 
 use crate::clock::{Clock, ClockError, Timestamp};
 use crate::limits::{DEFAULT_MAX_DRIFT_US, ROTATION_STEPS_PER_NODE};
@@ -64,12 +66,16 @@ pub struct EngineConfig {
     pub hash_seed: u64,
     /// Names this node in messages.
     pub node_id: u64,
+    /// Whether entries rest outside this engine as headers: then it forgets nothing by itself before it is told how old
+    /// they can be ([`Engine::set_horizon`]). With a log or gossip they do in any case.
+    pub entries_outside: bool,
 }
 
 impl EngineConfig {
     /// A memory domain with the default drift bound, seed 0 and node 0.
     pub const fn new(domain: DomainId) -> Self {
-        Self { domain, order: Order::Own, max_drift_us: DEFAULT_MAX_DRIFT_US, hash_seed: 0, node_id: 0 }
+        let (order, max_drift_us) = (Order::Own, DEFAULT_MAX_DRIFT_US);
+        Self { domain, order, max_drift_us, hash_seed: 0, node_id: 0, entries_outside: false }
     }
 }
 
@@ -137,6 +143,7 @@ pub struct Engine {
     fills: fills::Fills,
     marks: marks::Marks,
     messages: apply::Messages,
+    history: tail::History,
     horizon: Timestamp,
     counters: Counters,
 }
@@ -151,9 +158,9 @@ impl Engine {
     fn with_signals(config: EngineConfig, signals: SharedArc<Signals>) -> Self {
         let trie = Trie::new(signals.root().clone(), config.hash_seed);
         let horizon = match config.order {
-            Order::Own => Timestamp::MAX,
+            Order::Own if !config.entries_outside => Timestamp::MAX,
             // Stored entries may be older than anything in this process: see `set_horizon`.
-            Order::Log | Order::Gossip => Timestamp::ZERO,
+            Order::Own | Order::Log | Order::Gossip => Timestamp::ZERO,
         };
         Self {
             clock: Clock::new(config.max_drift_us),
@@ -162,6 +169,7 @@ impl Engine {
             fills: fills::Fills::default(),
             marks: marks::Marks::default(),
             messages: apply::Messages::default(),
+            history: tail::History::default(),
             horizon,
             counters: Counters::default(),
             config,

@@ -5,7 +5,7 @@
 //! 16 bytes           domain, little-endian
 //! varints            clock, applied, floor, horizon, epoch, generation, last mark
 //! varints            the root: stamp, below, floor of its children
-//! varint             nodes, parents first; each: text (length, bytes), stamp, below, floor of children
+//! varint             nodes, in the order of the rotation; each: text (length, bytes), stamp, below, floor of children
 //! varint             pending marks; each: id, deadline, number of tags, their texts
 //! 8 bytes            FNV-1a of everything before, little-endian
 //! ```
@@ -125,11 +125,15 @@ impl Engine {
         if domain != config.domain {
             return Err(SnapshotError::Foreign { domain });
         }
-        let [clock, applied, floor, horizon] = positions(&mut reader)?;
+        let [clock, applied, floor] = positions(&mut reader)?;
+        let horizon = read_position(&mut reader)?;
         let epoch = reader.varint()?.checked_add(EPOCH_GAP).ok_or(SnapshotError::Malformed)?;
         let generation = u32::try_from(reader.varint()?).map_err(|_| SnapshotError::Malformed)?;
         let mut engine = Self::with_signals(config, Signals::new(epoch, generation.wrapping_add(1)));
         engine.clock.advance(clock.max(applied));
+        let known = engine.clock.last();
+        engine.history = super::tail::History::beginning_at(known);
+        engine.messages = super::apply::Messages::with_own_up_to(known);
         engine.horizon = horizon;
         engine.marks.set_last_id(reader.varint()?);
         let change = engine.signals.change();
@@ -192,12 +196,12 @@ impl Engine {
     }
 }
 
-fn positions<const N: usize>(reader: &mut Reader<'_>) -> Result<[Timestamp; N], SnapshotError> {
-    let mut positions = [Timestamp::ZERO; N];
-    for position in &mut positions {
-        *position = Timestamp::checked(reader.varint()?).ok_or(SnapshotError::Malformed)?;
-    }
-    Ok(positions)
+fn positions(reader: &mut Reader<'_>) -> Result<[Timestamp; 3], SnapshotError> {
+    Ok([read_position(reader)?, read_position(reader)?, read_position(reader)?])
+}
+
+fn read_position(reader: &mut Reader<'_>) -> Result<Timestamp, SnapshotError> {
+    Timestamp::checked(reader.varint()?).ok_or(SnapshotError::Malformed)
 }
 
 /// A path as it stands in a snapshot: never a subtree, and empty for the root.

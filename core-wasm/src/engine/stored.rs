@@ -6,10 +6,9 @@
 use alloc::vec::Vec;
 
 use super::{Engine, Order};
-use crate::clock::Timestamp;
-use crate::dependencies::DependencySet;
-use crate::engine::Rejected;
-use crate::header::Header;
+use crate::clock::{ClockError, Timestamp};
+use crate::engine::{DependencyState, Rejected};
+use crate::header::{Header, HeaderDependency};
 use crate::sealed::{Cause, Sealed, Verdict};
 use crate::steps::Steps;
 use crate::tag::Tag;
@@ -44,9 +43,40 @@ impl Engine {
     /// O(n log n · depth) for n dependencies.
     pub fn admit(&mut self, header: &Header, now_us: u64) -> Result<Sealed, Rejected> {
         let as_of = self.assess(header, now_us)?;
-        let dependencies: DependencySet =
+        let dependencies: Vec<_> =
             header.dependencies.iter().map(|dependency| self.intern(&dependency.tag)).collect();
         self.seal_as_of(as_of, &dependencies)
+    }
+
+    /// Applies what a stored entry's header tells of messages that were missed: for nodes without a common log.
+    ///
+    /// Returns how many dependencies had a higher position there than clocks explain. [`judge`](Self::judge) and
+    /// [`admit`](Self::admit) do so, too.
+    ///
+    /// # Errors
+    /// [`ClockError`] when no position is left.
+    ///
+    /// # Complexity
+    /// O(depth) for each dependency.
+    pub fn catch_up(&mut self, header: &Header, now_us: u64) -> Result<usize, ClockError> {
+        let missed = self.counters.missed;
+        if self.config.order == Order::Gossip && header.domain == self.config.domain {
+            self.apply_missed(header, now_us)?;
+        }
+        Ok(usize::try_from(self.counters.missed - missed).unwrap_or(usize::MAX))
+    }
+
+    /// What is known of each dependency of a stored entry, whether or not it may be served; makes no nodes.
+    ///
+    /// # Complexity
+    /// O(depth) for each dependency.
+    pub fn explain_header(&self, header: &Header) -> Vec<DependencyState> {
+        let state = |dependency: &HeaderDependency| {
+            let Survey { latest, pending } = self.trie.survey(&dependency.tag);
+            let latest = latest.max(dependency.stamp);
+            DependencyState { tag: dependency.tag.clone(), latest, stale: latest > header.as_of, pending }
+        };
+        header.dependencies.iter().map(state).collect()
     }
 
     /// What a stored entry depends on, whether or not it may be served: to be explained, not to be served.
@@ -64,7 +94,7 @@ impl Engine {
     }
 
     /// The position the entry may be taken to be as of.
-    fn assess(&mut self, header: &Header, now_us: u64) -> Result<Timestamp, Rejected> {
+    pub(crate) fn assess(&mut self, header: &Header, now_us: u64) -> Result<Timestamp, Rejected> {
         let _ = self.expire_marks(now_us); // without a position left they stay pending
         if header.domain != self.config.domain {
             return Err(Rejected::Foreign);
@@ -80,7 +110,7 @@ impl Engine {
             return Err(Rejected::Unknown);
         }
         if self.config.order == Order::Gossip {
-            self.apply_missed(header, now_us)?;
+            self.apply_missed(header, now_us).map_err(|_| Rejected::Unknown)?;
         }
         let root = (&Tag::root(), Timestamp::ZERO);
         let declared = header.dependencies.iter().map(|dependency| (&dependency.tag, dependency.stamp));
@@ -115,7 +145,7 @@ impl Engine {
     ///
     /// Positions that differ by less than the uncertainty are taken for the same message received at
     /// two places; otherwise two nodes would reject each other's entries for ever.
-    fn apply_missed(&mut self, header: &Header, now_us: u64) -> Result<(), Rejected> {
+    fn apply_missed(&mut self, header: &Header, now_us: u64) -> Result<(), ClockError> {
         let window = self.config.max_drift_us.saturating_mul(2);
         for dependency in &header.dependencies {
             if dependency.stamp <= self.trie.survey(&dependency.tag).latest.saturating_add(window) {
@@ -123,7 +153,7 @@ impl Engine {
             }
             let at = match self.clock.observe(dependency.stamp, now_us) {
                 Ok(at) => at,
-                Err(_) => self.mint(now_us).map_err(|_| Rejected::Unknown)?,
+                Err(_) => self.mint(now_us)?,
             };
             self.counters.missed += 1;
             self.stamp(core::slice::from_ref(&dependency.tag), at, at);
