@@ -46,16 +46,21 @@ _install-wheel python:
         echo "$sum" >"$stamp"
     fi
 
-# Build the WebAssembly component of the engine into dist/, and check what it imports, its size and its WIT
+# Build the WebAssembly components into dist/, and check what they import, their size and their WIT
 [group('use')]
 component:
     cargo run --quiet --package xtask
+
+# A store in Rust that caches its reads; with --engine component on the WebAssembly component, which gives the same table
+[group('use')]
+example-rust *arguments: component
+    cargo run --quiet --profile hosts -p zoocache --features component-host --example store -- "$@"
 
 # ---- Tests -------------------------------------------------------------------------------------
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs test-python test-python-lmdb test-python-redis test-processes test-redis-processes
+test: test-core test-host test-loom test-docs hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -67,8 +72,23 @@ test-core:
 # Every other Rust package
 [group('test')]
 test-host:
-    cargo test --workspace --exclude zoocache-core
+    cargo test --workspace --exclude zoocache-core --exclude 'zoocache-hosts-*'
     cargo test -p zoocache --features lmdb,redis
+
+# The component in every host: the vectors, what judging costs, the same answers as the native engine, hostile arguments for
+# a minute (ZOOCACHE_FUZZ_SECONDS), the examples
+[group('test')]
+hosts: component
+    cargo run --quiet --profile hosts -p zoocache-hosts-rust
+    ZOOCACHE_FUZZ_SECONDS=${ZOOCACHE_FUZZ_SECONDS:-60} cargo test --quiet --profile hosts -p zoocache-hosts-rust -- --nocapture
+    cargo test --quiet --profile hosts -p zoocache --features component-host --test component
+    cargo build --quiet --profile hosts -p zoocache --features component-host --example store
+    cmp <("{{ target }}/hosts/examples/store" --engine native) <("{{ target }}/hosts/examples/store" --engine component)
+    python tests/hosts/python/run.py
+    python -m pytest -c python/pyproject.toml -q tests/hosts/python
+    npm ci --silent --prefix tests/hosts/js
+    npm test --silent --prefix tests/hosts/js
+    cargo run --quiet --profile hosts -p zoocache-hosts-wasi
 
 # `test-host` runs it too, in a debug build and without Python: with the assertions of that build, and in seconds.
 # ZOOCACHE_READS=1000000 ZOOCACHE_KILLS=200 make it longer (100000 and 20); ZOOCACHE_SEED repeats the choices of a
@@ -210,6 +230,9 @@ fmt-check:
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p zoocache --all-targets --all-features -- -D warnings
+    for world in component component-cache component-bus; do \
+        cargo clippy -p zoocache-core --features "$world" --target wasm32-unknown-unknown -- -D warnings; \
+    done
 
 # Python lints
 [group('lint')]
@@ -219,7 +242,7 @@ ruff:
 # Types of the Python sources, and of the programs in tests/typing that a user could write
 [group('lint')]
 mypy:
-    python -m mypy --config-file python/pyproject.toml python/src {{ if path_exists("python/tests/typing") == "true" { "python/tests/typing" } else { "" } }}
+    python -m mypy --config-file python/pyproject.toml tests/hosts/python examples/embed-python python/src {{ if path_exists("python/tests/typing") == "true" { "python/tests/typing" } else { "" } }}
 
 # Types as pyright, and so many an editor, sees them, of the same programs
 [group('lint')]
@@ -311,7 +334,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

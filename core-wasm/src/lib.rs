@@ -25,8 +25,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![no_std]
-// The bindings of the component are generated, and are not safe code.
-#![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
+// The bindings of components are generated, and are not safe code.
+#![cfg_attr(
+    not(any(feature = "component", feature = "component-cache", feature = "component-bus")),
+    forbid(unsafe_code)
+)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -36,10 +39,16 @@ mod bytes;
 mod clock;
 #[cfg(feature = "component")]
 mod component;
+#[cfg(feature = "component-bus")]
+mod component_bus;
+#[cfg(feature = "component-cache")]
+mod component_cache;
 mod dependencies;
 mod engine;
 mod header;
 pub mod limits;
+#[cfg(feature = "mirror")]
+mod mirror;
 mod node;
 mod sealed;
 mod signals;
@@ -55,6 +64,8 @@ pub use engine::{
     MarkId, Order, Rejected, SettleError, SnapshotError, Tail,
 };
 pub use header::{Header, HeaderDependency, HeaderError};
+#[cfg(feature = "mirror")]
+pub use mirror::Mirrored;
 pub use node::TagHandle;
 pub use sealed::{Cause, Sealed, Verdict};
 pub use signals::Signals;

@@ -142,6 +142,11 @@ impl Sealed {
         Verdict::Fresh
     }
 
+    #[cfg(feature = "mirror")]
+    pub(crate) fn set_checked(&self, epoch: u64) {
+        self.checked.store(epoch, Ordering::Relaxed);
+    }
+
     /// Level 2: the paths in pre-order, without what did not change after the epoch `checked`.
     fn walk(&self, signals: &Signals, checked: u64) -> Verdict {
         let limit = self.as_of.as_micros();
@@ -214,11 +219,21 @@ impl Sealed {
 
     /// The header under which the entry is stored outside this process; `expires_us` 0 = never.
     ///
-    /// Each dependency carries the highest position of its path at the time of the call.
-    pub fn header(&self, domain: DomainId, created_us: u64, expires_us: u64) -> Header {
+    /// Each dependency carries the highest position of its path at the time of the call. `None` if its domain is gone:
+    /// with the name of the present one it could be taken for fresh there. `domain` is that of the engine of `signals`.
+    pub fn header(
+        &self,
+        signals: &Signals,
+        domain: DomainId,
+        created_us: u64,
+        expires_us: u64,
+    ) -> Option<Header> {
+        if signals.generation() != self.generation {
+            return None;
+        }
         let dependency = |handle: TagHandle| HeaderDependency { tag: handle.tag(), stamp: handle.latest() };
         let dependencies: Vec<_> = self.dependencies().map(dependency).collect();
-        Header { domain, as_of: self.as_of, created_us, expires_us, dependencies }
+        Some(Header { domain, as_of: self.as_of, created_us, expires_us, dependencies })
     }
 
     /// Bytes on the heap that belong to this entry alone (nodes are shared).

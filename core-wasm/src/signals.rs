@@ -98,6 +98,22 @@ impl Signals {
         true
     }
 
+    /// Shows those of another engine; its epoch last.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn mirror(&self, other: crate::Mirrored) {
+        let hot = &self.hot;
+        hot.applied.store(other.applied.as_micros(), Ordering::Release);
+        hot.floor.store(other.floor.as_micros(), Ordering::Release);
+        hot.generation.store(other.generation, Ordering::Release);
+        hot.in_doubt.store(other.in_doubt, Ordering::Release);
+        hot.epoch.store(other.epoch, Ordering::Release);
+    }
+
+    /// Moves `applied`, never back. By itself it changes no answer.
+    pub(crate) fn advance_applied(&self, to: Timestamp) {
+        self.hot.applied.store(self.applied().max(to).as_micros(), Ordering::Release);
+    }
+
     /// Begins a change. The caller holds the engine exclusively: there is one writer.
     pub(crate) fn change(&self) -> Change<'_> {
         Change { signals: self, epoch: self.hot.epoch.load(Ordering::Relaxed) + 1 }
@@ -157,8 +173,7 @@ impl Change<'_> {
 
     /// Moves `applied`, never back.
     pub(crate) fn advance(&self, to: Timestamp) {
-        let to = self.signals.applied().max(to);
-        self.signals.hot.applied.store(to.as_micros(), Ordering::Release);
+        self.signals.advance_applied(to);
     }
 
     /// Raises the floor, never back, and makes everybody look again.

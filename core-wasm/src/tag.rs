@@ -9,6 +9,7 @@ use core::hash::Hash;
 use smol_str::SmolStr;
 
 use crate::limits::{MAX_QUOTED_CHARS, MAX_TAG_BYTES, MAX_TAG_CHARS, MAX_TAG_DEPTH};
+use crate::trie::Place;
 
 /// A validated path of segments; with a last segment `*`, that path and everything below it.
 ///
@@ -47,9 +48,12 @@ impl Tag {
             Some(before) => before.strip_suffix(':').map_or((text, false), |path| (path, true)),
             None => (text, false),
         };
-        let depth = path.bytes().filter(|byte| *byte == b':').count() + 1;
-        if depth > MAX_TAG_DEPTH {
-            return Err(TagError::TooDeep { depth });
+        // Shorter ones cannot be too deep.
+        if path.len() > 2 * MAX_TAG_DEPTH {
+            let depth = path.bytes().filter(|byte| *byte == b':').count() + 1;
+            if depth > MAX_TAG_DEPTH {
+                return Err(TagError::TooDeep { depth });
+            }
         }
         check_characters(text, path)?;
         Ok(Self { path: SmolStr::new(path), subtree })
@@ -75,15 +79,40 @@ impl Tag {
         self.subtree
     }
 
+    /// The tag of a place on its path.
+    pub(crate) fn prefix(&self, place: Place) -> Self {
+        let mut length = 0;
+        for segment in self.segments().take(place.depth) {
+            length += segment.len() + usize::from(length > 0);
+        }
+        // `get`, as slicing drags in the code of its panic.
+        Self::from_path(SmolStr::new(self.path.get(..length).unwrap_or_default()), place.is_below)
+    }
+
     /// The segments of the path, root first; none for the root.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        // `"".split(':')` yields one empty segment, which the root does not have.
-        self.path.split(':').skip(usize::from(self.path.is_empty()))
+        Segments { rest: (!self.path.is_empty()).then_some(&self.path) }
     }
 
     /// How many segments the path has.
     pub fn depth(&self) -> usize {
         self.segments().count()
+    }
+}
+
+/// What [`str::split`] does, which is much larger, as it can do more.
+struct Segments<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let Some(end) = rest.bytes().position(|byte| byte == b':') else { return self.rest.take() };
+        self.rest = rest.get(end + 1..);
+        rest.get(..end)
     }
 }
 
@@ -114,10 +143,12 @@ fn check_size(text: &str) -> Result<(), TagError> {
         // Not counted: a megabyte of text must cost no more than a comparison.
         return Err(TagError::TooLong { length: text.len().div_ceil(4), exact: false });
     }
-    // Not `chars().count()`, whose vector code is larger than all of this file.
-    let length = text.bytes().filter(|byte| byte & 0xC0 != 0x80).count();
-    if length > MAX_TAG_CHARS {
-        return Err(TagError::TooLong { length, exact: true });
+    if text.len() > MAX_TAG_CHARS {
+        // Not `chars().count()`, whose vector code is larger than all of this file.
+        let length = text.bytes().filter(|byte| byte & 0xC0 != 0x80).count();
+        if length > MAX_TAG_CHARS {
+            return Err(TagError::TooLong { length, exact: true });
+        }
     }
     Ok(())
 }
@@ -127,6 +158,9 @@ fn check_characters(text: &str, path: &str) -> Result<(), TagError> {
     let is_edge = |byte: Option<&u8>| matches!(byte, None | Some(b':' | b'.'));
     if is_edge(path.as_bytes().first()) || is_edge(path.as_bytes().last()) {
         return Err(TagError::Edge);
+    }
+    if is_plain(path) {
+        return Ok(());
     }
     let mut after_separator = false;
     for character in path.chars() {
@@ -144,6 +178,23 @@ fn check_characters(text: &str, path: &str) -> Result<(), TagError> {
         }
     }
     Ok(())
+}
+
+/// Whether it is a path of ASCII letters, digits, `_` and `-`, as most are: told by looking at bytes.
+fn is_plain(path: &str) -> bool {
+    let mut before = b':';
+    for byte in path.bytes() {
+        let is_plain = if byte == b':' {
+            before != b':'
+        } else {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+        };
+        if !is_plain {
+            return false;
+        }
+        before = byte;
+    }
+    true
 }
 
 /// Why a text is no tag.

@@ -44,8 +44,34 @@ pub(crate) struct Trie {
 /// What the trie knows of a tag, whether or not it has a node.
 #[derive(Clone, Copy)]
 pub(crate) struct Survey {
+    /// The highest position that concerns it.
     pub(crate) latest: Timestamp,
-    pub(crate) pending: bool,
+    /// The earliest after the one that was asked for.
+    pub(crate) earliest: Option<(Timestamp, Place)>,
+    /// Of a change that is announced, the one that lies highest.
+    pub(crate) pending: Option<Place>,
+    after: Timestamp,
+}
+
+/// Where on the path of a tag: after so many segments, and whether it was something below.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) depth: usize,
+    pub(crate) is_below: bool,
+}
+
+impl Survey {
+    /// Takes in a position, with [`PENDING`], of a place.
+    pub(crate) fn look(&mut self, raw: u64, depth: usize, is_below: bool) {
+        let (at, place) = (position(raw), Place { depth, is_below });
+        self.latest = self.latest.max(at);
+        if at > self.after && self.earliest.is_none_or(|(earliest, _)| at < earliest) {
+            self.earliest = Some((at, place));
+        }
+        if raw & PENDING != 0 {
+            self.pending.get_or_insert(place);
+        }
+    }
 }
 
 impl Trie {
@@ -95,29 +121,31 @@ impl Trie {
         TagHandle::new(self.node(tag, epoch), tag.is_subtree())
     }
 
-    /// What is known of a tag, without making a node for it. Never less than the truth.
-    pub(crate) fn survey(&self, tag: &Tag) -> Survey {
+    /// What is known of a tag, without making a node for it, and what of it lies `after` a position. Never less than the
+    /// truth.
+    pub(crate) fn survey(&self, tag: &Tag, after: Timestamp) -> Survey {
+        let mut survey = Survey { latest: Timestamp::ZERO, earliest: None, pending: None, after };
         let mut node = &self.root;
         let mut children = &self.children;
-        let mut highest = node.raw_stamp() & !PENDING;
-        let mut pending = node.raw_stamp() & PENDING;
+        let mut depth = 0;
+        survey.look(node.raw_stamp(), depth, false);
         for segment in tag.segments() {
-            let Some(known) = children else { return Survey::new(highest, pending) };
+            depth += 1;
+            let Some(known) = children else { return survey };
             let hash = self.hasher.hash_one(segment);
             let Some(branch) = known.table.find(hash, |branch| branch.node.segment() == segment) else {
                 // Absent: it had at most the floor, and so had everything below it.
-                return Survey::new(highest.max(known.floor.as_micros()), pending);
+                survey.look(known.floor.as_micros(), depth, false);
+                return survey;
             };
             node = &branch.node;
             children = &branch.children;
-            highest = highest.max(node.raw_stamp() & !PENDING);
-            pending |= node.raw_stamp() & PENDING;
+            survey.look(node.raw_stamp(), depth, false);
         }
         if tag.is_subtree() {
-            highest = highest.max(node.raw_below() & !PENDING);
-            pending |= node.raw_below() & PENDING;
+            survey.look(node.raw_below(), depth, true);
         }
-        Survey::new(highest, pending)
+        survey
     }
 
     /// Moves the clock hand by up to `steps` nodes; returns how many it removed.
@@ -219,12 +247,6 @@ impl Trie {
             let known = slot.get_or_insert_default();
             known.floor = known.floor.max(to);
         }
-    }
-}
-
-impl Survey {
-    fn new(highest: u64, pending: u64) -> Self {
-        Self { latest: Timestamp::from_micros(highest), pending: pending != 0 }
     }
 }
 

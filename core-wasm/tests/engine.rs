@@ -234,7 +234,7 @@ fn an_entry_may_have_a_hundred_thousand_dependencies() {
     let entry = engine.seal(fill, &dependencies, Timestamp::MAX, 1).expect("fresh");
     assert_eq!(entry.dependencies().count(), 100_000);
     assert!(entry.heap_bytes() < 100_000 * 20);
-    let header = entry.header(DOMAIN, 0, 0);
+    let header = entry.header(engine.signals(), DOMAIN, 0, 0).expect("of this domain");
     assert_eq!(Header::decode(&header.encode()).map(|(read, _)| read), Ok(header));
     for n in [0_u32, 54_321, 99_999] {
         engine.invalidate(&[tag(&format!("shop:{}:item:x{n}", n % 300))], 2).expect("positions are left");

@@ -136,6 +136,9 @@ impl World {
     /// What the engine does at the beginning of most calls.
     fn expire(&mut self) {
         let now_us = self.now_us;
+        if now_us > Timestamp::MAX_VALID {
+            return; // no time at all
+        }
         for mark in self.marks.iter_mut().filter(|mark| !mark.expired && mark.deadline_us <= now_us) {
             mark.expired = true;
             // Its position is the engine's affair; 0 asks nothing of `latest`.
@@ -194,16 +197,20 @@ impl World {
 
     /// The process dies and comes back with a snapshot and its stored headers.
     fn restart(&mut self) -> Result<(), TestCaseError> {
+        let stored =
+            |entry: &Entry| entry.sealed.header(self.engine.signals(), DOMAIN, 0, 0).expect("of this domain");
+        let headers: Vec<_> = self.entries.iter().map(stored).collect();
         let restored = Engine::restore(EngineConfig::new(DOMAIN), &self.engine.snapshot());
         self.engine = restored.map_err(|error| TestCaseError::fail(error.to_string()))?;
         self.fills.clear();
         self.handles.clear();
         self.marks.retain(|mark| !mark.expired);
-        for Entry { sealed, began, tags } in std::mem::take(&mut self.entries) {
+        for (Entry { sealed, began, tags }, header) in
+            std::mem::take(&mut self.entries).into_iter().zip(headers)
+        {
             prop_assert_eq!(sealed.judge(self.engine.signals()), Verdict::Foreign);
             self.expire();
             let expected = self.expected(&tags, began);
-            let header = sealed.header(DOMAIN, 0, 0);
             prop_assert_eq!(self.engine.judge(&header, self.now_us), expected);
             if let Ok(sealed) = self.engine.admit(&header, self.now_us) {
                 self.entries.push(Entry { sealed, began, tags });

@@ -151,6 +151,8 @@ pub struct Builder<V> {
     clock: Arc<dyn WallClock>,
     observer: Option<Arc<dyn Observer>>,
     weigher: Option<Weigher<V>>,
+    #[cfg(feature = "component-host")]
+    component: Option<Vec<u8>>,
     #[cfg(any(feature = "lmdb", feature = "redis"))]
     sharing: Sharing<V>,
 }
@@ -197,6 +199,8 @@ impl<V> Default for Builder<V> {
             clock: Arc::new(SystemClock),
             observer: None,
             weigher: None,
+            #[cfg(feature = "component-host")]
+            component: None,
             #[cfg(any(feature = "lmdb", feature = "redis"))]
             sharing: Sharing {
                 place: None,
@@ -290,6 +294,15 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Runs on the engine in these bytes, those of `dist/zoocache-engine.wasm`, instead of the one in this library: the
+    /// same answers, and each that is not known already costs a call into WebAssembly. For entries in memory only.
+    #[cfg(feature = "component-host")]
+    #[must_use]
+    pub fn component(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.component = Some(bytes.into());
         self
     }
 
@@ -502,7 +515,13 @@ impl<V: Send + Sync + 'static> Builder<V> {
             });
         }
         match &self.sharing.place {
-            None => Ok(Place::here()),
+            None => Ok(Place::here(self.engine()?)),
+            #[cfg(feature = "component-host")]
+            Some(_) if self.component.is_some() => Err(Error::Config {
+                parameter: "component",
+                value: "with entries or invalidations that are shared".to_owned(),
+                remedy: "leave out lmdb, redis and bus, or the component",
+            }),
             #[cfg(feature = "lmdb")]
             Some(Shared::Folder(path, codec)) => self.in_folder(path, codec),
             #[cfg(feature = "redis")]
@@ -513,9 +532,23 @@ impl<V: Send + Sync + 'static> Builder<V> {
     }
 
     #[cfg(not(any(feature = "lmdb", feature = "redis")))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is one place without features")]
     fn place(&self) -> Result<Place<V>, Error> {
-        Ok(Place::here())
+        Ok(Place::here(self.engine()?))
+    }
+
+    #[cfg(feature = "component-host")]
+    fn engine(&self) -> Result<Arc<dyn Engine>, Error> {
+        let (domain, seed) = (DomainId(random_u128()), random_u64());
+        Ok(match &self.component {
+            Some(bytes) => Arc::new(crate::component::ComponentEngine::new(bytes, domain, seed)?),
+            None => Arc::new(NativeEngine::new(domain, seed)),
+        })
+    }
+
+    #[cfg(not(feature = "component-host"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is one engine without features")]
+    fn engine(&self) -> Result<Arc<dyn Engine>, Error> {
+        Ok(Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64())))
     }
 
     #[cfg(feature = "lmdb")]
@@ -598,9 +631,9 @@ struct Place<V> {
 
 impl<V> Place<V> {
     /// In this process.
-    fn here() -> Self {
+    fn here(engine: Arc<dyn Engine>) -> Self {
         Self {
-            engine: Arc::new(NativeEngine::new(DomainId(random_u128()), random_u64())),
+            engine,
             sequencer: Arc::new(MemorySequencer),
             resting: None,
             near_entries: None,

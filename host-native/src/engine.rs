@@ -21,20 +21,23 @@ pub trait Engine: Send + Sync + 'static {
     /// The state that hits read without a call.
     fn signals(&self) -> &Arc<Signals>;
     /// Begins a fill: fixes its `as_of`, before the computation reads anything.
-    fn begin(&self, now_us: u64) -> Fill;
+    fn begin(&self, now_us: u64) -> Begun;
     /// Ends a fill without a result.
-    fn abandon(&self, fill: Fill);
+    fn abandon(&self, begun: Begun);
     /// Forgets all running fills: those who ran them are gone.
     fn forget_fills(&self);
     /// Ends a fill: its dependencies as a sealed proof, or why it may not be stored.
     ///
     /// # Errors
     /// [`Rejected`] when a dependency was invalidated, or is being changed, since the fill began.
-    fn seal(&self, fill: Fill, result: &Sealing<'_>) -> Result<Sealed, Rejected>;
+    fn seal(&self, begun: Begun, result: &Sealing<'_>) -> Result<Proof, Rejected>;
     /// Is the entry fresh?
-    fn judge(&self, sealed: &Sealed) -> Verdict;
+    fn judge(&self, proof: &Proof) -> Verdict;
     /// What made the entry stale.
-    fn blame(&self, sealed: &Sealed) -> Option<Cause>;
+    fn blame(&self, proof: &Proof) -> Option<Cause>;
+    /// The header under which the entry rests outside the process; `expires_us` 0 is never. `None` if the engine does not
+    /// know the entry any more.
+    fn header(&self, proof: &Proof, created_us: u64, expires_us: u64) -> Option<Header>;
     /// A handle to the tag, created if need be.
     fn intern(&self, tag: &Tag) -> TagHandle;
     /// Invalidates `tags` at one new position.
@@ -62,10 +65,10 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Rejected`] says why it may not be served.
-    fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected>;
+    fn admit(&self, header: &Header, now_us: u64) -> Result<Proof, Rejected>;
     /// What an entry that rests outside the process depends on, whether or not it may be served; `None` if
     /// it is of another domain.
-    fn inspect(&self, header: &Header) -> Option<Sealed>;
+    fn inspect(&self, header: &Header) -> Option<Proof>;
     /// Removes a mark that a shared log settled at `at`.
     ///
     /// # Errors
@@ -84,6 +87,74 @@ pub trait Engine: Send + Sync + 'static {
     fn prune(&self, horizon: Timestamp, budget: usize) -> usize;
     /// Counters and sizes.
     fn stats(&self) -> EngineStats;
+}
+
+/// A fill that an engine has begun. Give it back with [`Engine::seal`] or [`Engine::abandon`].
+#[derive(Debug)]
+#[must_use = "seal or abandon it: a running fill holds back pruning"]
+pub struct Begun {
+    fill: Option<Fill>,
+    #[cfg(feature = "component-host")]
+    foreign: Option<crate::component::Resource>,
+}
+
+impl Begun {
+    fn native(fill: Fill) -> Self {
+        Self {
+            fill: Some(fill),
+            #[cfg(feature = "component-host")]
+            foreign: None,
+        }
+    }
+
+    /// One of the component's; none if it failed.
+    #[cfg(feature = "component-host")]
+    pub(crate) fn held(foreign: Option<crate::component::Resource>) -> Self {
+        Self { fill: None, foreign }
+    }
+
+    #[cfg(feature = "component-host")]
+    pub(crate) fn foreign(&self) -> Option<crate::component::Resource> {
+        self.foreign
+    }
+}
+
+/// What an entry in memory keeps of its freshness: to be judged by the engine that sealed it.
+#[derive(Debug)]
+pub struct Proof {
+    sealed: Sealed,
+    #[cfg(feature = "component-host")]
+    foreign: Option<Box<crate::component::Held>>,
+}
+
+impl Proof {
+    fn native(sealed: Sealed) -> Self {
+        Self {
+            sealed,
+            #[cfg(feature = "component-host")]
+            foreign: None,
+        }
+    }
+
+    /// One of the component's.
+    #[cfg(feature = "component-host")]
+    pub(crate) fn held(sealed: Sealed, foreign: crate::component::Held) -> Self {
+        Self { sealed, foreign: Some(Box::new(foreign)) }
+    }
+
+    #[cfg(feature = "component-host")]
+    pub(crate) fn foreign(&self) -> Option<&crate::component::Held> {
+        self.foreign.as_deref()
+    }
+}
+
+impl std::ops::Deref for Proof {
+    type Target = Sealed;
+
+    #[inline]
+    fn deref(&self) -> &Sealed {
+        &self.sealed
+    }
 }
 
 /// What a finished fill hands to [`Engine::seal`].
@@ -130,29 +201,38 @@ impl Engine for NativeEngine {
         &self.signals
     }
 
-    fn begin(&self, now_us: u64) -> Fill {
-        self.core.lock().begin(now_us)
+    fn begin(&self, now_us: u64) -> Begun {
+        Begun::native(self.core.lock().begin(now_us))
     }
 
-    fn abandon(&self, fill: Fill) {
-        self.core.lock().abandon(fill);
+    fn abandon(&self, begun: Begun) {
+        if let Some(fill) = begun.fill {
+            self.core.lock().abandon(fill);
+        }
     }
 
     fn forget_fills(&self) {
         self.core.lock().forget_fills();
     }
 
-    fn seal(&self, fill: Fill, result: &Sealing<'_>) -> Result<Sealed, Rejected> {
-        self.core.lock().seal(fill, result.dependencies, result.as_of_bound, result.now_us)
+    fn seal(&self, begun: Begun, result: &Sealing<'_>) -> Result<Proof, Rejected> {
+        let fill = begun.fill.ok_or(Rejected::Foreign)?;
+        let sealed = self.core.lock().seal(fill, result.dependencies, result.as_of_bound, result.now_us);
+        sealed.map(Proof::native)
     }
 
     #[inline]
-    fn judge(&self, sealed: &Sealed) -> Verdict {
-        sealed.judge(&self.signals)
+    fn judge(&self, proof: &Proof) -> Verdict {
+        proof.judge(&self.signals)
     }
 
-    fn blame(&self, sealed: &Sealed) -> Option<Cause> {
-        sealed.blame(&self.signals)
+    fn blame(&self, proof: &Proof) -> Option<Cause> {
+        proof.blame(&self.signals)
+    }
+
+    fn header(&self, proof: &Proof, created_us: u64, expires_us: u64) -> Option<Header> {
+        let core = self.core.lock();
+        proof.header(&self.signals, core.domain(), created_us, expires_us)
     }
 
     fn intern(&self, tag: &Tag) -> TagHandle {
@@ -196,12 +276,12 @@ impl Engine for NativeEngine {
         self.core.lock().judge(header, now_us)
     }
 
-    fn admit(&self, header: &Header, now_us: u64) -> Result<Sealed, Rejected> {
-        self.core.lock().admit(header, now_us)
+    fn admit(&self, header: &Header, now_us: u64) -> Result<Proof, Rejected> {
+        self.core.lock().admit(header, now_us).map(Proof::native)
     }
 
-    fn inspect(&self, header: &Header) -> Option<Sealed> {
-        self.core.lock().inspect(header)
+    fn inspect(&self, header: &Header) -> Option<Proof> {
+        self.core.lock().inspect(header).map(Proof::native)
     }
 
     fn settle_at(&self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {

@@ -5,9 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use zoocache_core::Sealed;
-
 use crate::cache::Tolerance;
+use crate::engine::Proof;
 
 /// Expiry of an entry that never expires.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -18,7 +17,7 @@ pub(crate) const LONG_AGO: u64 = 0;
 #[derive(Debug)]
 pub struct Entry<V> {
     value: V,
-    sealed: Sealed,
+    sealed: Proof,
     expires_ms: AtomicU64,
     /// What no hit extends `expires_ms` beyond.
     bound_ms: u64,
@@ -115,7 +114,7 @@ pub(crate) struct Placement {
 }
 
 impl<V> Entry<V> {
-    pub(crate) fn new(value: V, sealed: Sealed, placement: &Placement) -> Self {
+    pub(crate) fn new(value: V, sealed: Proof, placement: &Placement) -> Self {
         let own = placement.lifetime.ttl_ms.map_or(NEVER, |ttl| placement.now_ms.saturating_add(ttl));
         Self {
             value,
@@ -147,7 +146,7 @@ impl<V> Entry<V> {
 
     /// The proof of its dependencies.
     #[inline]
-    pub fn sealed(&self) -> &Sealed {
+    pub fn sealed(&self) -> &Proof {
         &self.sealed
     }
 

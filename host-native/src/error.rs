@@ -44,6 +44,10 @@ pub enum Error {
     /// A change could not be settled.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// The component cannot be used.
+    #[cfg(feature = "component-host")]
+    #[error(transparent)]
+    Component(#[from] crate::component::ComponentError),
     /// The folder that processes share cannot be opened, read or written.
     #[cfg(feature = "lmdb")]
     #[error(transparent)]

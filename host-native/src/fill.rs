@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 use zoocache_core::{DependencySet, Tag, TagError, Timestamp};
 
-use crate::engine::Engine;
+use crate::engine::{Begun, Engine};
 use crate::entry::{Entry, LONG_AGO, NEVER};
 
 /// A running computation. Shared by every thread and task that takes part in it.
@@ -30,7 +30,7 @@ pub struct Fill {
 
 /// What a fill has used. `token` is taken when the fill ends.
 struct Used {
-    token: Option<zoocache_core::Fill>,
+    token: Option<Begun>,
     dependencies: DependencySet,
     expires_bound_ms: u64,
     as_of_bound: Timestamp,
@@ -48,7 +48,7 @@ pub struct Basis {
 
 /// What a finished fill used.
 pub(crate) struct Collected {
-    pub(crate) token: zoocache_core::Fill,
+    pub(crate) token: Begun,
     pub(crate) basis: Basis,
 }
 

@@ -13,8 +13,8 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use zoocache_core::Sealed;
 
+use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::error::Failure;
 use crate::fill::{Basis, Fill};
@@ -28,7 +28,7 @@ pub enum Landing<V> {
     BornStale(Arc<V>, Arc<Basis>),
     /// With the computation's own error, what it had used until then, and, unless that was outdated
     /// already, the proof of it.
-    Failed(Failure, Arc<Basis>, Option<Arc<Sealed>>),
+    Failed(Failure, Arc<Basis>, Option<Arc<Proof>>),
     /// Without any result: the leader was cancelled or its thread died. Somebody else must lead.
     Abandoned,
 }

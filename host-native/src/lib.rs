@@ -26,6 +26,8 @@
 mod cache;
 mod clock;
 pub mod codec;
+#[cfg(feature = "component-host")]
+pub mod component;
 mod config;
 mod counters;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! What a component must be, looked up in its bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ pub(crate) struct Component {
     pub(crate) name: &'static str,
     /// Of `wit/`.
     pub(crate) world: &'static str,
-    pub(crate) most_bytes: Option<usize>,
+    pub(crate) most_bytes: usize,
 }
 
 impl Component {
@@ -22,7 +22,7 @@ impl Component {
     /// # Errors
     /// With the first thing that is not as it must be.
     pub(crate) fn check(&self, bytes: &[u8], wit: &Path) -> Result<()> {
-        let (name, size) = (self.name, bytes.len());
+        let (name, size, most) = (self.name, bytes.len(), self.most_bytes);
         let DecodedWasm::Component(found, found_world) = decode(bytes)? else {
             bail!("{name} is no component")
         };
@@ -37,12 +37,10 @@ impl Component {
         println!("dist/{name}: {size} bytes");
         println!("  imports: {imports}");
         println!("  exports: {exports}");
-        if let Some(most) = self.most_bytes {
-            println!("  size: {:.1} KiB, at most {} KiB", kib(size), most / 1024);
-            ensure!(size <= most, "{name} has {size} bytes, at most {most} are allowed");
-        }
-        same("exports", &found.exports, &said.exports)?;
-        same("imports", &found.imports, &said.imports)?;
+        println!("  size: {:.1} KiB, at most {} KiB", kib(size), most / 1024);
+        ensure!(size <= most, "{name} has {size} bytes, at most {most} are allowed");
+        same("exports", &found.exports, &said.exports, |found, said| found == said)?;
+        same("imports", &found.imports, &said.imports, is_part)?;
         println!("  its WIT is that of wit/");
         Ok(())
     }
@@ -53,10 +51,12 @@ fn kib(bytes: usize) -> f64 {
     bytes as f64 / 1024.0
 }
 
-/// Interfaces by name, each as text without comments.
+/// By name, each as its types and functions, which are texts without comments.
+type Interfaces = BTreeMap<String, BTreeSet<String>>;
+
 struct Sides {
-    imports: BTreeMap<String, String>,
-    exports: BTreeMap<String, String>,
+    imports: Interfaces,
+    exports: Interfaces,
 }
 
 fn sides(resolve: &Resolve, world: WorldId) -> Result<Sides> {
@@ -68,18 +68,47 @@ fn sides(resolve: &Resolve, world: WorldId) -> Result<Sides> {
         let mut printer = WitPrinter::default();
         printer.emit_docs(false);
         printer.print_interface(resolve, *id)?;
-        Ok((resolve.name_world_key(key), String::from(printer.output)))
+        let text = String::from(printer.output);
+        let items = text.split("\n\n").filter(|item| !item.trim().is_empty()).map(in_order);
+        Ok((resolve.name_world_key(key), items.collect()))
     };
-    let imports = world.imports.iter().map(text).collect::<Result<BTreeMap<_, _>>>()?;
-    let exports = world.exports.iter().map(text).collect::<Result<BTreeMap<_, _>>>()?;
+    let imports = world.imports.iter().map(text).collect::<Result<Interfaces>>()?;
+    let exports = world.exports.iter().map(text).collect::<Result<Interfaces>>()?;
     Ok(Sides { imports, exports })
 }
 
-/// A component need not import what it does not call.
-fn same(what: &str, found: &BTreeMap<String, String>, said: &BTreeMap<String, String>) -> Result<()> {
-    for (name, text) in found {
+/// The item, with the names in a `use` in an order that does not depend on who wrote them.
+fn in_order(item: &str) -> String {
+    let item = item.trim();
+    match item.strip_suffix("};").and_then(|item| item.split_once(".{")) {
+        Some((from, names)) => {
+            let names: BTreeSet<&str> = names.split(", ").collect();
+            format!("{from}.{names:?}")
+        }
+        None => item.to_owned(),
+    }
+}
+
+/// All that is found is said, in the same words.
+fn same(what: &str, found: &Interfaces, said: &Interfaces, is_same: IsSame) -> Result<()> {
+    for (name, items) in found {
         let expected = said.get(name).with_context(|| format!("{what} {name}, which wit/ does not"))?;
-        ensure!(text == expected, "{what}: {name} is not as in wit/:\n{text}\nwit/ says:\n{expected}");
+        ensure!(
+            is_same(items, expected),
+            "{what}: {name} is not as in wit/: {items:#?}\nwit/ says: {expected:#?}"
+        );
     }
     Ok(())
+}
+
+type IsSame = fn(&BTreeSet<String>, &BTreeSet<String>) -> bool;
+
+/// A component need not import what it does not use: items may be missing, and lines of a resource.
+fn is_part(found: &BTreeSet<String>, said: &BTreeSet<String>) -> bool {
+    found.iter().all(|item| said.iter().any(|whole| has_lines(whole, item)))
+}
+
+fn has_lines(whole: &str, item: &str) -> bool {
+    let mut lines = whole.lines();
+    item.lines().all(|line| lines.any(|other| other == line))
 }

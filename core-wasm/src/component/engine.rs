@@ -83,9 +83,10 @@ impl wit::GuestEntry for Entry {
         self.verdict(&self.engine.0.borrow())
     }
 
-    fn header(&self, created: u64, expires: u64) -> Vec<u8> {
-        let domain = self.engine.0.borrow().domain();
-        self.sealed.header(domain, created, expires).encode()
+    fn header(&self, created: u64, expires: u64) -> Option<Vec<u8>> {
+        let engine = self.engine.0.borrow();
+        let header = self.sealed.header(engine.signals(), engine.domain(), created, expires)?;
+        Some(header.encode())
     }
 }
 
@@ -162,10 +163,14 @@ impl Shared {
 
     fn judged(engine: &mut Engine, header: &[u8], now: u64) -> Result<Verdict, DecodeError> {
         let (header, _) = Header::decode(header).map_err(header_error)?;
-        Ok(match engine.assess(&header, now) {
+        Ok(Self::assessed(engine, &header, now))
+    }
+
+    fn assessed(engine: &mut Engine, header: &Header, now: u64) -> Verdict {
+        match engine.assess(header, now) {
             Ok(_) => Verdict::Fresh,
             Err(rejected) => verdict_out(rejected, engine),
-        })
+        }
     }
 }
 
@@ -232,13 +237,11 @@ impl wit::GuestEngine for Shared {
     }
 
     fn explain(&self, header: Vec<u8>, now: u64) -> Result<wit::Explanation, DecodeError> {
-        let verdict = Self::judged(&mut self.0.borrow_mut(), &header, now)?;
         let (header, _) = Header::decode(&header).map_err(header_error)?;
-        Ok(wit::Explanation {
-            verdict,
-            as_of: header.as_of.as_micros(),
-            dependencies: states_out(self.0.borrow().explain_header(&header)),
-        })
+        let engine = &mut *self.0.borrow_mut();
+        let verdict = Self::assessed(engine, &header, now);
+        let dependencies = states_out(engine.explain_header(&header));
+        Ok(wit::Explanation { verdict, as_of: header.as_of.as_micros(), dependencies })
     }
 
     fn invalidate(&self, tags: Vec<String>, now: u64) -> Result<u64, wit::Refused> {

@@ -65,7 +65,7 @@ impl Messages {
         Self { own_up_to, ..Self::default() }
     }
 
-    fn contains(&self, origin: u64, at: Timestamp) -> bool {
+    pub(super) fn contains(&self, origin: u64, at: Timestamp) -> bool {
         self.seen.binary_search(&(at, origin)).is_ok()
     }
 
@@ -210,10 +210,16 @@ impl Engine {
     }
 
     /// Makes everything older than `floor` stale; it only rises.
+    ///
+    /// Without a log, positions go on from there: what begins afterwards is as of the floor.
     pub fn raise_floor(&mut self, floor: Timestamp) {
         let change = self.signals.change();
         change.raise_floor(floor);
+        change.advance(self.applied_by(floor));
         change.publish();
+        if self.config.order != Order::Log {
+            self.clock.advance(floor);
+        }
     }
 
     /// Enters another domain: whatever is older is foreign, running fills included.

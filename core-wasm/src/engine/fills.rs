@@ -8,7 +8,7 @@ use core::fmt;
 
 use triomphe::Arc;
 
-use super::Engine;
+use super::{Engine, Order};
 use crate::clock::Timestamp;
 use crate::limits::MAX_DEPENDENCIES;
 use crate::node::{Node, TagHandle};
@@ -143,6 +143,12 @@ impl Engine {
     pub fn begin(&mut self, now_us: u64) -> Fill {
         // Without a position left the marks stay pending, which is the safe side.
         let _ = self.expire_marks(now_us);
+        if self.config.order == Order::Gossip {
+            // Positions that are given later lie above the clock, so everything up to it is known. Otherwise what begins
+            // long after the last invalidation would be as of that, and within the uncertainty of clocks for ever.
+            self.clock.advance(Timestamp::checked(now_us).unwrap_or(Timestamp::ZERO));
+            self.signals.advance_applied(self.clock.last());
+        }
         let as_of = self.signals.applied();
         self.fills.add(as_of);
         Fill { as_of, generation: self.signals.generation() }

@@ -237,8 +237,16 @@ impl Engine {
     /// O(1) when none is due.
     pub fn expire_marks(&mut self, now_us: u64) -> Result<usize, ClockError> {
         let mut count = 0;
+        if now_us > Timestamp::MAX_VALID {
+            return Ok(0);
+        }
         while let Some(id) = self.marks.due(now_us) {
-            let at = self.mint(now_us)?;
+            let at = match self.mint(now_us) {
+                Ok(at) => at,
+                // What was done before is said first.
+                Err(_) if count > 0 => break,
+                Err(exhausted) => return Err(exhausted),
+            };
             let tags = self.marks.nodes(id).iter().map(|node| Node::tag(node, false)).collect();
             self.end(id, at, self.applied_by(at));
             if self.marks.expired.len() == MAX_EXPIRED_MARKS {

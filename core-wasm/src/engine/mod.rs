@@ -209,7 +209,7 @@ impl Engine {
     /// # Complexity
     /// O(depth); creates no node.
     pub fn latest(&self, tag: &Tag) -> Timestamp {
-        self.trie.survey(tag).latest
+        self.trie.survey(tag, Timestamp::MAX).latest
     }
 
     /// What it holds and has done.

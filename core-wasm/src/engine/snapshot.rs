@@ -15,7 +15,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{DomainId, Engine, EngineConfig, MarkId};
+use super::{DomainId, Engine, EngineConfig, MarkId, Order};
 use crate::bytes::{BytesError, Reader, put_text, put_varint};
 use crate::clock::Timestamp;
 use crate::node::{Node, position};
@@ -106,7 +106,7 @@ impl Engine {
 
     /// An engine that knows what the snapshot says.
     ///
-    /// Entries of the engine that was saved are foreign to it. It does not know what was invalidated
+    /// Entries of the engine that was saved are foreign to it. With a log it begins in doubt. It does not know what was invalidated
     /// after the snapshot: restore the latest, or [`Engine::raise_floor`].
     ///
     /// # Errors
@@ -134,11 +134,16 @@ impl Engine {
         let known = engine.clock.last();
         engine.history = super::tail::History::beginning_at(known);
         engine.messages = super::apply::Messages::with_own_up_to(known);
-        engine.horizon = horizon;
+        // How much it forgets by itself is the new one's business; what the old one was told still holds.
+        if engine.horizon == Timestamp::ZERO && horizon != Timestamp::MAX {
+            engine.horizon = horizon;
+        }
         engine.marks.set_last_id(reader.varint()?);
         let change = engine.signals.change();
         change.advance(applied);
         change.raise_floor(floor);
+        // Of a log, something has been missed.
+        change.set_doubt(engine.config.order == Order::Log);
         change.publish();
         engine.restore_nodes(&mut reader)?;
         engine.restore_marks(&mut reader)?;
@@ -213,7 +218,7 @@ fn read_tag(reader: &mut Reader<'_>) -> Result<Tag, SnapshotError> {
 }
 
 /// FNV-1a: against damage, not against intent; the same on every platform and in every version.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

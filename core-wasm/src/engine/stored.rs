@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use super::snapshot::checksum;
 use super::{Engine, Order};
 use crate::clock::{ClockError, Timestamp};
 use crate::engine::{DependencyState, Rejected};
@@ -12,7 +13,7 @@ use crate::header::{Header, HeaderDependency};
 use crate::sealed::{Cause, Sealed, Verdict};
 use crate::steps::Steps;
 use crate::tag::Tag;
-use crate::trie::Survey;
+use crate::trie::Place;
 
 impl Engine {
     /// Whether a stored entry may be served.
@@ -72,9 +73,10 @@ impl Engine {
     /// O(depth) for each dependency.
     pub fn explain_header(&self, header: &Header) -> Vec<DependencyState> {
         let state = |dependency: &HeaderDependency| {
-            let Survey { latest, pending } = self.trie.survey(&dependency.tag);
-            let latest = latest.max(dependency.stamp);
-            DependencyState { tag: dependency.tag.clone(), latest, stale: latest > header.as_of, pending }
+            let survey = self.trie.survey(&dependency.tag, Timestamp::MAX);
+            let latest = survey.latest.max(dependency.stamp);
+            let (stale, pending) = (latest > header.as_of, survey.pending.is_some());
+            DependencyState { tag: dependency.tag.clone(), latest, stale, pending }
         };
         header.dependencies.iter().map(state).collect()
     }
@@ -99,7 +101,7 @@ impl Engine {
         if header.domain != self.config.domain {
             return Err(Rejected::Foreign);
         }
-        if header.expires_us != 0 && header.expires_us <= now_us {
+        if header.expires_us != 0 && header.expires_us <= now_us && now_us <= Timestamp::MAX_VALID {
             return Err(Rejected::Expired);
         }
         let as_of = self.comparable(header.as_of, now_us).ok_or(Rejected::Unknown)?;
@@ -112,20 +114,25 @@ impl Engine {
         if self.config.order == Order::Gossip {
             self.apply_missed(header, now_us).map_err(|_| Rejected::Unknown)?;
         }
-        let root = (&Tag::root(), Timestamp::ZERO);
+        let root = Tag::root();
+        let mut cause: Option<(Timestamp, &Tag, Place)> = None;
+        let mut pending = None;
         let declared = header.dependencies.iter().map(|dependency| (&dependency.tag, dependency.stamp));
-        let mut pending_tag = None;
-        for (tag, stamp) in core::iter::once(root).chain(declared) {
-            let Survey { latest, pending } = self.trie.survey(tag);
-            let at = latest.max(stamp);
-            if at > as_of {
-                return Err(Rejected::Stale(Cause { tag: tag.clone(), at }));
+        for (tag, stamp) in core::iter::once((&root, Timestamp::ZERO)).chain(declared) {
+            let mut survey = self.trie.survey(tag, as_of);
+            survey.look(stamp.as_micros(), tag.depth(), tag.is_subtree());
+            if let Some((at, place)) = survey.earliest
+                && cause.is_none_or(|(known, ..)| at < known)
+            {
+                cause = Some((at, tag, place));
             }
-            if pending {
-                pending_tag.get_or_insert(tag);
-            }
+            pending = pending.or(survey.pending.map(|place| (tag, place)));
         }
-        pending_tag.map_or(Ok(as_of), |tag| Err(Rejected::Pending(tag.clone())))
+        match (cause, pending) {
+            (Some((at, tag, place)), _) => Err(Rejected::Stale(Cause { tag: tag.prefix(place), at })),
+            (None, Some((tag, place))) => Err(Rejected::Pending(tag.prefix(place))),
+            (None, None) => Ok(as_of),
+        }
     }
 
     /// The entry's `as_of` as a position that local stamps can be compared with; `None` if it lies
@@ -148,12 +155,22 @@ impl Engine {
     fn apply_missed(&mut self, header: &Header, now_us: u64) -> Result<(), ClockError> {
         let window = self.config.max_drift_us.saturating_mul(2);
         for dependency in &header.dependencies {
-            if dependency.stamp <= self.trie.survey(&dependency.tag).latest.saturating_add(window) {
+            let latest = self.trie.survey(&dependency.tag, Timestamp::MAX).latest;
+            if dependency.stamp <= latest.saturating_add(window) {
                 continue;
             }
-            let at = match self.clock.observe(dependency.stamp, now_us) {
-                Ok(at) => at,
-                Err(_) => self.mint(now_us)?,
+            let at = if let Ok(at) = self.clock.observe(dependency.stamp, now_us) {
+                at
+            } else {
+                // What it tells stays above all that is known here, and is to be applied once.
+                let name = checksum(dependency.tag.as_str().as_bytes());
+                if self.messages.contains(name, dependency.stamp) {
+                    continue;
+                }
+                let at = self.mint(now_us)?;
+                self.messages.insert(name, dependency.stamp);
+                self.counters.drift_refused += 1;
+                at
             };
             self.counters.missed += 1;
             self.stamp(core::slice::from_ref(&dependency.tag), at, at);

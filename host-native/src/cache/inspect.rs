@@ -1,9 +1,10 @@
 //! Looking inside: counters, sizes, and why an entry is what it is.
 
-use zoocache_core::{Sealed, Verdict};
+use zoocache_core::Verdict;
 
 use super::{Cache, Status};
 use crate::counters::Count;
+use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::storage::Storage;
 
@@ -138,7 +139,7 @@ impl Explanation {
 
 /// What is known of an entry that is to be explained.
 pub(super) struct Stored<'a> {
-    pub(super) sealed: &'a Sealed,
+    pub(super) sealed: &'a Proof,
     pub(super) age_ms: u64,
     pub(super) expires_in_ms: Option<u64>,
     pub(super) is_expired: bool,
@@ -226,9 +227,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let dependencies = sealed
             .dependencies()
             .map(|handle| {
-                let latest = handle.latest();
+                let tag = handle.tag();
+                let latest = parts.engine.latest(&tag);
                 DependencyState {
-                    tag: handle.tag().to_string(),
+                    tag: tag.to_string(),
                     latest: latest.as_micros(),
                     stale: latest > sealed.as_of(),
                 }

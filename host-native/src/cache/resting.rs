@@ -424,7 +424,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             },
         };
-        let header = entry.sealed().header(parts.engine.domain(), now.wall_us, expires_us);
+        let header = parts.engine.header(entry.sealed(), now.wall_us, expires_us)?;
         let mut payload = write_prefix(entry).to_vec();
         payload.extend_from_slice(&encoded);
         Some((header, payload))

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use zoocache_core::{Sealed, Verdict};
+use zoocache_core::Verdict;
 
 use super::{Cache, Leader, Status};
 use crate::counters::Count;
+use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::error::Failure;
 use crate::event::Event;
@@ -131,7 +132,7 @@ impl<V: Send + Sync + 'static> Waiter<V> {
     }
 
     /// Is what a failed computation had used still as it was?
-    fn holds(&self, proof: Option<&Sealed>) -> bool {
+    fn holds(&self, proof: Option<&Proof>) -> bool {
         let shared = &*self.cache.shared;
         shared.keep_up() && proof.is_some_and(|proof| shared.parts.engine.judge(proof) == Verdict::Fresh)
     }
