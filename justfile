@@ -66,6 +66,7 @@ test: test-core test-host test-loom test-docs hosts test-python test-python-lmdb
 [group('test')]
 test-core:
     cargo test -p zoocache-core
+    cargo test -p zoocache-core --lib --features component-cache component_cache
     cargo build -p zoocache-core --target wasm32-unknown-unknown
     cargo build -p zoocache-core --target x86_64-unknown-none
 
@@ -88,6 +89,7 @@ hosts: component
     python -m pytest -c python/pyproject.toml -q tests/hosts/python
     npm ci --silent --prefix tests/hosts/js
     npm test --silent --prefix tests/hosts/js
+    cargo run --quiet --package xtask -- shop
     cargo run --quiet --profile hosts -p zoocache-hosts-wasi
 
 # `test-host` runs it too, in a debug build and without Python: with the assertions of that build, and in seconds.

@@ -40,6 +40,7 @@ impl Component {
         println!("  size: {:.1} KiB, at most {} KiB", kib(size), most / 1024);
         ensure!(size <= most, "{name} has {size} bytes, at most {most} are allowed");
         same("exports", &found.exports, &said.exports, |found, said| found == said)?;
+        ensure!(found.exports.len() == said.exports.len(), "{name} does not export all that wit/ says");
         same("imports", &found.imports, &said.imports, is_part)?;
         println!("  its WIT is that of wit/");
         Ok(())
