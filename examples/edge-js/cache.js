@@ -24,10 +24,16 @@ export function createCache(engine, store) {
 
   // The fill begins *before* the value is computed: if that is invalidated meanwhile, `seal` refuses it.
   async function compute(key, tags, origin) {
-    engine.applyLog([], now()); // all up to now is known here, so the value will be as of now
+    const before = memory.get(key);
     const fill = engine.begin(now());
     const value = await origin();
-    await keep(key, value, () => engine.seal(fill, tags, undefined, now()));
+    const current = memory.get(key);
+    // Of computations that overlap the first one counts: what was served must not go back in time.
+    if (current === before || current?.entry.judge().tag !== "fresh") {
+      await keep(key, value, () => engine.seal(fill, tags, undefined, now()));
+    } else {
+      fill[Symbol.dispose]();
+    }
     return { from: "origin", value };
   }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use common::{on, tag_of};
 use fastrand::Rng;
 use zoocache::component::ComponentEngine;
-use zoocache::engine::Engine;
+use zoocache::engine::{Engine, Proof, Sealing};
 use zoocache::{Cache, Error, MarkId, Policy, WallClock};
-use zoocache_core::{DomainId, Verdict};
+use zoocache_core::{DomainId, Rejected, Timestamp, Verdict};
 
 fn component() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/zoocache-engine.wasm");
@@ -117,34 +117,41 @@ fn a_cache_on_the_component_is_as_one_on_the_native_engine() {
     }
 }
 
+fn seal_on(engine: &ComponentEngine, tag: &str, now_us: u64) -> Result<Proof, Rejected> {
+    let begun = engine.begin(now_us);
+    let dependencies = [engine.intern(&tag_of(tag))].into_iter().collect();
+    engine.seal(begun, &Sealing { dependencies: &dependencies, as_of_bound: Timestamp::MAX, now_us })
+}
+
 #[test]
 fn when_it_traps_everything_is_stale_and_it_goes_on() {
     let engine = ComponentEngine::with_memory(&component(), DomainId(1), 1, 2 << 20).expect("starts");
-    let seal = |number: u64| {
-        let begun = engine.begin(number);
-        let dependencies = [engine.intern(&tag_of("a:b"))].into_iter().collect();
-        let sealing = zoocache::engine::Sealing {
-            dependencies: &dependencies,
-            as_of_bound: zoocache_core::Timestamp::MAX,
-            now_us: number,
-        };
-        engine.seal(begun, &sealing)
-    };
+    let seal = |number: u64| seal_on(&engine, "a:b", number);
     let entry = seal(1).expect("fresh");
     assert_eq!(engine.judge(&entry), Verdict::Fresh);
     let mut last = engine.invalidate(&[tag_of("z")], 1_000).expect("positions are left");
-    assert!(entry.is_proved(engine.signals()) || engine.judge(&entry) == Verdict::Fresh);
-    let mut was_lost = false;
+    let mark = engine.change(&[tag_of("m")], u64::MAX, 1_000);
+    // Nothing is forgotten that it might have to see.
+    let _running = engine.begin(1_000);
     for number in 0..30_000_u64 {
-        let at = engine.change(&[tag_of(&format!("t:{number}:{}", "x".repeat(200)))], u64::MAX, 2_000);
-        was_lost |= at.0 == 0;
-        if was_lost {
+        let tag = tag_of(&format!("t:{number}:{}", "x".repeat(200)));
+        last = engine.invalidate(&[tag], 2_000).expect("positions are left");
+        if engine.judge(&entry) != Verdict::Fresh {
             break;
         }
     }
-    assert!(was_lost, "its memory is used up");
+    assert_eq!(engine.judge(&entry), Verdict::Foreign, "its memory is used up");
     assert!(!entry.is_proved(engine.signals()), "nor is it found proved without a call");
-    assert_eq!(engine.judge(&entry), Verdict::Foreign);
+    let next = engine.change(&[tag_of("n")], u64::MAX, 2_000);
+    assert_ne!(next, mark, "a number names one change");
+    for announced in ["m", "n"] {
+        assert!(matches!(seal_on(&engine, announced, 2), Err(Rejected::Pending(_))), "{announced}");
+    }
+    let settled = engine.settle(mark, 3).expect("is known");
+    assert!(settled > last && engine.settle(mark, 3).is_err());
+    assert!(seal_on(&engine, "m", 4).is_ok());
+    assert!(seal_on(&engine, "n", 4).is_err(), "it stands until it is settled itself");
+    last = settled;
     for _ in 0..3 {
         let at = engine.invalidate(&[tag_of("a")], 3).expect("positions are left");
         assert!(at > last, "positions go on rising");

@@ -79,7 +79,7 @@ impl Messages {
             // Half of them at a time: the others move.
             let (at, _) = self.seen[MAX_REMEMBERED_MESSAGES];
             self.seen.drain(..=MAX_REMEMBERED_MESSAGES);
-            self.forgotten = at;
+            self.forgotten = self.forgotten.max(at);
         }
     }
 }
@@ -170,8 +170,8 @@ impl Engine {
     /// Applies a message of a node without a common log, as a receive event of the local clock.
     ///
     /// One of its own that this engine does not know, having been restored from before it, is applied like any other.
-    /// One that is older than the latest [`MAX_REMEMBERED_MESSAGES`] may be a duplicate: it is applied, and not told on by
-    /// [`tail`](Self::tail), as it could go round for ever.
+    /// One that is older than the latest [`MAX_REMEMBERED_MESSAGES`] may be a duplicate: it is applied, and told on as one
+    /// of this node's own, since under its old name it could go round for ever.
     ///
     /// # Errors
     /// [`ClockError`] when no position is left; nothing has changed then. A time that runs ahead is no
@@ -196,6 +196,8 @@ impl Engine {
             self.stamp(&message.tags, at, self.applied_by(at));
             if message.at > self.messages.forgotten {
                 self.record(at, message.clone());
+            } else {
+                self.record_own(at, &message.tags);
             }
         }
         self.messages.insert(message.origin, message.at);

@@ -173,7 +173,10 @@ impl Engine {
                 at
             };
             self.counters.missed += 1;
-            self.stamp(core::slice::from_ref(&dependency.tag), at, at);
+            let tags = core::slice::from_ref(&dependency.tag);
+            self.stamp(tags, at, at);
+            // Who made it is not known; those who learn through this node must not miss it.
+            self.record_own(at, tags);
         }
         Ok(())
     }

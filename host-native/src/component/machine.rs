@@ -2,6 +2,8 @@
 //!
 //! Invariants: no epoch is shown twice, whatever instance it is of; what is of an earlier instance is foreign.
 
+use std::collections::BTreeMap;
+
 use wasmtime::component::{Component, ResourceAny};
 use wasmtime::{Config, Engine, Store, StoreLimits};
 use zoocache_core::{
@@ -47,7 +49,20 @@ pub(super) struct Machine {
     has_changed: bool,
     clock_us: u64,
     now_us: u64,
+    /// Announced changes by the numbers that the host knows: an instance that fails loses them, and counts anew.
+    marks: BTreeMap<u64, Announced>,
+    last_mark: u64,
 }
+
+struct Announced {
+    /// Its number in this instance; 0 if it is not announced there.
+    number: u64,
+    tags: Vec<String>,
+    deadline_us: u64,
+}
+
+/// Of more, those whose time has passed long ago are forgotten.
+const MAX_MARKS: usize = 4_096;
 
 impl Machine {
     pub(super) fn start(bytes: &[u8], config: EngineConfig, memory: usize) -> Result<Self, ComponentError> {
@@ -66,6 +81,8 @@ impl Machine {
             has_changed: false,
             clock_us: 0,
             now_us: 0,
+            marks: BTreeMap::new(),
+            last_mark: 0,
         };
         machine.look().map_err(|Failed| ComponentError { cause: "it fails at once".to_owned() })?;
         Ok(machine)
@@ -90,6 +107,10 @@ impl Machine {
         &mut self,
         call: impl FnOnce(GuestEngine<'_>, &mut Store<StoreLimits>, ResourceAny) -> wasmtime::Result<T>,
     ) -> Result<T, Failed> {
+        if self.instance.is_none() {
+            // None could be started when the last one failed.
+            self.start_over();
+        }
         let instance = self.instance.as_mut().ok_or(Failed)?;
         let (guest, store, engine) = instance.parts();
         let result = call(guest, store, engine);
@@ -128,20 +149,30 @@ impl Machine {
         // Also if nothing else comes: no entry is found proved any more.
         self.state = Mirrored { epoch: self.epoch_base, in_doubt: true, ..self.state };
         self.has_changed = true;
+        // First: it may have all the memory that there is.
+        self.instance = None;
         let config = convert::config(&self.config);
-        self.instance = Instance::start(&self.runtime, &self.component, &config, self.memory).ok();
-        let now_us = self.now_us.max(self.clock_us + 1);
-        if let Some(instance) = &mut self.instance {
-            let (guest, store, engine) = instance.parts();
-            // Positions go on rising, and whoever began before is stale.
-            if !matches!(guest.call_clear(store, engine, now_us), Ok(Ok(_))) {
-                self.instance = None;
-            }
-        }
+        let started = Instance::start(&self.runtime, &self.component, &config, self.memory);
+        self.instance = started.and_then(|instance| self.caught_up(instance)).ok();
         if self.instance.is_some() {
             let _ = self.look();
         }
         Failed
+    }
+
+    /// A new instance for which all that is stored is stale, and all that was announced is announced. Positions go on
+    /// rising.
+    fn caught_up(&mut self, mut instance: Instance) -> wasmtime::Result<Instance> {
+        let now_us = self.now_us.max(self.clock_us + 1);
+        let (guest, store, engine) = instance.parts();
+        guest
+            .call_clear(&mut *store, engine, now_us)?
+            .map_err(|refused| wasmtime::format_err!("{refused:?}"))?;
+        for mark in self.marks.values_mut() {
+            let number = guest.call_change(&mut *store, engine, &mark.tags, mark.deadline_us, self.now_us)?;
+            mark.number = number.unwrap_or(0);
+        }
+        Ok(instance)
     }
 
     /// Where a resource is, if it is of this instance.
@@ -262,28 +293,52 @@ impl Machine {
         }
     }
 
+    /// Announces a change. One that an instance loses is announced in the next.
     pub(super) fn change(&mut self, tags: &[String], deadline_us: u64, now_us: u64) -> MarkId {
         self.now_us = now_us;
-        let mark = self
-            .change_by(|guest, store, engine| guest.call_change(store, engine, tags, deadline_us, now_us));
-        MarkId(mark.ok().and_then(Result::ok).unwrap_or(0))
+        if self.marks.len() >= MAX_MARKS {
+            self.marks.retain(|_, mark| mark.deadline_us > now_us);
+        }
+        self.last_mark += 1;
+        let tags = tags.to_vec();
+        let announced = self
+            .change_by(|guest, store, engine| guest.call_change(store, engine, &tags, deadline_us, now_us));
+        let number = announced.ok().and_then(Result::ok).unwrap_or(0);
+        self.marks.insert(self.last_mark, Announced { number, tags, deadline_us });
+        if number == 0 {
+            // With it among those that are announced.
+            self.start_over();
+        }
+        MarkId(self.last_mark)
     }
 
     pub(super) fn settle(&mut self, mark: MarkId, now_us: u64) -> Result<Timestamp, SettleError> {
         self.now_us = now_us;
-        let at = self.change_by(|guest, store, engine| guest.call_settle(store, engine, mark.0, now_us));
-        match at {
-            Ok(Err(Refused::UnknownMark)) => Err(SettleError::Unknown(mark)),
-            at => self.position(at).map_err(SettleError::Clock),
+        // Again in the next instance, if one fails: it has announced the change, too.
+        for _ in 0..2 {
+            let number = self.marks.get(&mark.0).ok_or(SettleError::Unknown(mark))?.number;
+            let at = self.change_by(|guest, store, engine| guest.call_settle(store, engine, number, now_us));
+            let at = match at {
+                Err(Failed) => continue,
+                Ok(Err(Refused::ClockExhausted)) => return Err(SettleError::Clock(ClockError::Exhausted)),
+                Ok(Err(_)) => Err(SettleError::Unknown(mark)),
+                Ok(Ok(at)) => Ok(Timestamp::from_micros(at)),
+            };
+            self.marks.remove(&mark.0);
+            return at;
         }
+        // Whatever it was to make stale is so.
+        self.marks.remove(&mark.0);
+        Ok(Timestamp::from_micros(self.clock_us))
     }
 
     pub(super) fn settle_at(&mut self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {
+        let announced = self.marks.remove(&mark.0).ok_or(SettleError::Unknown(mark))?;
         let at = at.as_micros();
-        match self.change_by(|guest, store, engine| guest.call_settle_at(store, engine, mark.0, at)) {
-            Ok(Err(_)) => Err(SettleError::Unknown(mark)),
-            Ok(Ok(())) | Err(Failed) => Ok(()),
-        }
+        // An instance that fails here makes everything stale, and announces it no more.
+        let _ =
+            self.change_by(|guest, store, engine| guest.call_settle_at(store, engine, announced.number, at));
+        Ok(())
     }
 
     pub(super) fn apply_log(&mut self, rows: &[LogRow], to: Option<Timestamp>) {

@@ -113,7 +113,9 @@ impl ComponentEngine {
     /// The machine, for one call.
     fn machine(&self) -> Turn<'_> {
         let mut machine = self.shared.machine.lock();
-        for resource in std::mem::take(&mut *self.shared.unneeded.lock()) {
+        // Taken at once: whoever drops an entry meanwhile must not wait.
+        let unneeded = std::mem::take(&mut *self.shared.unneeded.lock());
+        for resource in unneeded {
             machine.drop_resource(resource);
         }
         Turn { machine, engine: self }
