@@ -85,9 +85,10 @@ impl Node {
 
     fn compute(&self, key: usize, fill: &Fill) -> Result<Value, Error> {
         let is_second = self.computing[key].swap(true, Ordering::SeqCst);
-        // Who waits too long computes for itself. So does who shares entries, and finds that another node has stored or
-        // replaced the key since the computation began, whose result may be older.
-        if is_second && !self.role.shares_entries() && self.cache.stats().timeouts == 0 {
+        // Who waits too long computes for itself. So does who is told that another node has stored, replaced or deleted
+        // the key since the computation began, whose result may be older.
+        let is_alone = !self.role.shares_entries() && !CONTESTED.contains(&key);
+        if is_second && is_alone && self.cache.stats().timeouts == 0 {
             self.record(Kind::Overlapped, now_ns(), key, 0);
         }
         let mut value = Value { began_ns: now_ns(), ..NO_VALUE };
