@@ -51,6 +51,22 @@ fn a_change_that_is_never_settled_ends_at_its_deadline_everywhere() {
     is_kept_again(&one, "one", "t");
 }
 
+/// The server's clock was set forth when it was announced, and back since: its deadline is an hour away.
+#[test]
+fn a_change_is_not_in_force_for_longer_than_it_was_announced_for() {
+    let server = Server::start();
+    assert!(server.strong().put("k", 1, &on(&["t"])), "there is a domain");
+    let now_us: u64 =
+        text(server.ask(&["EVAL", "local t = redis.call('TIME') return t[1] .. '000000'", "0"]))
+            .parse()
+            .expect("a number");
+    let mark = format!("m{:016x}{:016}{:016}1:t", 7, now_us + 3_600_000_000, 50_000);
+    server.ask(&["ZADD", "{zoocache}:V", "1", &mark]);
+    for cache in [server.bounded(), server.strong()] {
+        is_kept_again(&cache, "k", "t");
+    }
+}
+
 #[test]
 fn a_change_that_is_settled_after_its_deadline_invalidates_all_the_same() {
     let server = Server::start();

@@ -17,7 +17,7 @@ use super::line::{ANSWER, Connection, Line, hello};
 use super::range::{PAGE, Range, ask};
 use super::row;
 use super::script::{CHECK, DELETE, DUE, INVALIDATE};
-use super::{Consistency, Feed, mutant, with};
+use super::{Announced, Consistency, Feed, mutant, with};
 use crate::clock::boot_ns;
 
 /// How often overdue marks are looked for, and the server is asked where no reader wants to be near it.
@@ -148,9 +148,10 @@ async fn delete(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
 }
 
 async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
-    for mark in feed.due_marks(boot_ns()) {
+    let now_ns = boot_ns();
+    for Announced { mark, end_ns, .. } in feed.due_marks(now_ns) {
         let incarnation = row::incarnation_text(connection.incarnation);
-        let deadline = mark.deadline_us.to_string();
+        let deadline = if end_ns <= now_ns { 0 } else { mark.deadline_us }.to_string();
         let mut rows: Vec<Vec<u8>> = mark.tags.iter().map(row::tag_row).collect();
         rows.push(row::settled_row(mark.id));
         let mut arguments: Vec<&[u8]> = vec![incarnation.as_bytes(), &mark.row, deadline.as_bytes()];
@@ -160,7 +161,7 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
         match sent.as_deref() {
             Ok([Value::BulkString(what), Value::BulkString(left)]) if what == b"early" => {
                 let left_us = row::position(left).map_or(0, Timestamp::as_micros);
-                feed.put_off(mark.id, boot_ns().saturating_add(left_us.saturating_mul(1_000)));
+                feed.put_off(mark.id, boot_ns().saturating_add(left_us.saturating_mul(1_000)).min(end_ns));
             }
             // With its table. It is announced again in the next one, and stands until then.
             Ok([Value::BulkString(what)]) if what == b"lost" => line.inbox.put_doubt(),

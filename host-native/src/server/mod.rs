@@ -106,8 +106,7 @@ pub(crate) struct Feed {
     state: Mutex<State>,
     /// What the background needs to know of `state`. It takes no lock of the feed, which a fork would leave locked.
     seen: ArcSwap<Seen>,
-    /// Announced changes, and when they may be overdue by the clock of `boot_ns`.
-    announced: ArcSwap<BTreeMap<u64, (Mark, u64)>>,
+    announced: ArcSwap<BTreeMap<u64, Announced>>,
     forget: std::sync::OnceLock<Forget>,
     catch_ups: AtomicU64,
     outbox: ArcSwap<Outbox>,
@@ -123,6 +122,16 @@ struct State {
     gone: Vec<(u64, u64)>,
     /// Rows that were seen, of the incarnation that was entered.
     chain: Chain,
+}
+
+/// A change that stands in the table. Times are those of `boot_ns`.
+#[derive(Clone)]
+struct Announced {
+    mark: Mark,
+    /// When it may be overdue.
+    due_ns: u64,
+    /// When it is, whatever time the server says: by then it has been seen for as long as it stands.
+    end_ns: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -325,19 +334,19 @@ impl Feed {
     }
 
     fn mark_rows(&self) -> Vec<Vec<u8>> {
-        self.announced.load().values().map(|(mark, _)| mark.row.clone()).collect()
+        self.announced.load().values().map(|announced| announced.mark.row.clone()).collect()
     }
 
-    fn due_marks(&self, now_ns: u64) -> Vec<Mark> {
+    fn due_marks(&self, now_ns: u64) -> Vec<Announced> {
         let announced = self.announced.load();
-        announced.values().filter(|(_, due_ns)| *due_ns <= now_ns).map(|(mark, _)| mark.clone()).collect()
+        announced.values().filter(|announced| announced.due_ns <= now_ns).cloned().collect()
     }
 
     fn put_off(&self, mark: u64, due_ns: u64) {
         self.announced.rcu(|announced| {
             with(announced, |announced| {
-                if let Some((_, due)) = announced.get_mut(&mark) {
-                    *due = due_ns;
+                if let Some(announced) = announced.get_mut(&mark) {
+                    announced.due_ns = due_ns;
                 }
             })
         });

@@ -3,7 +3,7 @@
 //! ```text
 //! tTAG            the tag was invalidated (`t` alone: everything)
 //! kKEY            what is remembered of this key was replaced or deleted
-//! mID DEADLINE TAGS   a change is announced: 16 hexadecimal digits, 16 digits, each tag as LENGTH:TAG
+//! mID DEADLINE TIMEOUT TAGS   a change is announced: 16 hexadecimal digits, 16 digits, 16 digits, each tag as LENGTH:TAG
 //! sID             an announced change was settled
 //! ~c:INCARNATION:LATEST  the clock: always the highest position; and that of the latest row of the kinds above
 //! !f, !r:...      the floor, the server's process
@@ -30,7 +30,10 @@ pub(super) enum Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) id: u64,
+    /// In the server's time.
     pub(super) deadline_us: u64,
+    /// How long it stands; so whoever has seen it for that long need not ask what time it is there.
+    pub(super) timeout_us: u64,
     pub(super) tags: Vec<Tag>,
     /// As it stands in the table.
     pub(super) row: Vec<u8>,
@@ -92,9 +95,9 @@ fn read_tag(text: &[u8]) -> Option<Tag> {
 
 fn read_mark(bytes: &[u8]) -> Option<Mark> {
     let id = hexadecimal(bytes.get(1..17)?)?;
-    let deadline_us = number(bytes.get(17..33)?)?;
-    let tags = pieces(bytes.get(33..)?)?.into_iter().map(read_tag).collect::<Option<Vec<_>>>()?;
-    Some(Mark { id, deadline_us, tags, row: bytes.to_vec() })
+    let (deadline_us, timeout_us) = (number(bytes.get(17..33)?)?, number(bytes.get(33..49)?)?);
+    let tags = pieces(bytes.get(49..)?)?.into_iter().map(read_tag).collect::<Option<Vec<_>>>()?;
+    Some(Mark { id, deadline_us, timeout_us, tags, row: bytes.to_vec() })
 }
 
 fn read_clock(rest: &[u8]) -> Option<(u128, Timestamp)> {
@@ -216,10 +219,10 @@ mod tests {
         }
         assert_eq!(Row::read(&key_row(b"\0 key")), Row::Key(b"\0 key".to_vec()));
         assert_eq!(Row::read(&settled_row(7)), Row::Settled(7));
-        let mut bytes = format!("m{:016x}{:016}", 9, 1_795_000_000_000_000_u64).into_bytes();
+        let (deadline_us, timeout_us) = (1_795_000_000_000_000, 30_000_000);
+        let mut bytes = format!("m{:016x}{deadline_us:016}{timeout_us:016}", 9).into_bytes();
         bytes.extend(mark_tags(&tags));
-        let mark =
-            Mark { id: 9, deadline_us: 1_795_000_000_000_000, tags: tags.to_vec(), row: bytes.clone() };
+        let mark = Mark { id: 9, deadline_us, timeout_us, tags: tags.to_vec(), row: bytes.clone() };
         assert_eq!(Row::read(&bytes), Row::Mark(mark));
     }
 

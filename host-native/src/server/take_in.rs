@@ -12,7 +12,7 @@ use super::chain::Chain;
 use super::inbox::{Item, Minted};
 use super::range::Range;
 use super::row::{Mark, Row, Rows};
-use super::{Feed, State, mutant, with};
+use super::{Announced, Feed, State, mutant, with};
 use crate::clock::boot_ns;
 
 /// What is told of a position so far ahead is not believed.
@@ -298,11 +298,13 @@ impl Feed {
 
     /// Remembers an announced change for a domain that loses it, and when it may be overdue.
     pub(super) fn note_mark(&self, mark: &Mark, at: Timestamp) {
-        let left_us = mark.deadline_us.saturating_sub(at.as_micros());
-        let due_ns = boot_ns().saturating_add(left_us.saturating_mul(1_000));
-        self.announced.rcu(|announced| {
-            with(announced, |announced| {
-                announced.entry(mark.id).or_insert_with(|| (mark.clone(), due_ns));
+        let left_us = mark.deadline_us.saturating_sub(at.as_micros()).min(mark.timeout_us);
+        let in_us = |micros: u64| boot_ns().saturating_add(micros.saturating_mul(1_000));
+        let announced =
+            Announced { mark: mark.clone(), due_ns: in_us(left_us), end_ns: in_us(mark.timeout_us) };
+        self.announced.rcu(|known| {
+            with(known, |known| {
+                known.entry(mark.id).or_insert_with(|| announced.clone());
             })
         });
     }

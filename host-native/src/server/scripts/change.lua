@@ -2,8 +2,9 @@
 local domain = domain_of(ARGV[1])
 if not domain then return {'lost'} end
 write_first()
-local deadline = string.format('%016.0f', math.min(now() + tonumber(ARGV[3]), 2^53 - 1))
-local mark = 'm' .. ARGV[2] .. deadline .. ARGV[4]
+local timeout = math.min(tonumber(ARGV[3]), 2^52)
+local times = string.format('%016.0f%016.0f', math.min(now() + timeout, 2^53 - 1), timeout)
+local mark = 'm' .. ARGV[2] .. times .. ARGV[4]
 local position, before = mint(domain, {mark})
 ring(domain, 0, before, position, {mark})
 return {'done', position, before, mark}

@@ -1,5 +1,6 @@
--- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline, rows to add, of which the
--- last says that it was settled.
+-- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline (0 if it has been seen for as long
+-- as it stands: the clock here may have been ahead when it was announced), rows to add, of which the last says that it
+-- was settled.
 local domain = domain_of(ARGV[1])
 if not domain then return {'lost'} end
 -- Settled already. Where neither stands the table was lost with the mark: nobody but its holders know of the change.

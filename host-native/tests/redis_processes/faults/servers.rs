@@ -75,8 +75,7 @@ pub(super) fn clock_back(ground: &mut Ground, rng: &mut Rng) -> Outcome {
 }
 
 pub(super) fn clock_forth(ground: &mut Ground, rng: &mut Rng) -> Outcome {
-    // No further than `RECOVERY`: a change that is announced meanwhile, by a node that dies, stands for so long.
-    let forth = rng.i64(1_500..2_500);
+    let forth = rng.i64(10_000..120_000);
     shift_clock(ground, rng, &[forth, forth - 6_000, 0])
 }
 
