@@ -35,6 +35,23 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// A module of generated code, which is nobody's to mend.
+#[cfg(any(feature = "component", feature = "component-cache", feature = "component-bus"))]
+macro_rules! generated {
+    (mod $name:ident;) => {
+        #[allow(
+            unsafe_code,
+            unreachable_pub,
+            missing_docs,
+            clippy::all,
+            clippy::pedantic,
+            clippy::allow_attributes_without_reason,
+            reason = "generated"
+        )]
+        mod $name;
+    };
+}
+
 mod bytes;
 mod clock;
 #[cfg(feature = "component")]

@@ -304,6 +304,8 @@ def test_each_loop_has_a_bell_of_its_own(redis_server, consistency):
 
 
 class NoReaders(asyncio.SelectorEventLoop):
+    """A loop as the proactor of Windows, which raises this: it watches no files but its own."""
+
     def add_reader(self, fd, callback, *args):
         if fd == self._ssock.fileno():
             return super().add_reader(fd, callback, *args)

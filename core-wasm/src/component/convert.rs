@@ -1,68 +1,22 @@
 //! From what crosses to what the engine takes, and back. What comes in is checked here.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::bindings::exports::zoocache::engine::engine as wit;
 use super::bindings::exports::zoocache::engine::headers::{self, DecodeError, EncodeError};
-use super::bindings::exports::zoocache::engine::types::{Cause, DomainId, TagError, TagRule, Verdict};
+use super::bindings::exports::zoocache::engine::types::DomainId;
+use super::words::{self, parse, tag_out, verdict_out};
 use crate::limits::MAX_DEPENDENCIES;
 use crate::{Header, HeaderDependency, Tag, Timestamp};
 
-pub(super) fn parse(text: &str, place: usize) -> Result<Tag, TagError> {
-    Tag::parse(text).map_err(|error| {
-        let broken = match error {
-            crate::TagError::Empty => TagRule::Empty,
-            crate::TagError::TooLong { length, .. } => TagRule::TooLong(number(length)),
-            crate::TagError::TooDeep { depth } => TagRule::TooDeep(number(depth)),
-            crate::TagError::Edge => TagRule::Edge,
-            crate::TagError::ConsecutiveSeparators => TagRule::ConsecutiveSeparators,
-            crate::TagError::InvalidCharacter { character, .. } => TagRule::InvalidCharacter(character),
-        };
-        TagError { place: number(place), broken }
-    })
-}
-
-pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Tag>, TagError> {
-    // Loops here, as collecting into a result costs a function for each kind of it.
-    let mut tags = Vec::with_capacity(texts.len());
-    for (place, text) in texts.iter().enumerate() {
-        tags.push(parse(text, place)?);
-    }
-    Ok(tags)
-}
-
-/// A tag as it crosses: everything is `*`, since the root has no text of its own.
-pub(super) fn tag_out(tag: &Tag) -> String {
-    if tag.as_str().is_empty() { "*".to_string() } else { tag.to_string() }
-}
-
-pub(super) fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 pub(super) fn domain_in(domain: DomainId) -> crate::DomainId {
-    crate::DomainId(u128::from(domain.high) << 64 | u128::from(domain.low))
+    words::domain(domain.high, domain.low)
 }
 
 pub(super) fn domain_out(domain: crate::DomainId) -> DomainId {
     let half = |shift: u32| u64::try_from(domain.0 >> shift & u128::from(u64::MAX)).unwrap_or_default();
     DomainId { high: half(64), low: half(0) }
-}
-
-pub(super) fn cause_out(cause: &crate::Cause, engine: &crate::Engine) -> Cause {
-    Cause { tag: tag_out(&cause.tag), at: cause.at.as_micros(), node: engine.origin_of(cause.at) }
-}
-
-/// What a verdict that has no more to say than its name is called.
-pub(super) fn verdict_out(rejected: crate::Rejected, engine: &crate::Engine) -> Verdict {
-    match rejected {
-        crate::Rejected::Stale(cause) => Verdict::Stale(cause_out(&cause, engine)),
-        crate::Rejected::Pending(tag) => Verdict::Pending(tag_out(&tag)),
-        crate::Rejected::Foreign => Verdict::Foreign,
-        crate::Rejected::Expired => Verdict::Expired,
-        crate::Rejected::Unknown | crate::Rejected::TooManyDependencies { .. } => Verdict::Unknown,
-    }
 }
 
 pub(super) fn rejected_out(rejected: crate::Rejected, engine: &crate::Engine) -> wit::Rejected {

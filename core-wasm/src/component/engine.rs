@@ -9,10 +9,8 @@ use super::Component;
 use super::bindings::exports::zoocache::engine::engine as wit;
 use super::bindings::exports::zoocache::engine::headers::DecodeError;
 use super::bindings::exports::zoocache::engine::types::{TagError, Verdict};
-use super::convert::{
-    cause_out, domain_in, domain_out, header_error, number, parse, parse_all, rejected_out, states_out,
-    tag_out, verdict_out,
-};
+use super::convert::{domain_in, domain_out, header_error, rejected_out, states_out};
+use super::words::{cause_out, judged, number, parse, parse_all, tag_out};
 use crate::{
     Applied, ClockError, Engine, EngineConfig, Header, Invalidation, LogRow, MarkId, Order, Sealed,
     SettleError, SnapshotError, Timestamp,
@@ -163,14 +161,7 @@ impl Shared {
 
     fn judged(engine: &mut Engine, header: &[u8], now: u64) -> Result<Verdict, DecodeError> {
         let (header, _) = Header::decode(header).map_err(header_error)?;
-        Ok(Self::assessed(engine, &header, now))
-    }
-
-    fn assessed(engine: &mut Engine, header: &Header, now: u64) -> Verdict {
-        match engine.assess(header, now) {
-            Ok(_) => Verdict::Fresh,
-            Err(rejected) => verdict_out(rejected, engine),
-        }
+        Ok(judged(engine, &header, now))
     }
 }
 
@@ -239,7 +230,7 @@ impl wit::GuestEngine for Shared {
     fn explain(&self, header: Vec<u8>, now: u64) -> Result<wit::Explanation, DecodeError> {
         let (header, _) = Header::decode(&header).map_err(header_error)?;
         let engine = &mut *self.0.borrow_mut();
-        let verdict = Self::assessed(engine, &header, now);
+        let verdict = judged(engine, &header, now);
         let dependencies = states_out(engine.explain_header(&header));
         Ok(wit::Explanation { verdict, as_of: header.as_of.as_micros(), dependencies })
     }

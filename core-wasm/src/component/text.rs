@@ -7,7 +7,8 @@ use super::Component;
 use super::bindings::exports::zoocache::engine::headers::{self, DecodeError, Decoded, EncodeError};
 use super::bindings::exports::zoocache::engine::tags;
 use super::bindings::exports::zoocache::engine::types::TagError;
-use super::convert::{header_error, header_in, header_out, parse};
+use super::convert::{header_error, header_in, header_out};
+use super::words::parse;
 
 impl tags::Guest for Component {
     fn check_tag(tag: String) -> Result<(), TagError> {

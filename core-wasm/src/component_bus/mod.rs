@@ -3,16 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-#[allow(
-    unsafe_code,
-    unreachable_pub,
-    missing_docs,
-    clippy::all,
-    clippy::pedantic,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings;
+generated! { mod bindings; }
 #[path = "../component/runtime.rs"]
 mod runtime;
 

@@ -15,7 +15,7 @@ impl Bus {
     /// Joins it, if there is one: the domain, this node's name, and the bus.
     pub(super) fn join() -> Option<(DomainId, u64, Self)> {
         let Identity { domain, node_id } = bus::join()?;
-        let domain = DomainId(u128::from(domain.high) << 64 | u128::from(domain.low));
+        let domain = super::words::domain(domain.high, domain.low);
         Some((domain, node_id, Self { node_id, told: Timestamp::ZERO }))
     }
 
@@ -40,7 +40,7 @@ impl Bus {
             if origin != self.node_id {
                 continue;
             }
-            let tags = tags.iter().map(super::convert::tag_out).collect();
+            let tags = tags.iter().map(super::words::tag_out).collect();
             let message = bus::Invalidation { origin, at: at.as_micros(), tags };
             if bus::publish(&message).is_err() {
                 return false;
@@ -54,8 +54,7 @@ impl Bus {
 
 /// Applies what others told, at positions of now.
 ///
-/// The clock follows the time, also when nothing is told. Else what begins would be as of the latest invalidation, which it
-/// must be newer than by what clocks may differ; and a message whose time lies behind would be applied in the past.
+/// The clock follows the time, also when nothing is told: else a message whose time lies behind would be applied in the past.
 fn hear(engine: &mut Engine, now: u64) {
     let news = bus::poll();
     engine.apply_log(&[], Timestamp::checked(now).unwrap_or(Timestamp::ZERO));

@@ -9,11 +9,11 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::bindings::exports::zoocache::engine::cache::{Explanation, Invalidated, NotStored, Refused};
-use super::bindings::exports::zoocache::engine::types::{TagError, Verdict};
+use super::bindings::exports::zoocache::engine::types::TagError;
 use super::bucket::Bucket;
 use super::bus::{Bus, forget_all};
 use super::limits::{MAX_KEY_BYTES, MAX_NODES, MAX_VALUE_BYTES};
-use super::{convert, host, row};
+use super::{convert, host, row, words};
 use crate::{ClockError, DomainId, Engine, EngineConfig, Header, Order, Rejected, Tag, Timestamp};
 
 pub(super) struct Cache {
@@ -103,7 +103,7 @@ impl Cache {
     ) -> Result<(), NotStored> {
         self.running.retain(|other| !Rc::ptr_eq(other, running));
         let now = self.catch_up();
-        let tags = convert::parse_all(&finished.dependencies);
+        let tags = words::parse_all(&finished.dependencies);
         running.finish(tags.clone().ok(), finished.ttl.map_or(0, |ttl| now.saturating_add(ttl).max(1)));
         let key = match running.check(finished, tags) {
             Ok(key) => key,
@@ -133,7 +133,7 @@ impl Cache {
     }
 
     pub(super) fn invalidate(&mut self, texts: &[String]) -> Result<Invalidated, Refused> {
-        let tags = convert::parse_all(texts)?;
+        let tags = words::parse_all(texts)?;
         self.change(|engine, now| engine.invalidate(&tags, now))
     }
 
@@ -144,12 +144,8 @@ impl Cache {
     pub(super) fn explain(&mut self, key: &str) -> Option<Explanation> {
         let (entry, now) = self.read(key);
         let (header, _) = entry?;
-        let verdict = match self.engine.assess(&header, now) {
-            Ok(_) => Verdict::Fresh,
-            Err(rejected) => convert::verdict_out(rejected, &self.engine),
-        };
         Some(Explanation {
-            verdict,
+            verdict: words::judged(&mut self.engine, &header, now),
             as_of: header.as_of.as_micros(),
             created: header.created_us,
             expires: header.expires_us,

@@ -3,16 +3,7 @@
 //! `exports` says what the world says, [`cache::Cache`] does it; `row` is an entry as bytes, `bucket`, `bus` and `host`
 //! are what is imported. A component has one thread, and is not entered while it waits for an import.
 
-#[allow(
-    unsafe_code,
-    unreachable_pub,
-    missing_docs,
-    clippy::all,
-    clippy::pedantic,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings;
+generated! { mod bindings; }
 mod bucket;
 mod bus;
 mod cache;
@@ -24,6 +15,8 @@ mod row;
 #[path = "../component/runtime.rs"]
 mod runtime;
 mod single;
+#[path = "../component/words.rs"]
+mod words;
 
 /// What exports the interfaces.
 struct Component;

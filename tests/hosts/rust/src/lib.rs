@@ -26,6 +26,15 @@ pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
+/// A number that the environment may set.
+///
+/// # Panics
+/// If it is none: a seed that is not used would repeat nothing.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+}
+
 /// The component as it was built.
 pub struct Built {
     pub(crate) runtime: Engine,

@@ -7,13 +7,9 @@ use fastrand::Rng;
 use pair::{Pair, TAGS, TIMES};
 use wasmtime::Result;
 use zoocache_core::Order;
-use zoocache_hosts_rust::Built;
+use zoocache_hosts_rust::{Built, setting};
 
 const CALLS: usize = 100;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 #[test]
 fn the_component_and_the_native_engine_answer_alike() -> Result<()> {

@@ -9,13 +9,9 @@ use wasmtime::Result;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 use wasmtime::error::Context;
-use zoocache_hosts_rust::{Built, EngineComponent, engine, headers, types};
+use zoocache_hosts_rust::{Built, EngineComponent, engine, headers, setting, types};
 
 const TIMES: [u64; 8] = [0, 1, 1_000_000, (1 << 53) - 2, (1 << 53) - 1, 1 << 53, u64::MAX - 1, u64::MAX];
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn time(rng: &mut Rng) -> u64 {
     let bits = rng.u32(1..64);

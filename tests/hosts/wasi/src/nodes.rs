@@ -24,11 +24,17 @@ pub(crate) fn run(engine: &Engine, cache: &Component, checks: &mut Checks) -> Re
 
 type Start<'a> = &'a dyn Fn(&Shared) -> Result<Node>;
 
-fn invalidations_get_around(start: Start<'_>, checks: &mut Checks) -> Result<()> {
+/// Two that have begun, as their first call is.
+fn two_nodes(start: Start<'_>) -> Result<(Shared, Node, Node)> {
     let world = world();
     let (mut one, mut two) = (start(&world)?, start(&world)?);
     one.get("a")?;
     two.get("a")?;
+    Ok((world, one, two))
+}
+
+fn invalidations_get_around(start: Start<'_>, checks: &mut Checks) -> Result<()> {
+    let (world, mut one, mut two) = two_nodes(start)?;
     let later = |micros| world.borrow_mut().now += micros;
     checks.holds("too soon after the start", is_stale(&one.fill("a", b"1", &["t"])?));
     later(SECOND);
@@ -58,11 +64,8 @@ fn invalidations_get_around(start: Start<'_>, checks: &mut Checks) -> Result<()>
 
 /// What was invalidated while the node was away is not known to it, though its domain is the same.
 fn a_restart(start: Start<'_>, checks: &mut Checks) -> Result<()> {
-    let world = world();
+    let (world, mut one, mut two) = two_nodes(start)?;
     let later = |micros| world.borrow_mut().now += micros;
-    let (mut one, mut two) = (start(&world)?, start(&world)?);
-    one.get("a")?;
-    two.get("a")?;
     later(SECOND);
     checks.equal("stored", one.fill("a", b"1", &["t"])?, Ok(()));
     checks.equal("stored, too", one.fill("b", b"1", &["u"])?, Ok(()));
@@ -81,11 +84,8 @@ fn a_restart(start: Start<'_>, checks: &mut Checks) -> Result<()> {
 
 /// Nodes that hear of an invalidation at different times go on with each other's entries.
 fn a_message_that_is_late(start: Start<'_>, checks: &mut Checks) -> Result<()> {
-    let world = world();
+    let (world, mut one, mut two) = two_nodes(start)?;
     let later = |micros| world.borrow_mut().now += micros;
-    let (mut one, mut two) = (start(&world)?, start(&world)?);
-    one.get("a")?;
-    two.get("a")?;
     later(SECOND);
     one.invalidate("t")?;
     let message = world.borrow_mut().messages.pop();
@@ -105,11 +105,8 @@ fn a_message_that_is_late(start: Start<'_>, checks: &mut Checks) -> Result<()> {
 
 /// What a node computes from an entry that only others know to be stale is stale for them, too.
 fn an_old_value_in_a_new_one(start: Start<'_>, checks: &mut Checks) -> Result<()> {
-    let world = world();
+    let (world, mut one, mut two) = two_nodes(start)?;
     let later = |micros| world.borrow_mut().now += micros;
-    let (mut one, mut two) = (start(&world)?, start(&world)?);
-    one.get("a")?;
-    two.get("a")?;
     later(SECOND);
     checks.equal("stored", two.fill("a", b"1", &["t"])?, Ok(()));
     one.invalidate("t")?;
@@ -126,10 +123,7 @@ fn an_old_value_in_a_new_one(start: Start<'_>, checks: &mut Checks) -> Result<()
 }
 
 fn a_bus_that_fails(start: Start<'_>, checks: &mut Checks) -> Result<()> {
-    let world = world();
-    let (mut one, mut two) = (start(&world)?, start(&world)?);
-    one.get("a")?;
-    two.get("a")?;
+    let (world, mut one, mut two) = two_nodes(start)?;
     world.borrow_mut().now += SECOND;
     checks.equal("stored", one.fill("a", b"1", &["t"])?, Ok(()));
     world.borrow_mut().is_bus_deaf = true;
