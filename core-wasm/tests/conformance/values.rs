@@ -112,9 +112,8 @@ pub(crate) fn domain_in(value: &Value) -> Result<DomainId, Stop> {
     Ok(DomainId(u128::from(high) << 64 | u128::from(low)))
 }
 
-/// A config; what it does not name is as `tests/conformance/README.md` says.
 pub(crate) fn config_in(value: &Value) -> Result<EngineConfig, Stop> {
-    let mut config = EngineConfig { node_id: 1, entries_outside: true, ..EngineConfig::new(DomainId(7)) };
+    let mut config = EngineConfig::default();
     for (name, value) in value.as_object().into_iter().flatten() {
         match name.as_str() {
             "domain" => config.domain = domain_in(value)?,

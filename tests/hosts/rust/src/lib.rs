@@ -9,6 +9,8 @@
 )]
 mod bindings;
 mod call;
+#[path = "../../../conformance/script.rs"]
+mod script;
 mod values;
 pub mod vectors;
 
