@@ -74,6 +74,8 @@ pub mod mutant;
 mod node;
 mod sealed;
 mod signals;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod steps;
 mod sync;
 mod tag;

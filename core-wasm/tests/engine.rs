@@ -188,6 +188,21 @@ fn a_mark_that_expired_invalidates_again() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_prolongs_no_mark() {
+    let mut engine = engine(Order::Own);
+    let hour = 3_600 * SECOND;
+    engine.change(&[tag("a")], hour + 2 * SECOND, hour);
+    // Set back by nearly an hour, and so much has passed until the mark is due, told in steps.
+    assert!(matches!(seal(&mut engine, &["a"], SECOND), Err(Rejected::Pending(_))));
+    assert!(matches!(seal(&mut engine, &["a"], 2 * SECOND), Err(Rejected::Pending(_))));
+    let restored = Engine::restore(EngineConfig { node_id: 1, ..EngineConfig::new(DOMAIN) }, &engine.snapshot());
+    assert!(seal(&mut engine, &["a"], 3 * SECOND).is_ok());
+    let mut restored = restored.expect("a snapshot");
+    assert!(matches!(seal(&mut restored, &["a"], 2 * SECOND), Err(Rejected::Pending(_))));
+    assert!(seal(&mut restored, &["a"], 3 * SECOND).is_ok());
+}
+
+#[test]
 fn two_marks_on_one_tag_hold_until_both_are_settled() {
     let mut engine = engine(Order::Own);
     let marks = [(); 2].map(|()| engine.change(&[tag("a:b"), tag("a:b")], 1_000, 1));

@@ -12,6 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Lets this thread sleep. For waiting on other processes, who can wake nobody.
 pub(crate) fn pause(time: Duration) {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::pause(time) {
+        return;
+    }
     #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
     std::thread::sleep(time);
 }
@@ -20,6 +24,10 @@ pub(crate) fn pause(time: Duration) {
 #[cfg(feature = "redis")]
 #[inline]
 pub(crate) fn boot_ns() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(now_ns) = crate::simulation::boot_ns() {
+        return now_ns;
+    }
     #[cfg(target_os = "linux")]
     const BOOT: ClockId = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
@@ -37,6 +45,10 @@ pub(crate) const COARSE_STEP_NS: u64 = 10_000_000;
 #[cfg(feature = "redis")]
 #[inline]
 pub(crate) fn coarse_ns() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(now_ns) = crate::simulation::boot_ns() {
+        return now_ns - now_ns % (COARSE_STEP_NS / 2);
+    }
     #[cfg(target_os = "linux")]
     const COARSE: ClockId = ClockId::MonotonicCoarse;
     #[cfg(not(target_os = "linux"))]

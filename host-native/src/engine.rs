@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use zoocache_core::{
     Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow, MarkId,
     Order, Rejected, Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,

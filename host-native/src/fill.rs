@@ -11,11 +11,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
 use zoocache_core::{DependencySet, Tag, TagError, Timestamp};
 
 use crate::engine::{Begun, Engine};
 use crate::entry::{Entry, LONG_AGO, NEVER};
+use crate::sync::Mutex;
 
 /// A running computation. Shared by every thread and task that takes part in it.
 pub struct Fill {
@@ -318,6 +318,12 @@ thread_local! {
 /// The fill that the calling thread is computing, if it is inside one.
 pub fn current_fill() -> Option<Arc<Fill>> {
     CURRENT.with_borrow(Clone::clone)
+}
+
+/// Exchanges the fill that the thread is computing for another: tasks of a simulation share a thread.
+#[cfg(feature = "simulation")]
+pub(crate) fn swap_current(fill: &mut Option<Arc<Fill>>) {
+    CURRENT.with_borrow_mut(|current| std::mem::swap(current, fill));
 }
 
 /// Adds a dependency to the computation that is running on this thread; outside of one it does nothing.

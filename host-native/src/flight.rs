@@ -5,19 +5,20 @@
 //! the key's stripe, so "the first valid commit among overlapping fills wins" is decided in one place.
 //! It knows neither storage nor engine; callers act under the stripe's lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::error::Failure;
 use crate::fill::{Basis, Fill};
+use crate::hash::RandomState;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// How a flight ended.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ impl<V> Clone for Landing<V> {
 }
 
 enum State<V> {
-    /// Wakers by the number of the waiter's place.
-    Running(HashMap<u64, Waker>),
+    /// Wakers by the number of the waiter's place: who came first is woken first.
+    Running(BTreeMap<u64, Waker>),
     Landed(Landing<V>),
 }
 
@@ -62,7 +63,7 @@ pub(crate) struct Flight<V> {
 
 impl<V> Flight<V> {
     pub(crate) fn new(fill: Arc<Fill>) -> Arc<Self> {
-        let state = Mutex::new(State::Running(HashMap::new()));
+        let state = Mutex::new(State::Running(BTreeMap::new()));
         Arc::new(Self { fill, state, judged_ns: AtomicU64::new(0) })
     }
 
@@ -167,7 +168,7 @@ struct Slot<V> {
 
 /// The computations, and the order of stores, of the keys that fall into one stripe.
 pub(crate) struct Stripe<V> {
-    slots: HashMap<Box<[u8]>, Slot<V>, foldhash::fast::RandomState>,
+    slots: HashMap<Box<[u8]>, Slot<V>, RandomState>,
     /// Number of stores and deletes so far.
     sequence: u64,
 }
@@ -262,7 +263,7 @@ const STRIPES: usize = 64;
 /// All running flights of a cache.
 pub(crate) struct Flights<V> {
     stripes: Box<[Mutex<Stripe<V>>]>,
-    hasher: foldhash::fast::RandomState,
+    hasher: RandomState,
 }
 
 impl<V> Flights<V> {
@@ -270,7 +271,7 @@ impl<V> Flights<V> {
         let stripe = || Mutex::new(Stripe { slots: HashMap::default(), sequence: 0 });
         Self {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: RandomState::default(),
         }
     }
 

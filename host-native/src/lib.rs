@@ -38,11 +38,15 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
+mod hash;
 mod random;
 pub mod sequencer;
 #[cfg(feature = "redis")]
 mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod storage;
+mod sync;
 
 pub use cache::{
     Cache, Claim, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, Pauses, StaleCause,

@@ -5,6 +5,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 /// A random number.
 pub(crate) fn random_u64() -> u64 {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return fastrand::u64(..);
+    }
     let mut bytes = [0; 8];
     // It gives so few bytes at once, or none on a system too early in its start.
     match getrandom(&mut bytes, GetRandomFlags::empty()) {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a mark ends in an invalidation, by `settle` or by its deadline, never without one; the
 //! pending bit of a node is set exactly while a mark counts it, that of its ancestors while one counts
-//! something below them. Time comes from the caller, so an expired mark holds until somebody calls.
+//! something below them. Time comes from the caller, so an expired mark holds until somebody calls; it counts only
+//! as far as it goes forward.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -51,7 +52,8 @@ impl fmt::Display for SettleError {
 impl core::error::Error for SettleError {}
 
 pub(super) struct Mark {
-    pub(super) deadline_us: u64,
+    /// By the time as far as it went forward.
+    deadline_us: u64,
     /// Holding the nodes keeps them attached.
     pub(super) nodes: Vec<Arc<Node>>,
 }
@@ -70,6 +72,9 @@ pub(super) struct Marks {
     pending: Vec<(MarkId, Mark)>,
     /// No deadline comes earlier.
     next_due_us: u64,
+    /// The time that was told last, and the time as far as it went forward: a clock that is set back prolongs no mark.
+    told_us: u64,
+    passed_us: u64,
     /// In the order in which they expired.
     expired: Vec<(MarkId, Vec<Tag>)>,
     counts: HashMap<usize, Count, foldhash::fast::FixedState>,
@@ -145,14 +150,30 @@ impl Marks {
         }
     }
 
+    /// Notes what time it is.
+    fn pass(&mut self, now_us: u64) {
+        self.passed_us = self.passed_us.saturating_add(now_us.saturating_sub(self.told_us));
+        self.told_us = now_us;
+    }
+
+    /// How far the clock was set back, all in all.
+    fn set_back_us(&self) -> u64 {
+        self.passed_us - self.told_us
+    }
+
+    /// When a mark is due, by the clock as it is set now.
+    pub(super) fn deadline_us(&self, mark: &Mark) -> u64 {
+        if mark.deadline_us == u64::MAX { u64::MAX } else { mark.deadline_us.saturating_sub(self.set_back_us()) }
+    }
+
     /// The mark that is due, of several the one that has been for longest. O(1) if none can be.
-    fn due(&mut self, now_us: u64) -> Option<MarkId> {
-        if now_us < self.next_due_us {
+    fn due(&mut self) -> Option<MarkId> {
+        if self.passed_us < self.next_due_us {
             return None;
         }
         let (deadline_us, id) = self.pending.iter().map(|(id, mark)| (mark.deadline_us, *id)).min()?;
         self.next_due_us = deadline_us;
-        (deadline_us <= now_us).then_some(id)
+        (deadline_us <= self.passed_us).then_some(id)
     }
 }
 
@@ -173,6 +194,7 @@ impl Engine {
         let epoch = self.signals.epoch();
         let nodes: Vec<_> = tags.iter().map(|tag| self.trie.node(tag, epoch)).collect();
         let change = self.signals.change();
+        let deadline_us = deadline_us.saturating_add(self.marks.set_back_us());
         self.marks.insert(id, Mark { deadline_us, nodes });
         self.marks.nodes(id).iter().for_each(|node| change.touch(node));
         change.publish();
@@ -240,7 +262,8 @@ impl Engine {
         if now_us > Timestamp::MAX_VALID {
             return Ok(0);
         }
-        while let Some(id) = self.marks.due(now_us) {
+        self.marks.pass(now_us);
+        while let Some(id) = self.marks.due() {
             let at = match self.mint(now_us) {
                 Ok(at) => at,
                 // What was done before is said first.

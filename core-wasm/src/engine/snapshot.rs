@@ -95,7 +95,7 @@ impl Engine {
         put_varint(&mut bytes, self.marks.pending() as u64);
         for (id, mark) in self.marks.iter() {
             put_varint(&mut bytes, id.0);
-            put_varint(&mut bytes, mark.deadline_us);
+            put_varint(&mut bytes, self.marks.deadline_us(mark));
             put_varint(&mut bytes, mark.nodes.len() as u64);
             mark.nodes.iter().for_each(|node| put_text(&mut bytes, Node::tag(node, false).as_str()));
         }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::Cache;
 use super::resting::Resting;
@@ -22,7 +22,7 @@ use crate::storage::Storage;
 #[derive(Default)]
 pub(super) struct Replaced {
     /// By key: the number of the change. Rows that are read at that number or later may be remembered.
-    keys: Mutex<HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>>,
+    keys: Mutex<HashMap<Box<[u8]>, u64, crate::hash::RandomState>>,
     any: AtomicBool,
 }
 

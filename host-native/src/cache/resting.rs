@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use zoocache_core::{Header, Rejected, Verdict};
 
 use super::replaced::Replaced;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::resting::Resting;
 use super::{Cache, Now};
@@ -32,7 +32,7 @@ struct State {
 }
 
 /// When each key was used, and the clock's milliseconds until which it then lives, if it has a time to idle; else 0.
-type Keys = HashMap<Box<[u8]>, (u64, u64), foldhash::fast::RandomState>;
+type Keys = HashMap<Box<[u8]>, (u64, u64), crate::hash::RandomState>;
 
 impl Uses {
     pub(super) fn new(interval_ms: u64) -> Self {

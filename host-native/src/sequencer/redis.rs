@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use zoocache_core::{MarkId, SettleError, Tag, Timestamp};
 
 use super::{Change, Forget, Sequencer};

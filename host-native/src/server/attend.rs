@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::Value;
-use tokio::time::timeout;
 use zoocache_core::Timestamp;
 
 use super::error::ServerError;
@@ -16,6 +15,7 @@ use super::inbox::{Item, Minted};
 use super::line::{ANSWER, Connection, Line, hello};
 use super::range::{PAGE, Range, ask};
 use super::row;
+use super::runtime::within;
 use super::script::{CHECK, DELETE, DUE, INVALIDATE};
 use super::{Announced, Consistency, Feed, mutant, with};
 use crate::clock::boot_ns;
@@ -38,7 +38,7 @@ pub(super) async fn attend(feed: &Weak<Feed>, line: &Arc<Line>) -> bool {
         drop((alive, connection));
         has_worked = true;
         // Woken, or the pause is over: both mean to look again.
-        let _ = timeout(pause, line.wake.notified()).await;
+        let _ = within(pause, line.wake.notified()).await;
     }
 }
 
@@ -88,9 +88,9 @@ async fn answered<T>(
     feed: &Feed,
     reply: impl Future<Output = redis::RedisResult<T>>,
 ) -> Result<T, ServerError> {
-    match timeout(ANSWER, reply).await {
-        Ok(reply) => reply.map_err(|error| ServerError::of(feed.address(), &error)),
-        Err(_) => Err(feed.timed_out()),
+    match within(ANSWER, reply).await {
+        Some(reply) => reply.map_err(|error| ServerError::of(feed.address(), &error)),
+        None => Err(feed.timed_out()),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use redis::{Pipeline, Value, pipe};
 use zoocache_core::Timestamp;
 

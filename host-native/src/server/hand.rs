@@ -16,6 +16,18 @@ thread_local! {
     static HAND: RefCell<Option<Hand>> = const { RefCell::new(None) };
 }
 
+/// What a task of a simulation has in hand, while another one runs on its thread.
+#[cfg(feature = "simulation")]
+#[derive(Default)]
+pub(crate) struct InHand(Option<Hand>);
+
+#[cfg(feature = "simulation")]
+impl InHand {
+    pub(crate) fn swap(&mut self) {
+        HAND.with_borrow_mut(|hand| std::mem::swap(hand, &mut self.0));
+    }
+}
+
 /// A read that is going on in this thread. Ends with its drop.
 pub(crate) struct Reading {
     /// What was in hand before, if that comes back.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use parking_lot::{Condvar, Mutex};
 use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
@@ -19,11 +18,13 @@ use zoocache_core::Timestamp;
 use super::error::ServerError;
 use super::inbox::{Inbox, Item};
 use super::row::{self, Told};
+use super::runtime::{sleep, within};
 use super::script::{HELLO, INVALIDATE, PUT, Script};
 use super::unlocked::Unlocked;
 use super::{Address, Feed, attend, mutant};
 use crate::clock::boot_ns;
 use crate::random::{random_u64, random_u128};
+use crate::sync::{Condvar, Mutex};
 
 /// A server that does not answer for so long is away.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
@@ -35,11 +36,19 @@ const PATIENCE_NS: u64 = 300_000_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The way to the server.
+#[derive(Clone)]
+enum Wire {
+    Real(MultiplexedConnection),
+    #[cfg(feature = "simulation")]
+    Simulated(u64),
+}
+
 /// A connection, and the incarnation of the domain that was found through it.
 pub(super) struct Connection {
-    multiplexed: MultiplexedConnection,
+    wire: Wire,
     /// Hears the bells: on a connection of its own, as a server bounds what waits to be sent to one that listens.
-    ear: Option<MultiplexedConnection>,
+    ear: Option<Wire>,
     pub(super) incarnation: u128,
     /// The clock of the incarnation when it was entered: those that come later have a later one.
     clock: Timestamp,
@@ -49,12 +58,22 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn send(&self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        let commands = pipeline.cmd_iter().count();
-        self.multiplexed.clone().send_packed_commands(pipeline, 0, commands).await
+        match &self.wire {
+            Wire::Real(wire) => {
+                let commands = pipeline.cmd_iter().count();
+                wire.clone().send_packed_commands(pipeline, 0, commands).await
+            }
+            #[cfg(feature = "simulation")]
+            Wire::Simulated(number) => crate::simulation::wire::send(*number, pipeline),
+        }
     }
 
     pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
-        self.multiplexed.clone().send_packed_command(command).await?.extract_error()
+        match &self.wire {
+            Wire::Real(wire) => wire.clone().send_packed_command(command).await?.extract_error(),
+            #[cfg(feature = "simulation")]
+            Wire::Simulated(number) => crate::simulation::wire::ask(*number, command),
+        }
     }
 
     /// Runs a script by its hash; by its text if the server does not know it.
@@ -87,8 +106,8 @@ impl Connection {
     /// The same connection, after another incarnation was found through it.
     pub(super) fn in_incarnation(&self, entered: Entered) -> Self {
         let Entered { incarnation, clock } = entered;
-        let (multiplexed, ear) = (self.multiplexed.clone(), self.ear.clone());
-        Self { multiplexed, ear, incarnation, clock, number: self.number }
+        let (wire, ear) = (self.wire.clone(), self.ear.clone());
+        Self { wire, ear, incarnation, clock, number: self.number }
     }
 }
 
@@ -153,7 +172,7 @@ impl Line {
     pub(super) async fn begun(&self) {
         let until_ns = boot_ns().saturating_add(PATIENCE_NS);
         while self.is_beginning() && boot_ns() < until_ns {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -260,17 +279,17 @@ pub(super) async fn maintain(feed: Weak<Feed>, line: Arc<Line>) {
     let mut failures = 0_u32;
     loop {
         let Some(alive) = feed.upgrade() else { return };
-        let connected = tokio::time::timeout(CONNECT, connect(&alive, &line)).await;
+        let connected = within(CONNECT, connect(&alive, &line)).await;
         let failed = match connected {
-            Ok(Ok(())) => {
+            Some(Ok(())) => {
                 drop(alive);
                 // One with which nothing can be done is as good as none.
                 let has_worked = attend::attend(&feed, &line).await;
                 failures = if has_worked { 0 } else { failures.saturating_add(1) };
                 None
             }
-            Ok(Err(error)) => Some(ServerError::of(alive.address(), &error)),
-            Err(_) => Some(alive.timed_out_after(CONNECT)),
+            Some(Err(error)) => Some(ServerError::of(alive.address(), &error)),
+            None => Some(alive.timed_out_after(CONNECT)),
         };
         if let Some(cause) = failed {
             line.failed(cause);
@@ -279,31 +298,17 @@ pub(super) async fn maintain(feed: Weak<Feed>, line: Arc<Line>) {
         if failures > 0 {
             let longest = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
             // At random, so that nodes that lost a server do not come back all at once.
-            tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
     }
 }
 
 async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
-    let client = feed.address().client(&feed.names().table).await?;
-    let number = random_u64();
-    let ear =
-        || Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
-    let config = || {
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(None)
-            .set_push_sender(ear())
-    };
-    let mut listening = client.get_multiplexed_async_connection_with_config(&config()).await?;
-    let ear = match listening.subscribe(&feed.names().bell).await {
-        Ok(()) => Some(listening),
-        // Who may not listen learns of everything by asking, later.
-        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => None,
-        Err(error) => return Err(error),
-    };
-    let multiplexed = client.get_multiplexed_async_connection_with_config(&config()).await?;
-    let connection = Connection { multiplexed, ear, incarnation: 0, clock: Timestamp::ZERO, number };
+    #[cfg(feature = "simulation")]
+    let connection =
+        if crate::simulation::is_running() { simulated(feed, line) } else { open(feed, line).await }?;
+    #[cfg(not(feature = "simulation"))]
+    let connection = open(feed, line).await?;
     for script in [&*HELLO, &*INVALIDATE, &*PUT] {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(&script.text);
@@ -316,6 +321,47 @@ async fn connect(feed: &Feed, line: &Arc<Line>) -> RedisResult<()> {
     }
     line.set(connection.in_incarnation(entered));
     Ok(())
+}
+
+/// A connection that has entered no incarnation yet.
+async fn open(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
+    let client = feed.address().client(&feed.names().table).await?;
+    let number = random_u64();
+    let ear =
+        || Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
+    let config = || {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(None)
+            .set_push_sender(ear())
+    };
+    let mut listening = client.get_multiplexed_async_connection_with_config(&config()).await?;
+    let ear = match listening.subscribe(&feed.names().bell).await {
+        Ok(()) => Some(Wire::Real(listening)),
+        // Who may not listen learns of everything by asking, later.
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => None,
+        Err(error) => return Err(error),
+    };
+    let wire = Wire::Real(client.get_multiplexed_async_connection_with_config(&config()).await?);
+    Ok(Connection { wire, ear, incarnation: 0, clock: Timestamp::ZERO, number })
+}
+
+#[cfg(feature = "simulation")]
+fn simulated(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
+    use crate::simulation::Heard;
+    let number = random_u64();
+    let ear = Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
+    let hears = move |heard| {
+        let told = match heard {
+            Heard::Message(told) => {
+                PushInfo { kind: PushKind::Message, data: vec![Value::BulkString(told)] }
+            }
+            Heard::Closed => PushInfo { kind: PushKind::Disconnection, data: Vec::new() },
+        };
+        let _ = ear.send(told);
+    };
+    let wire = Wire::Simulated(crate::simulation::wire::connect(Box::new(hears))?);
+    Ok(Connection { wire, ear: None, incarnation: 0, clock: Timestamp::ZERO, number })
 }
 
 /// Enters the domain, through a new connection or after its table was lost; but not the incarnation that is `given_up`.

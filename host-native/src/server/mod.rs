@@ -31,6 +31,8 @@ mod wait;
 
 pub(crate) use address::Address;
 pub use error::ServerError;
+#[cfg(feature = "simulation")]
+pub(crate) use hand::InHand;
 pub(crate) use hand::Reading;
 pub(crate) use hand::{read_began_ns, sequence as fetched_at};
 pub(crate) use names::Names;
@@ -45,13 +47,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use zoocache_core::{MarkId, Tag, Timestamp};
 
 use crate::clock::{COARSE_STEP_NS, boot_ns, coarse_ns};
 use crate::engine::Engine;
 use crate::random::random_nonzero;
 use crate::sequencer::Forget;
+use crate::sync::Mutex;
 
 use chain::Chain;
 use inbox::Minted;
@@ -189,9 +191,8 @@ impl Feed {
     }
 
     fn start(self: &Arc<Self>) -> Result<(), ServerError> {
-        let runtime = runtime::here().map_err(|error| self.failed(&error.to_string()))?;
-        runtime.spawn(line::maintain(Arc::downgrade(self), self.line.load_full()));
-        Ok(())
+        let maintained = line::maintain(Arc::downgrade(self), self.line.load_full());
+        runtime::spawn(maintained).map_err(|error| self.failed(&error.to_string()))
     }
 
     /// To be called in a forked child: what the parent's threads held is not touched again.

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::timeout;
 
 use super::error::ServerError;
 use super::fetch::{Answer, Request};
 use super::line::{ANSWER, Connection};
+use super::runtime;
 use super::wait::wait_for;
 use super::{Feed, Reading, trips};
 use crate::clock::boot_ns;
+use crate::sync::Mutex;
 
 /// A key that is asked for, and the sequence of its stripe at that time: what is stored or deleted here from then on
 /// is newer than the answer.
@@ -148,9 +148,8 @@ impl Feed {
             };
             arrive(&place, outcome);
         };
-        match super::runtime::here() {
-            Ok(runtime) => drop(runtime.spawn(fetching)),
-            Err(error) => arrive(&prefetch.place, Err(self.failed(&error.to_string()))),
+        if let Err(error) = runtime::spawn(fetching) {
+            arrive(&prefetch.place, Err(self.failed(&error.to_string())));
         }
         prefetch
     }
@@ -158,10 +157,10 @@ impl Feed {
     async fn answer(&self, connection: &Connection, asked: &[Asked], must: bool) -> Outcome {
         let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| &**key).collect();
         let request = Request::new(self, connection, &keys, must);
-        match timeout(ANSWER, request.send(connection)).await {
-            Ok(Ok(reply)) => request.read(self, asked, reply),
-            Ok(Err(error)) => Err(ServerError::of(&self.address, &error)),
-            Err(_) => {
+        match runtime::within(ANSWER, request.send(connection)).await {
+            Some(Ok(reply)) => request.read(self, asked, reply),
+            Some(Err(error)) => Err(ServerError::of(&self.address, &error)),
+            None => {
                 self.line.load().break_off(connection.number, self.timed_out());
                 Err(self.timed_out())
             }

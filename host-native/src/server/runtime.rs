@@ -3,8 +3,10 @@
 //! One for each process: a forked child has none of its parent's threads, and begins a new one. What the parent
 //! left is not touched there, not even to free it.
 
+use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,7 +22,7 @@ static HERE: AtomicPtr<Here> = AtomicPtr::new(std::ptr::null_mut());
 ///
 /// # Errors
 /// When the system grants no thread.
-pub(super) fn here() -> io::Result<&'static Runtime> {
+fn here() -> io::Result<&'static Runtime> {
     let process = std::process::id();
     let found = HERE.load(Ordering::Acquire);
     // SAFETY: what is stored here came from `Box::leak` and is never freed.
@@ -37,6 +39,38 @@ pub(super) fn here() -> io::Result<&'static Runtime> {
         // Another thread was faster; ours stays idle.
         Err(_) => here(),
     }
+}
+
+/// Runs a future on it.
+///
+/// # Errors
+/// When the system grants no thread.
+pub(super) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        crate::simulation::wire::spawn(future);
+        return Ok(());
+    }
+    here()?.spawn(future);
+    Ok(())
+}
+
+/// Lets the running task wait.
+pub(super) async fn sleep(time: Duration) {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::pause(time) {
+        return;
+    }
+    tokio::time::sleep(time).await;
+}
+
+/// What the future comes to; `None` when the time has passed.
+pub(super) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return crate::simulation::wire::within(time, future);
+    }
+    tokio::time::timeout(time, future).await.ok()
 }
 
 /// Does what waits for a server on a thread that is there for that; here, if the system grants none.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
+
 
 #[derive(Default)]
 pub(super) struct Unlocked {

@@ -19,6 +19,10 @@ impl Wake for Unpark {
 
 /// What the future comes to; `None` when `timeout` has passed.
 pub(super) fn wait_for<T>(future: impl Future<Output = T>, timeout: Duration) -> Option<T> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return crate::simulation::wire::within(timeout, future);
+    }
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);

@@ -92,7 +92,7 @@ impl<V> Lifecycle<Box<[u8]>, Arc<Entry<V>>> for Collector {
 type Shards<V, S> = Cache<Box<[u8]>, Arc<Entry<V>>, Weight, S, Collector>;
 
 /// Entries in this process's memory. `S` hashes keys; only tests need another than the default.
-pub struct MemoryStorage<V, S = foldhash::fast::RandomState> {
+pub struct MemoryStorage<V, S = crate::hash::RandomState> {
     shards: Shards<V, S>,
     counts_bytes: bool,
     evicted: AtomicU64,
@@ -101,7 +101,7 @@ pub struct MemoryStorage<V, S = foldhash::fast::RandomState> {
 impl<V> MemoryStorage<V> {
     /// An empty storage.
     pub fn new(limits: Limits) -> Self {
-        Self::with_hasher(limits, foldhash::fast::RandomState::default())
+        Self::with_hasher(limits, crate::hash::RandomState::default())
     }
 }
 
@@ -167,21 +167,25 @@ where
 
     fn sweep(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> Vec<Arc<Entry<V>>> {
         let dead = Mutex::new(Vec::new());
-        self.shards.retain(|_, entry| {
-            let keep = !is_dead(entry);
-            if !keep {
-                entry.retire();
-                dead.lock().push(Arc::clone(entry));
-            }
-            keep
+        crate::sync::undisturbed(|| {
+            self.shards.retain(|_, entry| {
+                let keep = !is_dead(entry);
+                if !keep {
+                    entry.retire();
+                    dead.lock().push(Arc::clone(entry));
+                }
+                keep
+            });
         });
         dead.into_inner()
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &Entry<V>)) {
-        for (key, entry) in self.shards.iter() {
-            visit(&key, &entry);
-        }
+        crate::sync::undisturbed(|| {
+            for (key, entry) in self.shards.iter() {
+                visit(&key, &entry);
+            }
+        });
     }
 
     fn stats(&self) -> StorageStats {

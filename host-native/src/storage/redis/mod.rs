@@ -8,7 +8,7 @@ mod row;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use redis::{Value, cmd};
 use zoocache_core::{Header, Tag};
 

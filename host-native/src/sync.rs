@@ -1,0 +1,19 @@
+//! The locks of the crate: `parking_lot`'s, or those of a simulation.
+//!
+//! Every lock that is held while something else could run goes through here, so that a simulation decides who does.
+
+#[cfg(feature = "simulation")]
+pub(crate) use crate::simulation::locks::{Condvar, Mutex};
+#[cfg(not(feature = "simulation"))]
+pub(crate) use parking_lot::{Condvar, Mutex};
+pub(crate) use parking_lot::MutexGuard;
+
+#[cfg(feature = "simulation")]
+pub(crate) use crate::simulation::undisturbed;
+
+/// Runs what is run under a lock that does not go through here: a simulation runs nothing else meanwhile.
+#[cfg(not(feature = "simulation"))]
+#[inline]
+pub(crate) fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}

@@ -1,0 +1,48 @@
+//! Simulates whole clusters in one thread, one seed after the other.
+//!
+//! ```text
+//! zoocache-simulation [--seeds N] [--from N]     runs seeds, prints what they saw, and the seeds that break a promise
+//! zoocache-simulation --seed N                   runs one, and tells its story
+//! ```
+
+mod cluster;
+mod entered;
+mod faults;
+mod judge;
+mod keys;
+mod machine;
+mod setup;
+mod stack;
+mod tasks;
+mod truth;
+mod value;
+mod world;
+
+use setup::Setup;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(place + 1)?.parse::<u64>().ok()
+    };
+    if let Some(seed) = value("--seed") {
+        let outcome = cluster::run(Setup::of(seed), true);
+        outcome.story.iter().for_each(|line| println!("{line}"));
+        println!("{:?}\n{:?} trace {:x}", outcome.violations, outcome.counts, outcome.trace);
+        return;
+    }
+    let (from, seeds) = (value("--from").unwrap_or(0), value("--seeds").unwrap_or(1_000));
+    let mut counts = judge::Counts::default();
+    let mut broken = 0;
+    for seed in from..from + seeds {
+        let outcome = cluster::run(Setup::of(seed), false);
+        counts.add(&outcome.counts);
+        if let Some(violation) = outcome.violations.first() {
+            broken += 1;
+            println!("seed {seed}: {} {}", violation.promise, violation.text);
+            if broken >= 10 { break }
+        }
+    }
+    println!("{counts:?} broken {broken}");
+}

@@ -1,0 +1,74 @@
+//! What a seed decides before a run begins: who takes part, what they do, and which faults there are.
+
+use fastrand::Rng;
+
+use crate::judge::Promised;
+
+/// Where entries and invalidations live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// In one process.
+    Memory,
+}
+
+/// How one run is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) ground: Ground,
+    pub(crate) processes: usize,
+    pub(crate) tasks: usize,
+    /// Operations of each task.
+    pub(crate) operations: u64,
+    /// The keys that take part.
+    pub(crate) keys: Vec<usize>,
+    /// Of so many operations one changes something.
+    pub(crate) reads_per_change: u64,
+    /// A task pauses up to so long between operations, and a computation in between.
+    pub(crate) think_ns: u64,
+    pub(crate) compute_ns: u64,
+    pub(crate) steps_per_switch: u32,
+    pub(crate) max_entries: Option<u64>,
+    pub(crate) delta_ns: Option<u64>,
+    /// Faults of the ground, and of processes.
+    pub(crate) faults: u64,
+}
+
+impl Setup {
+    pub(crate) fn of(seed: u64) -> Self {
+        let random = &mut Rng::with_seed(seed ^ 0x5eed);
+        let ground = Ground::Memory;
+        let keys = chosen(random, crate::keys::KEYS, 2);
+        let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
+        Self {
+            seed,
+            ground,
+            processes: 1,
+            tasks: random.usize(2..=4),
+            operations: random.u64(20..=60),
+            keys,
+            reads_per_change: one_of(random, &[2, 4, 10]),
+            think_ns: one_of(random, &[0, 5_000, 100_000, 5_000_000]),
+            compute_ns: one_of(random, &[0, 2_000, 20_000, 500_000]),
+            steps_per_switch: u32::try_from(one_of(random, &[2, 8, 40, 200])).unwrap_or(8),
+            max_entries: (random.u8(..8) == 0).then(|| random.u64(1..=3)),
+            delta_ns: None,
+            faults: if random.bool() { 0 } else { random.u64(1..=4) },
+        }
+    }
+
+    pub(crate) fn promised(&self) -> Promised {
+        let is_alone = self.ground == Ground::Memory;
+        let is_kept = is_alone && self.max_entries.is_none();
+        Promised { delta_ns: self.delta_ns, is_shared: !is_alone, is_alone, is_kept }
+    }
+}
+
+/// Some of so many, at least `at_least`.
+fn chosen(random: &mut Rng, many: usize, at_least: usize) -> Vec<usize> {
+    let mut all: Vec<_> = (0..many).collect();
+    random.shuffle(&mut all);
+    all.truncate(random.usize(at_least..=many));
+    all.sort_unstable();
+    all
+}
