@@ -1,7 +1,5 @@
 //! Which commands there are, and what the server needs to know of each before it runs.
 
-use std::fmt::Write;
-
 use crate::commands::{Outcome, keys, sets, texts, whole};
 use crate::store::Store;
 
@@ -51,6 +49,15 @@ const COMMANDS: &[Command] = &[
     Command { name: "ping",          words: -1, effect: Reads,  run: whole::ping },
 ];
 
+/// How much of what was sent errors quote.
+const SHOWN: usize = 128;
+
+/// The beginning of a word, as C has it.
+pub(crate) fn shown(word: &[u8], most: usize) -> String {
+    let end = word.iter().take(most).position(|byte| *byte == 0).unwrap_or(most.min(word.len()));
+    String::from_utf8_lossy(&word[..end]).into_owned()
+}
+
 /// Why a command cannot be run at all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wrong {
@@ -71,15 +78,17 @@ impl Command {
 
 impl Wrong {
     pub(crate) fn for_client(self, words: &[Vec<u8>]) -> String {
-        let name = words.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
+        let name = words.first().map(|name| shown(name, SHOWN)).unwrap_or_default();
         match self {
             Self::Words => format!("ERR wrong number of arguments for '{}' command", name.to_lowercase()),
             Self::Unknown => {
-                let mut text = format!("ERR unknown command '{name}', with args beginning with: ");
+                let mut arguments = String::new();
                 for word in words.iter().skip(1) {
-                    let _ = write!(text, "'{}' ", String::from_utf8_lossy(word));
+                    if arguments.len() < SHOWN {
+                        arguments = format!("{arguments}'{}' ", shown(word, SHOWN - arguments.len()));
+                    }
                 }
-                text
+                format!("ERR unknown command '{name}', with args beginning with: {arguments}")
             }
         }
     }

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use mlua::{Error, Function, LuaOptions, MultiValue, Result, StdLib, Value};
 
 use crate::reply::Reply;
 use crate::store::Store;
-use crate::values::{field, from_lua, into_lua, one_field, words};
+use crate::values::{field, from_lua, into_lua, words};
 
 /// What scripts are called in errors.
 const SOURCE: &str = "@user_script";
@@ -87,20 +88,43 @@ impl Lua {
     }
 }
 
+/// A command failed: the text of its error.
+#[derive(Debug)]
+struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 fn prepare(lua: &mlua::Lua, store: Rc<RefCell<Store>>) -> Result<Function> {
-    let run = lua.create_function(move |lua, arguments: MultiValue| {
-        let refused = |text| one_field(lua, "err", text);
-        if arguments.is_empty() {
-            return refused("ERR Please specify at least one argument for this redis.call() call");
-        }
-        let Some(words) = words(arguments) else {
-            return refused("ERR Lua redis lib command arguments must be strings or integers");
-        };
-        let reply = store.borrow_mut().call_in_script(&words);
-        into_lua(reply, lua)
+    let to_try = Rc::clone(&store);
+    let attempt =
+        lua.create_function(move |lua, words: MultiValue| into_lua(run_command(&to_try, words), lua))?;
+    let run = lua.create_function(move |lua, words: MultiValue| match run_command(&store, words) {
+        Reply::Error(text) => Err(Error::external(Failure(text))),
+        reply => into_lua(reply, lua),
+    })?;
+    let text_of = lua.create_function(|_, cause: Value| {
+        let Value::Error(error) = cause else { return Ok(None) };
+        Ok(error.downcast_ref().map(|Failure(text)| text.clone()))
     })?;
     let line = lua.create_function(|lua, ()| Ok(line_of_script(lua)))?;
-    lua.load(include_str!("prelude.lua")).set_name("=prelude").call((run, line))
+    lua.load(include_str!("prelude.lua")).set_name("=prelude").call((attempt, run, text_of, line))
+}
+
+fn run_command(store: &RefCell<Store>, arguments: MultiValue) -> Reply {
+    let refused = |text: &str| Reply::Error(text.to_owned());
+    if arguments.is_empty() {
+        return refused("ERR Please specify at least one argument for this redis lib call");
+    }
+    match words(arguments) {
+        Some(words) => store.borrow_mut().call_in_script(&words),
+        None => refused("ERR Lua redis lib command arguments must be strings or integers"),
+    }
 }
 
 /// The line of the innermost function that is a script's.

@@ -37,7 +37,13 @@ pub(crate) fn print(number: f64) -> String {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
     if number.fract() == 0.0 && number.abs() < 1e17 {
-        return format!("{number:.0}");
+        let sign = if number.is_sign_negative() { "-" } else { "" };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, and not too large"
+        )]
+        return format!("{sign}{}", number.abs() as u64);
     }
     let scientific = format!("{number:.16e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

@@ -1,14 +1,8 @@
--- What scripts find, and how they are run. It is given the function that runs a command, and one that says which line
--- of the script runs.
-local run, line = ...
+-- What scripts find, and how they are run. It is given: what runs a command, and returns an error or fails with it;
+-- what tells the text of such a failure; and what tells which line of the script runs.
+local try, run, text_of, line = ...
 
-redis = {pcall = run}
-
-function redis.call(...)
-  local reply = run(...)
-  if type(reply) == 'table' and reply.err then error(reply, 0) end
-  return reply
-end
+redis = {pcall = try, call = run}
 
 function redis.status_reply(text) return {ok = text} end
 
@@ -16,6 +10,17 @@ function redis.error_reply(text)
   local rest = string.match(text, '^%-(.*)$') or text
   return {err = string.find(rest, ' ', 1, true) and rest or 'ERR ' .. rest}
 end
+
+-- Whoever catches the failure of a command gets its text.
+local catch = pcall
+local function caught(is_done, cause, ...)
+  if not is_done then
+    cause = text_of(cause) or cause
+    if type(cause) == 'table' and type(cause.err) == 'string' then cause = cause.err end
+  end
+  return is_done, cause, ...
+end
+function pcall(...) return caught(catch(...)) end
 
 -- What reads files, or would not do the same each time.
 for _, name in ipairs({'dofile', 'loadfile', 'print', 'newproxy', 'collectgarbage', 'gcinfo'}) do _G[name] = nil end
@@ -29,6 +34,8 @@ setmetatable(_G, {
 })
 
 local function explain(cause)
+  local text = text_of(cause)
+  if text then return {err = text, line = line()} end
   -- A defect of the server, not of the script.
   if type(cause) == 'userdata' then return cause end
   if type(cause) ~= 'table' then cause = {err = 'ERR ' .. tostring(cause)} end

@@ -10,7 +10,7 @@ pub(crate) struct SortedSet {
     order: BTreeSet<(Score, Arc<[u8]>)>,
 }
 
-/// Never NaN. The two zeros are equal.
+/// Never NaN, and never a negative zero.
 #[derive(Debug, Clone, Copy)]
 struct Score(f64);
 
@@ -52,6 +52,8 @@ impl SortedSet {
 
     /// Is it new?
     pub(crate) fn insert(&mut self, member: &[u8], score: f64) -> bool {
+        // Small sets of a real server know one zero only.
+        let score = score + 0.0;
         if let Some((member, old)) = self.scores.get_key_value(member) {
             if Score(*old) != Score(score) {
                 let (member, old) = (Arc::clone(member), Score(*old));

@@ -9,7 +9,8 @@ use crate::reply::Reply;
 pub(crate) fn words(arguments: MultiValue) -> Option<Vec<Vec<u8>>> {
     let word = |argument| match argument {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
+        #[expect(clippy::cast_precision_loss, reason = "it was one")]
+        Value::Integer(number) => Some(print(number as f64).into_bytes()),
         Value::Number(number) => Some(print(number).into_bytes()),
         _ => None,
     };
@@ -45,8 +46,7 @@ pub(crate) fn into_lua(reply: Reply, lua: &Lua) -> Result<Value> {
     })
 }
 
-/// An error that has no line.
-pub(crate) fn one_field(lua: &Lua, name: &str, text: &str) -> Result<Value> {
+fn one_field(lua: &Lua, name: &str, text: &str) -> Result<Value> {
     let table = lua.create_table_with_capacity(0, 1)?;
     table.raw_set(name, text)?;
     Ok(Value::Table(table))

@@ -1,6 +1,7 @@
 //! Keys, whatever they hold.
 
 use super::{NO_SYNTAX, NOT_SIMULATED, Outcome, integer, is};
+use crate::command::shown;
 use crate::glob::matches;
 use crate::keyspace::Content;
 use crate::reply::Reply;
@@ -40,8 +41,11 @@ pub(crate) fn pttl(store: &mut Store, words: &[Vec<u8>]) -> Outcome {
 }
 
 pub(crate) fn pexpire(store: &mut Store, words: &[Vec<u8>]) -> Outcome {
-    if words.len() > 3 {
-        return Err(NOT_SIMULATED);
+    if let Some(option) = words.get(3) {
+        if ["NX", "XX", "GT", "LT"].iter().any(|known| is(option, known)) {
+            return Err(NOT_SIMULATED);
+        }
+        return Ok(Reply::Error(format!("ERR Unsupported option {}", shown(option, option.len()))));
     }
     let live_ms = integer(&words[2])?;
     let now_ms = store.now_ms();
