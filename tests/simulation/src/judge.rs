@@ -187,10 +187,12 @@ impl Judge {
 
     /// Adds a line to the story.
     pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
-        if let Some(story) = &mut *self.story.borrow_mut() {
+        if self.story.borrow().is_some() {
+            let line = line();
             let (us, place) = (self.world.now_ns() / 1_000, self.world.here());
             let who = if place == 0 { "the world".to_owned() } else { format!("process {place}") };
-            story.push(format!("{:>6}.{:03} ms  {who}, task {}: {}", us / 1_000, us % 1_000, self.world.task(), line()));
+            let told = format!("{:>6}.{:03} ms  {who}, task {}: {line}", us / 1_000, us % 1_000, self.world.task());
+            self.story.borrow_mut().iter_mut().for_each(|story| story.push(told.clone()));
         }
     }
 
