@@ -67,6 +67,45 @@ fn a_change_is_not_in_force_for_longer_than_it_was_announced_for() {
     }
 }
 
+/// Its mark used to end at a position that the log had not reached, and might not for long: nothing was kept until then.
+#[test]
+fn a_change_that_could_not_be_announced_ends_too() {
+    let server = Server::start();
+    let (one, two) = (server.strong(), server.strong());
+    assert!(two.put("k", 1, &on(&["t"])), "there is a domain");
+    server.ask(&["ACL", "SETUSER", "default", "-@scripting"]);
+    one.change(&[tag_of("t")], Duration::from_millis(50)).expect("it goes on here");
+    assert!(!one.put("own", 1, &on(&["t"])), "nothing is kept that it covers");
+    server.ask(&["ACL", "SETUSER", "default", "+@scripting"]);
+    is_kept_again(&one, "own", "t");
+    assert_eq!(two.get("k"), None, "others learn of it in the end");
+}
+
+/// The server's clock was set back, and the table was lost: its new clock is earlier than that of the domain that an idle
+/// node had entered and not read. It used to ask which domain there is as fast as it could, and to enter none.
+#[test]
+fn a_domain_with_an_earlier_clock_than_the_one_before_is_entered() {
+    const LATER_US: u64 = 3_600_000_000;
+    let (server, table) = (Server::start(), "{zoocache}:V");
+    let idle = server.strong();
+    assert!(idle.put("k", 1, &on(&["t"])), "there is a domain");
+    idle.change(&[tag_of("other")], Duration::from_hours(1)).expect("can be told");
+    let info = text(server.ask(&["INFO", "replication"]));
+    let bound = info.lines().find_map(|line| line.strip_prefix("master_replid:")).expect("redis tells");
+    let now_us: u64 = text(server.ask(&["EVAL", "return redis.call('TIME')[1] .. '000000'", "0"])).parse().expect("a time");
+    let (bound, later) = (format!("!r:{bound}"), (now_us + LATER_US).to_string());
+    let clock = format!("~c:{}:{later}", "ab".repeat(16));
+    server.ask(&["DEL", table]);
+    server.ask(&["ZADD", table, "-1", &bound, &later, &clock, &later, "!f"]);
+    until("the idle node has entered it, and told what it knows", || {
+        let rows = server.ask(&["ZRANGE", table, "0", "-1"]);
+        redis::from_redis_value::<Vec<String>>(rows).is_ok_and(|rows| rows.iter().any(|row| row.starts_with('m')))
+    });
+    server.ask(&["FLUSHALL"]);
+    assert!(server.strong().put("k", 3, &on(&["t"])), "there is a domain that knows nothing of it");
+    is_kept_again(&idle, "k", "t");
+}
+
 #[test]
 fn a_change_that_is_settled_after_its_deadline_invalidates_all_the_same() {
     let server = Server::start();

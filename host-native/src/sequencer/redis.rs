@@ -54,16 +54,16 @@ impl Sequencer for RedisSequencer {
         let &Change { tags, deadline_us, now_us } = change;
         let (id, mark) = (random_nonzero(), engine.change(tags, u64::MAX, 0));
         let timeout_us = deadline_us.saturating_sub(now_us);
-        let (mark, row) = match self.feed.announce_change(id, tags, timeout_us, mark) {
-            Ok(row) => (mark, row),
+        let row = match self.feed.announce_change(id, tags, timeout_us, mark) {
+            Ok(row) => row,
             Err(error) => {
-                // The change goes on: this process at least serves nothing that it covers, until the deadline.
+                // The change goes on: this process at least serves nothing that it covers. A mark with a deadline would end
+                // at a position of its own, which the log may not reach for long.
+                self.feed.owe_later(mark, tags, timeout_us);
                 if let Some(observer) = &self.observer {
                     observer.on_event(&Event::StorageFailed { error: &error });
                 }
-                let here = engine.change(tags, deadline_us, now_us);
-                let _ = engine.settle_at(mark, Timestamp::ZERO);
-                (here, Vec::new())
+                Vec::new()
             }
         };
         self.changes.lock().insert(mark, Announced { id, row, tags: tags.to_vec() });
@@ -77,6 +77,7 @@ impl Sequencer for RedisSequencer {
         let pending = engine.change(&tags, u64::MAX, 0);
         let settled = self.feed.invalidate(&tags, Some((id, row)), pending);
         let _ = engine.settle_at(mark, Timestamp::ZERO);
+        self.feed.paid(&[mark]);
         Ok(settled?)
     }
 

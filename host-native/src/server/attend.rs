@@ -109,6 +109,9 @@ async fn poll(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), S
 
 /// Sends the invalidations that could not be sent.
 async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
+    if feed.outbox.load().is_due(boot_ns()) {
+        feed.outbox.rcu(|outbox| with(outbox, |outbox| outbox.come_due(boot_ns())));
+    }
     let Some((marks, owed)) = feed.outbox.load().failed() else { return Ok(()) };
     let incarnation = row::incarnation_text(connection.incarnation).into_bytes();
     let arguments = owed.arguments();

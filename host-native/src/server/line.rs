@@ -371,7 +371,9 @@ pub(super) async fn hello(
     given_up: Option<u128>,
 ) -> RedisResult<Entered> {
     let seen = feed.seen();
-    let [clock, latest] = [seen.clock, seen.latest].map(|at| at.as_micros().to_string());
+    // What this connection has entered counts, too, although nobody may have read it yet: it enters nothing earlier.
+    let clock = seen.clock.max(connection.clock);
+    let [clock, latest] = [clock, seen.latest].map(|at| at.as_micros().to_string());
     let [old, new] = [seen.incarnation, random_u128()].map(row::incarnation_text);
     let given_up = given_up.map(row::incarnation_text).unwrap_or_default();
     let marks = feed.mark_rows();

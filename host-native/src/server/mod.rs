@@ -393,13 +393,20 @@ impl Feed {
         self.line.load().wake.notify_one();
     }
 
+    /// A change could not be announced. Its mark stands, and this is sent in the end, unless it is settled before.
+    pub(crate) fn owe_later(&self, mark: MarkId, tags: &[Tag], timeout_us: u64) {
+        let owed = Arc::new(Owed { tags: tags.to_vec(), ..Owed::default() });
+        let due_ns = boot_ns().saturating_add(timeout_us.saturating_mul(1_000));
+        self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.add_later(mark, &owed, due_ns)));
+    }
+
     /// The background has sent them.
     fn sent(&self, marks: &[MarkId]) {
         self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.set_failed(marks, false)));
     }
 
     /// They are done.
-    fn paid(&self, marks: &[MarkId]) {
+    pub(crate) fn paid(&self, marks: &[MarkId]) {
         if !marks.is_empty() {
             self.outbox.rcu(|outbox| with(outbox, |outbox| outbox.remove(marks)));
         }

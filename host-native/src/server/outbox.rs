@@ -31,12 +31,30 @@ struct Sent {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outbox {
     invalidations: BTreeMap<MarkId, Sent>,
+    /// Changes that could not be announced, and when they count as made: until then they may be settled.
+    changes: BTreeMap<MarkId, (u64, Arc<Owed>)>,
     deletions: BTreeSet<Arc<[u8]>>,
 }
 
 impl Outbox {
     pub(super) fn add(&mut self, mark: MarkId, owed: &Arc<Owed>, has_failed: bool) {
         self.invalidations.insert(mark, Sent { owed: Arc::clone(owed), has_failed });
+    }
+
+    /// Adds what is owed unless it is removed before this time.
+    pub(super) fn add_later(&mut self, mark: MarkId, owed: &Arc<Owed>, due_ns: u64) {
+        self.changes.insert(mark, (due_ns, Arc::clone(owed)));
+    }
+
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        self.changes.values().any(|(due_ns, _)| *due_ns <= now_ns)
+    }
+
+    /// What is owed by now counts as failed: it was never sent.
+    pub(super) fn come_due(&mut self, now_ns: u64) {
+        for (mark, (_, owed)) in self.changes.extract_if(.., |_, (due_ns, _)| *due_ns <= now_ns) {
+            self.invalidations.insert(mark, Sent { owed, has_failed: true });
+        }
     }
 
     /// They have failed, or not any more.
@@ -55,6 +73,7 @@ impl Outbox {
     pub(super) fn remove(&mut self, marks: &[MarkId]) {
         for mark in marks {
             self.invalidations.remove(mark);
+            self.changes.remove(mark);
         }
     }
 

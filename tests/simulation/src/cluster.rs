@@ -3,15 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use zoocache::{Cache, Event, Observer};
+use zoocache::{Cache, Consistency, Event, Observer};
 
+use crate::entered::Entered;
 use crate::judge::{Counts, Judge, Violation};
 use crate::keys;
 use crate::machine::Machine;
+use crate::net::Net;
 use crate::setup::{Ground, Setup};
 use crate::tasks;
-use crate::value::Value;
+use crate::value::{Codec, Value};
 use crate::world::{NOWHERE, Place, World};
 
 /// A process that takes part.
@@ -25,6 +28,7 @@ pub(crate) struct Cluster {
     pub(crate) setup: Setup,
     pub(crate) world: Rc<World>,
     pub(crate) judge: Judge,
+    pub(crate) net: Rc<Net>,
     machines: Vec<Arc<Machine>>,
     /// One for each machine; none while it is down.
     pub(crate) processes: RefCell<Vec<Option<Rc<Process>>>>,
@@ -53,9 +57,13 @@ pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
     let machines = (0..setup.processes).map(|_| Arc::new(machine(&world))).collect();
     let processes = RefCell::new((0..setup.processes).map(|_| None).collect());
     let busy = Cell::new(0);
-    let cluster = Rc::new(Cluster { setup, world: Rc::clone(&world), judge, machines, processes, busy });
-    zoocache::simulation::enter(Some(Rc::new(crate::entered::Entered(Rc::clone(&world)))));
+    let server = world.machine(world.add_process(&Arc::new(machine(&world))));
+    let net = Rc::new(Net::new(server, setup.weather));
+    let entered = Entered(Rc::clone(&world), Rc::clone(&net));
+    let cluster = Rc::new(Cluster { setup, world: Rc::clone(&world), judge, net, machines, processes, busy });
+    zoocache::simulation::enter(Some(Rc::new(entered)));
     RUN.set(Some(Rc::clone(&cluster)));
+    cluster.judge.tell(|| format!("{:?}", cluster.setup));
     for number in 0..cluster.setup.processes {
         cluster.start(number);
     }
@@ -67,6 +75,9 @@ pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
     }
     RUN.set(None);
     zoocache::simulation::enter(None);
+    if !cluster.judge.is_broken() {
+        // Else tasks may still hold on to it.
+    }
     Outcome {
         violations: cluster.judge.violations(),
         counts: cluster.judge.counts.get(),
@@ -129,7 +140,14 @@ impl Cluster {
         }
         match self.setup.ground {
             Ground::Memory => {}
+            Ground::Redis => builder = builder.redis("redis://simulated", Codec),
+            Ground::Bus => builder = builder.bus("redis://simulated"),
         }
+        let consistency = match self.setup.delta_ns {
+            Some(delta_ns) => Consistency::Bounded(Duration::from_nanos(delta_ns)),
+            None => Consistency::Strong,
+        };
+        builder = builder.consistency(consistency).max_age(Duration::from_millis(self.setup.max_age_ms));
         builder.build().expect("invariant: the settings are right")
     }
 }
@@ -142,7 +160,7 @@ impl Observer for Watching {
         let Some(cluster) = RUN.with_borrow(Clone::clone) else { return };
         match event {
             Event::Filled { key, .. } => cluster.judge.stored(cluster.world.here(), keys::number(key)),
-            Event::StorageFailed { error } => cluster.judge.tell(|| format!("storage: {error}")),
+            Event::StorageFailed { error } => cluster.judge.failed(error),
             _ => {}
         }
     }

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use redis::{ErrorKind, RedisError, RedisResult, Value};
+use redis::{RedisResult, Value};
 use zoocache::simulation::{Ear, World as Asked};
 
+use crate::net::Net;
 use crate::world::World;
 
 /// A world that a thread has entered.
-pub(crate) struct Entered(pub(crate) Rc<World>);
+pub(crate) struct Entered(pub(crate) Rc<World>, pub(crate) Rc<Net>);
 
 impl Asked for Entered {
     fn step(&self) {
@@ -28,11 +29,11 @@ impl Asked for Entered {
         self.0.begin(self.0.here(), task);
     }
 
-    fn connect(&self, _ear: Ear) -> RedisResult<u64> {
-        Err(RedisError::from((ErrorKind::Io, "no server")))
+    fn connect(&self, ear: Ear) -> RedisResult<u64> {
+        self.1.connect(&self.0, self.0.here(), ear)
     }
 
-    fn call(&self, _connection: u64, _commands: &[Vec<Vec<u8>>]) -> RedisResult<Vec<Value>> {
-        Err(RedisError::from((ErrorKind::Io, "no server")))
+    fn call(&self, connection: u64, commands: &[Vec<Vec<u8>>]) -> RedisResult<Vec<Value>> {
+        self.1.call(&self.0, connection, commands)
     }
 }

@@ -3,12 +3,17 @@
 use std::rc::Rc;
 
 use crate::cluster::Cluster;
+use crate::net::From;
+use crate::setup::Ground;
 
-/// Lets something go wrong.
+/// Lets something go wrong, for a while or for ever.
 pub(crate) fn happen(cluster: &Rc<Cluster>) {
-    let world = &cluster.world;
-    cluster.judge.count(|counts| counts.faults += 1);
+    let (world, judge) = (&cluster.world, &cluster.judge);
+    judge.count(|counts| counts.faults += 1);
     let machine = usize::try_from(world.below(cluster.setup.processes as u64)).unwrap_or(0);
+    if cluster.setup.ground != Ground::Memory && !world.one_in(3) {
+        return on_the_way(cluster, machine);
+    }
     match world.below(3) {
         0 => {
             if cluster.kill(machine) {
@@ -17,17 +22,93 @@ pub(crate) fn happen(cluster: &Rc<Cluster>) {
             }
         }
         1 => {
-            let place = cluster.processes.borrow()[machine].as_ref().map(|process| process.place);
-            if let Some(place) = place {
+            if let Some(place) = place(cluster, machine) {
                 let for_ns = world.below(200_000_000);
-                cluster.judge.tell(|| format!("process {place} stands still for {} ms", for_ns / 1_000_000));
+                judge.tell(|| format!("process {place} stands still for {} ms", for_ns / 1_000_000));
                 world.stop(place, for_ns);
             }
         }
         _ => {
-            let by_us = i64::try_from(world.below(240_000_001)).unwrap_or(0) - 120_000_000;
-            cluster.judge.tell(|| format!("the clock of machine {machine} is set by {} ms", by_us / 1_000));
+            let by_us = some_time(cluster);
+            judge.tell(|| format!("the clock of machine {machine} is set by {} ms", by_us / 1_000));
             cluster.jump(machine, by_us);
+        }
+    }
+}
+
+fn place(cluster: &Cluster, machine: usize) -> Option<usize> {
+    cluster.processes.borrow()[machine].as_ref().map(|process| process.place)
+}
+
+fn some_time(cluster: &Cluster) -> i64 {
+    i64::try_from(cluster.world.below(240_000_001)).unwrap_or(0) - 120_000_000
+}
+
+/// Something goes wrong with the network, or with the server.
+fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
+    let (world, judge, net) = (&cluster.world, &cluster.judge, &cluster.net);
+    let for_ns = if world.one_in(3) { world.below(4_000_000_000) } else { world.below(100_000_000) };
+    let ms = for_ns / 1_000_000;
+    let from = [From::Now, From::Past, From::Past, From::Nothing][usize::try_from(world.below(4)).unwrap_or(0)];
+    match world.below(14) {
+        0 => {
+            judge.tell(|| "all connections are closed".to_owned());
+            net.cut_all(world, None);
+        }
+        1 | 2 => {
+            let Some(place) = place(cluster, machine) else { return };
+            judge.tell(|| format!("process {place} is cut off for {ms} ms"));
+            net.cut_off(world, place, for_ns);
+        }
+        3 => {
+            judge.tell(|| format!("the server stands still for {ms} ms"));
+            net.stop(world, for_ns);
+        }
+        4..7 => {
+            judge.tell(|| format!("the server is killed; in {ms} ms it begins again from {from:?}"));
+            net.go_down(world);
+            world.pause(for_ns);
+            net.restart(world, from);
+            judge.entries_may_be_lost();
+            judge.tell(|| "the server begins again".to_owned());
+        }
+        7 => {
+            judge.tell(|| format!("a replica takes over, with data from {from:?}"));
+            net.restart(world, from);
+            judge.entries_may_be_lost();
+        }
+        8 | 9 => {
+            judge.tell(|| format!("the server has other data, from {from:?}"));
+            net.replace(world, from);
+            judge.entries_may_be_lost();
+        }
+        10 => {
+            let is_table = world.one_in(2);
+            judge.tell(|| format!("the server evicts {}", if is_table { "the table" } else { "a key" }));
+            net.evict(world, is_table);
+            judge.entries_may_be_lost();
+        }
+        11 => {
+            let by_us = some_time(cluster);
+            judge.tell(|| format!("the server's clock is set by {} ms", by_us / 1_000));
+            net.machine.jump(by_us);
+            if by_us > 0 {
+                judge.marks_may_have_ended(|_| true);
+            }
+        }
+        12 => {
+            judge.tell(|| format!("the server is full for {ms} ms"));
+            net.set_full(true);
+            world.pause(for_ns);
+            net.set_full(false);
+        }
+        _ => {
+            judge.tell(|| format!("the server takes no writes for {ms} ms"));
+            let is_replica = world.one_in(2);
+            if is_replica { net.set_read_only(true) } else { net.set_lacks_replicas(true) }
+            world.pause(for_ns);
+            net.set_read_only(false);
+            net.set_lacks_replicas(false);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::world::{Place, World};
 pub(crate) struct Promised {
     /// Within which time others learn of an invalidation; `None` for at once.
     pub(crate) delta_ns: Option<u64>,
-    /// Do all processes share what is stored, so that hits are monotonic across them?
+    /// Are hits monotonic across processes, as all of them share what is stored, and ask for news each time?
     pub(crate) is_shared: bool,
     /// Is each key computed by one task at a time, as far as others could wait for it?
     pub(crate) is_alone: bool,
@@ -49,6 +49,7 @@ struct Called {
 struct Mark {
     place: Place,
     leaves: Covered,
+    is_told: bool,
     returned_ns: u64,
     /// From when on it may have ended by itself.
     deadline_ns: u64,
@@ -84,8 +85,9 @@ struct Fill {
 #[derive(Clone)]
 struct Stored {
     began: u64,
-    /// When its computation had ended.
+    /// When its computation had ended, and when it was stored.
     ended: u64,
+    at: u64,
     leaves: Covered,
 }
 
@@ -145,6 +147,8 @@ pub(crate) struct Judge {
     seen: RefCell<Seen>,
     pub(crate) counts: Cell<Counts>,
     violations: RefCell<Vec<Violation>>,
+    /// Failures of the storage that each process was told of.
+    failures: RefCell<BTreeMap<Place, u64>>,
     /// What happened, for people; only if somebody wants to read it.
     story: RefCell<Option<Vec<String>>>,
 }
@@ -164,6 +168,7 @@ impl Judge {
             seen: RefCell::default(),
             counts: Cell::default(),
             violations: RefCell::default(),
+            failures: RefCell::default(),
             story: RefCell::new(is_told.then(Vec::new)),
         }
     }
@@ -183,6 +188,16 @@ impl Judge {
         self.order.set(self.order.get() + 1);
         self.world.note(self.order.get());
         self.order.get()
+    }
+
+    /// A process is told that its storage has failed.
+    pub(crate) fn failed(&self, cause: &dyn std::fmt::Display) {
+        *self.failures.borrow_mut().entry(self.world.here()).or_default() += 1;
+        self.tell(|| format!("is told: {cause}"));
+    }
+
+    pub(crate) fn failures(&self, place: Place) -> u64 {
+        self.failures.borrow().get(&place).copied().unwrap_or(0)
     }
 
     /// Adds a line to the story.
@@ -260,12 +275,12 @@ impl Judge {
         }
     }
 
-    /// A change was announced; its mark stands until then at least, by the time.
-    pub(crate) fn announced(&self, place: Place, tags: &[&str], deadline_ns: u64) -> usize {
+    /// A change was announced, to everybody if they were told; its mark stands until then at least, by the time.
+    pub(crate) fn announced(&self, place: Place, tags: &[&str], deadline_ns: u64, is_told: bool) -> usize {
         let leaves = if self.world.is_dead(place) { Covered::default() } else { self.covered(tags) };
         let mut seen = self.seen.borrow_mut();
         let returned_ns = self.world.now_ns();
-        seen.marks.push(Mark { place, leaves, returned_ns, deadline_ns, ended: None });
+        seen.marks.push(Mark { place, leaves, is_told, returned_ns, deadline_ns, ended: None });
         self.tell(|| format!("has announced a change of {tags:?}"));
         seen.marks.len() - 1
     }
@@ -284,6 +299,11 @@ impl Judge {
         }
     }
 
+    /// What is stored may be lost: hits are monotonic as long as it is not.
+    pub(crate) fn entries_may_be_lost(&self) {
+        self.seen.borrow_mut().newest.clear();
+    }
+
     /// A process is killed.
     pub(crate) fn died(&self, place: Place) {
         let now_ns = self.world.now_ns();
@@ -295,7 +315,7 @@ impl Judge {
     // ---- Reads -------------------------------------------------------------------------------------
 
     fn scope(&self, place: Place) -> Place {
-        if self.promised.is_shared && self.promised.delta_ns.is_none() { 0 } else { place }
+        if self.promised.is_shared { 0 } else { place }
     }
 
     pub(crate) fn read_begins(&self, place: Place, key: usize) -> Reading {
@@ -310,7 +330,7 @@ impl Judge {
             if began_ns >= mark.deadline_ns {
                 mark.end(&self.truth, mark.deadline_ns);
             }
-            if mark.returned_ns <= told_ns {
+            if mark.is_told && mark.returned_ns <= told_ns {
                 need = highest(&need, &mark.versions(&self.truth, told_ns));
             }
             if mark.place == place {
@@ -381,7 +401,7 @@ impl Judge {
             self.expect_alone(place, key, asked);
         }
         if self.promised.is_kept && !is_beside && !needs_no_reason {
-            self.expect_reason(place, key);
+            self.expect_reason(place, key, asked);
         }
         let fill = Fill { place, key, began, asked, is_beside, ended: None, seen: Versions::default() };
         self.seen.borrow_mut().fills.push(fill);
@@ -405,9 +425,10 @@ impl Judge {
     }
 
     /// P7: what was stored is gone for a reason.
-    fn expect_reason(&self, place: Place, key: usize) {
+    fn expect_reason(&self, place: Place, key: usize, asked: u64) {
         let seen = self.seen.borrow();
-        let Some(stored) = seen.stored.get(&(place, key)) else { return };
+        // What was asked for before it was stored may have begun then.
+        let Some(stored) = seen.stored.get(&(place, key)).filter(|stored| stored.at < asked) else { return };
         let concerns = |covered: &Covered| (0..LEAVES.len()).any(|leaf| covered[leaf] && stored.leaves[leaf]);
         let has_reason = seen.removed.get(&(place, key)).is_some_and(|removed| *removed > stored.ended)
             || seen.called.iter().any(|call| call.returned > stored.began && concerns(&call.leaves))
@@ -443,7 +464,7 @@ impl Judge {
         seen.committed.insert(fill as u64, at);
         let below = keys::concerned(key);
         let leaves = std::array::from_fn(|leaf| versions[leaf] > 0 || below[leaf]);
-        seen.stored.insert((place, key), Stored { began, ended: ended.unwrap_or(at), leaves });
+        seen.stored.insert((place, key), Stored { began, ended: ended.unwrap_or(at), at, leaves });
         self.tell(|| format!("has stored key {key} from fill {fill}"));
     }
 

@@ -9,12 +9,20 @@ use crate::truth::{Covered, LEAVES, covered};
 /// So many there are.
 pub(crate) const KEYS: usize = 8;
 
+/// When a dependency is declared: before it is read, after it was, or not at all, as something else covers it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Declared {
+    Before,
+    After,
+    Never,
+}
+
 /// What a key is computed from.
 pub(crate) struct Recipe {
     /// Declared before the computation.
     pub(crate) tags: &'static [&'static str],
-    /// Leaves that are read, and whether each is declared only after it was.
-    pub(crate) reads: &'static [(usize, bool)],
+    /// Leaves that are read, and when each is declared.
+    pub(crate) reads: &'static [(usize, Declared)],
     /// Keys that are read inside.
     pub(crate) keys: &'static [usize],
     /// Read only if the first leaf has an even version.
@@ -26,17 +34,18 @@ const NOTHING: Recipe = Recipe { tags: &[], reads: &[], keys: &[], sometimes: No
 
 /// The recipe of a key.
 pub(crate) fn recipe(key: usize) -> Recipe {
+    use Declared::{After, Before, Never};
     match key {
-        0 => Recipe { tags: &[LEAVES[0]], reads: &[(0, false)], ..NOTHING },
-        1 => Recipe { reads: &[(1, true)], ..NOTHING },
+        0 => Recipe { tags: &[LEAVES[0]], reads: &[(0, Never)], ..NOTHING },
+        1 => Recipe { reads: &[(1, After)], ..NOTHING },
         // A list: whatever lies below.
-        2 => Recipe { tags: &["a:b:*"], reads: &[(0, false), (1, false)], ..NOTHING },
-        3 => Recipe { reads: &[(3, true)], keys: &[0], ..NOTHING },
+        2 => Recipe { tags: &["a:b:*"], reads: &[(0, Never), (1, Never)], ..NOTHING },
+        3 => Recipe { reads: &[(3, After)], keys: &[0], ..NOTHING },
         4 => Recipe { keys: &[3, 2], ..NOTHING },
-        5 => Recipe { tags: &[LEAVES[0]], reads: &[(0, false)], sometimes: Some(2), ..NOTHING },
-        6 => Recipe { tags: &[LEAVES[3]], reads: &[(3, false)], ttl_ms: Some(3), ..NOTHING },
+        5 => Recipe { reads: &[(0, Before)], sometimes: Some(2), ..NOTHING },
+        6 => Recipe { tags: &[LEAVES[3]], reads: &[(3, Never)], ttl_ms: Some(3), ..NOTHING },
         // Everything.
-        _ => Recipe { tags: &["*"], reads: &[(2, false), (1, false)], ..NOTHING },
+        _ => Recipe { tags: &["*"], reads: &[(2, Never), (1, Never)], ..NOTHING },
     }
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod judge;
 mod keys;
 mod machine;
+mod net;
 mod setup;
 mod stack;
 mod tasks;

@@ -3,12 +3,17 @@
 use fastrand::Rng;
 
 use crate::judge::Promised;
+use crate::net::Weather;
 
 /// Where entries and invalidations live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ground {
     /// In one process.
     Memory,
+    /// Entries and invalidations on a server, with near caches.
+    Redis,
+    /// Entries in each process, invalidations on a server.
+    Bus,
 }
 
 /// How one run is set up.
@@ -30,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) steps_per_switch: u32,
     pub(crate) max_entries: Option<u64>,
     pub(crate) delta_ns: Option<u64>,
+    pub(crate) max_age_ms: u64,
+    pub(crate) weather: Weather,
     /// Faults of the ground, and of processes.
     pub(crate) faults: u64,
 }
@@ -37,14 +44,15 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn of(seed: u64) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let ground = Ground::Memory;
+        let ground = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
+        let is_far = ground != Ground::Memory;
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         Self {
             seed,
             ground,
-            processes: 1,
-            tasks: random.usize(2..=4),
+            processes: if is_far { random.usize(2..=4) } else { 1 },
+            tasks: random.usize(if is_far { 1..=2 } else { 2..=4 }),
             operations: random.u64(20..=60),
             keys,
             reads_per_change: one_of(random, &[2, 4, 10]),
@@ -52,15 +60,23 @@ impl Setup {
             compute_ns: one_of(random, &[0, 2_000, 20_000, 500_000]),
             steps_per_switch: u32::try_from(one_of(random, &[2, 8, 40, 200])).unwrap_or(8),
             max_entries: (random.u8(..8) == 0).then(|| random.u64(1..=3)),
-            delta_ns: None,
-            faults: if random.bool() { 0 } else { random.u64(1..=4) },
+            delta_ns: (is_far && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
+            max_age_ms: one_of(random, &[60, 1_000, 3_600_000]),
+            weather: Weather {
+                delay_ns: one_of(random, &[1_000, 50_000, 1_000_000, 20_000_000]),
+                one_in_fails: one_of(random, &[0, 0, 20, 100]),
+                one_in_lost: one_of(random, &[0, 0, 3, 20]),
+            },
+            faults: if random.u8(..4) == 0 { 0 } else { random.u64(1..=if is_far { 10 } else { 4 }) },
         }
     }
 
     pub(crate) fn promised(&self) -> Promised {
         let is_alone = self.ground == Ground::Memory;
+        // What has been forgotten below may live on in a near cache.
+        let is_shared = self.ground == Ground::Redis && self.delta_ns.is_none() && self.max_age_ms >= 3_600_000;
         let is_kept = is_alone && self.max_entries.is_none();
-        Promised { delta_ns: self.delta_ns, is_shared: !is_alone, is_alone, is_kept }
+        Promised { delta_ns: self.delta_ns, is_shared, is_alone, is_kept }
     }
 }
 

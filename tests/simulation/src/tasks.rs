@@ -10,7 +10,8 @@ use zoocache::{Error, Fill, Finish, Lookup, Tolerance, current_fill};
 
 use crate::cluster::{Cluster, Process};
 use crate::judge::Reading;
-use crate::keys::{Recipe, name, recipe};
+use crate::net::Weather;
+use crate::keys::{Declared, Recipe, name, recipe};
 use crate::truth::{LEAVES, Versions, highest};
 use crate::value::Value;
 
@@ -33,6 +34,8 @@ pub(crate) fn govern(cluster: &Rc<Cluster>) {
         world.pause(world.below(20 * cluster.setup.think_ns.max(50_000)));
         crate::faults::happen(cluster);
     }
+    let healthy = Weather { one_in_fails: 0, one_in_lost: 0, ..cluster.setup.weather };
+    cluster.net.heal(healthy);
     if !world.wait_until(600_000_000_000, || cluster.busy.get() == 0 || cluster.judge.is_broken()) {
         cluster.judge.broken("progress", "some tasks never end".to_owned());
     }
@@ -42,11 +45,11 @@ pub(crate) fn govern(cluster: &Rc<Cluster>) {
     cluster.processes.borrow_mut().fill(None);
 }
 
-/// P8: when nothing happens any more, whatever is read twice is a hit. Each process has had something to do before, so
-/// that it knows how late it is.
+/// P8: when nothing happens any more, whatever is read twice is a hit. Each process has had something to do before,
+/// twice: so it knows how late it is, and what the others have found out by then.
 fn settle(cluster: &Rc<Cluster>) {
     let (world, processes) = (&cluster.world, cluster.processes.borrow().clone());
-    for is_expected in [false, true] {
+    for is_expected in [false, false, true] {
         world.pause(10_000_000_000);
         for process in processes.iter().flatten() {
             let done = Rc::new(Cell::new(false));
@@ -55,7 +58,9 @@ fn settle(cluster: &Rc<Cluster>) {
                 Client { cluster: &own, process: &process }.read_all_twice(is_expected);
                 flag.set(true);
             });
-            if !world.wait_until(600_000_000_000, || done.get()) {
+            let healthy = Weather { one_in_fails: 0, one_in_lost: 0, ..cluster.setup.weather };
+    cluster.net.heal(healthy);
+    if !world.wait_until(600_000_000_000, || done.get()) {
                 cluster.judge.broken("progress", "a read never ends".to_owned());
                 return;
             }
@@ -165,25 +170,25 @@ impl Client<'_> {
             judge.tell(|| format!("{:?}", self.process.cache.explain(name(key))));
         }
         let (mut seen, mut is_tainted) = (Versions::default(), false);
-        let mut read = |leaf: usize, is_late: bool| {
+        let mut read = |leaf: usize, declared: Declared| {
             self.think(compute_ns);
-            if !is_late {
+            if declared == Declared::Before {
                 self.depend_on(fill, LEAVES[leaf]);
             }
             self.think(compute_ns);
             seen[leaf] = judge.truth.read(leaf);
-            if is_late {
+            if declared == Declared::After {
                 self.think(compute_ns);
                 self.depend_on(fill, LEAVES[leaf]);
             }
         };
-        for (leaf, is_late) in recipe.reads {
-            read(*leaf, *is_late);
+        for (leaf, declared) in recipe.reads {
+            read(*leaf, *declared);
         }
         if let Some(leaf) = recipe.sometimes
             && judge.truth.read(0).is_multiple_of(2)
         {
-            read(leaf, true);
+            read(leaf, Declared::After);
         }
         for inner in recipe.keys {
             self.think(compute_ns);
@@ -310,8 +315,11 @@ impl Client<'_> {
         let tags = [zoocache::Tag::parse(tag).expect("invariant: these are tags")];
         // By a clock that may be fast.
         let deadline_ns = world.now_ns() + timeout_ms * 998_000;
+        let failures = judge.failures(self.process.place);
         let Ok(mark) = self.process.cache.change(&tags, Duration::from_millis(timeout_ms)) else { return };
-        let known = judge.announced(self.process.place, &[tag], deadline_ns);
+        // It goes on here, and nowhere else, if others could not be told.
+        let is_told = judge.failures(self.process.place) == failures;
+        let known = judge.announced(self.process.place, &[tag], deadline_ns, is_told);
         self.think(self.cluster.setup.compute_ns);
         judge.write(leaf);
         self.think(self.cluster.setup.compute_ns);
