@@ -18,6 +18,7 @@ use crate::error::{Error, Failure};
 use crate::event::Event;
 use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
+use crate::mutant;
 use crate::storage::Storage;
 
 /// How often [`Cache::join`] looks below for what was stored meanwhile.
@@ -328,6 +329,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
         {
             flight.set_judged(judged_ns);
         }
+        if mutant::is_on("late_as_of") {
+            self.fill.begin_anew(parts.clock.now_us());
+        }
         let Collected { token, mut basis } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {
@@ -427,7 +431,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
             }
             Since::Deleted => true,
             // One that is gone may have been newer than ours.
-            Since::Stored => current.as_ref().is_none_or(is_fresh),
+            Since::Stored => current.as_ref().is_none_or(is_fresh) && !mutant::is_on("over_newer"),
             // What expired before it was finished, having been computed from something that had, is worth
             // less than what a refresh found fresh.
             Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),

@@ -26,6 +26,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
+use crate::mutant;
 use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
@@ -321,7 +322,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
         let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
-        Judged { admits: !(is_valid && overlaps), replaces: is_valid || is_doubtful, behind: false }
+        let yields = is_valid && overlaps && !mutant::is_on("over_newer");
+        Judged { admits: !yields, replaces: is_valid || is_doubtful, behind: false }
     }
 
     /// Deletes below and then, by `delete_above`, above. Returns whether there was a fresh one below, and

@@ -15,6 +15,7 @@ use crate::error::Failure;
 use crate::event::Event;
 use crate::fill::{Basis, Fill, WaitsFor};
 use crate::flight::{Flight, Landing};
+use crate::mutant;
 
 /// A place in the queue for somebody else's result.
 pub struct Waiter<V: Send + Sync + 'static> {
@@ -111,6 +112,7 @@ impl<V: Send + Sync + 'static> Waiter<V> {
         match landing {
             Landing::Sealed(entry)
                 if self.second_round
+                    || mutant::is_on("trust_leader")
                     || self.flight.is_judged_since(self.arrived_ns)
                     || self.cache.status(&entry) == Status::Fresh =>
             {

@@ -14,6 +14,7 @@ use super::{Change, Forget, Sequencer};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
+use crate::mutant;
 use crate::random::random_nonzero;
 use crate::server::{Feed, Prefetch};
 
@@ -44,7 +45,8 @@ impl Sequencer for RedisSequencer {
         if tags.is_empty() {
             return Ok(engine.signals().applied());
         }
-        let mark = engine.change(tags, u64::MAX, 0);
+        let pending = if mutant::is_on("not_pending") { &[] } else { tags };
+        let mark = engine.change(pending, u64::MAX, 0);
         let is_clear = matches!(tags, [tag] if tag.depth() == 0);
         let at = if is_clear { self.feed.clear(mark) } else { self.feed.invalidate(tags, None, mark) };
         Ok(at?)

@@ -4,7 +4,7 @@
 //! Names of promises are those of the design: P1 (and P1-delta), P2, P4 (which is P1 after losses), P5, P6, P7, P8, P9.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::keys;
@@ -121,11 +121,11 @@ struct Seen {
     returned: Vec<(u64, Versions)>,
     own: BTreeMap<Place, Versions>,
     marks: Vec<Mark>,
-    /// By scope and key: the latest time at which a computation was asked for whose result was hit.
+    /// By scope and key: the latest beginning of a computation whose stored result was hit.
     newest: BTreeMap<(Place, usize), u64>,
     fills: Vec<Fill>,
-    /// When what a fill has computed was stored, by its number.
-    committed: BTreeMap<u64, u64>,
+    /// The fills whose results were stored.
+    committed: BTreeSet<u64>,
     /// The latest fill of a task for a key, which may be stored next.
     finished: BTreeMap<(usize, usize), usize>,
     stored: BTreeMap<(Place, usize), Stored>,
@@ -372,16 +372,17 @@ impl Judge {
             }
         }
         if is_hit {
-            // Those that overlap may come in any order, and they overlap until they are stored.
+            let is_older = value.ended < newest;
             let mut seen = self.seen.borrow_mut();
-            let is_older = seen.committed.get(&value.fill).is_some_and(|committed| *committed < newest);
-            let asked = usize::try_from(value.fill).ok().and_then(|fill| seen.fills.get(fill)).map_or(0, |fill| fill.asked);
-            let newest = seen.newest.entry((self.scope(place), key)).or_default();
-            *newest = asked.max(*newest);
+            // What only waiters got was never there for others to see.
+            if seen.committed.contains(&value.fill) {
+                let newest = seen.newest.entry((self.scope(place), key)).or_default();
+                *newest = value.began.max(*newest);
+            }
             drop(seen);
             if is_older {
                 let fill = value.fill;
-                let text = format!("process {place} hit key {key} from fill {fill}, which was stored before one was asked for that an earlier read hit");
+                let text = format!("process {place} hit key {key} from fill {fill}, which had ended before one began that an earlier read hit");
                 self.broken("P2", text);
             }
         }
@@ -461,7 +462,7 @@ impl Judge {
         let mut seen = self.seen.borrow_mut();
         let Some(fill) = seen.finished.remove(&(self.world.task(), key)) else { return };
         let Fill { began, ended, seen: versions, .. } = seen.fills[fill];
-        seen.committed.insert(fill as u64, at);
+        seen.committed.insert(fill as u64);
         let below = keys::concerned(key);
         let leaves = std::array::from_fn(|leaf| versions[leaf] > 0 || below[leaf]);
         seen.stored.insert((place, key), Stored { began, ended: ended.unwrap_or(at), at, leaves });
