@@ -38,6 +38,9 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod random;
 pub mod sequencer;
 #[cfg(feature = "redis")]
