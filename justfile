@@ -8,6 +8,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 target := if env("CARGO_TARGET_DIR", "") == "" { error("run the recipes through ./dev") } else { env("CARGO_TARGET_DIR") }
 tools := env("XDG_CACHE_HOME", home_directory() / ".cache") / "zoocache/tools"
 cargo_deny_version := "0.20.2"
+cargo_fuzz_version := "0.13.2"
 toolchain := `sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml`
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
@@ -116,6 +117,52 @@ test-redis-mutants:
 [group('test')]
 test-loom:
     RUSTFLAGS="--cfg loom" cargo test -p zoocache-core --release --test loom --target-dir "{{ target }}/loom"
+
+# What must hold of decoders and engines whatever they are given: the fuzz targets over their corpora and generated inputs
+[group('test')]
+test-fuzz:
+    cargo test --quiet --manifest-path core-wasm/fuzz/Cargo.toml --workspace --no-default-features
+
+# ZOOCACHE_FUZZ_SECONDS=300 looks longer at each (10), ZOOCACHE_FUZZ_TARGETS names those to look at. What is found of use is
+# kept in the target directory, and the next run goes on from there. Without a sanitizer, which costs most of the speed: what
+# is fuzzed has no unsafe code. ZOOCACHE_FUZZ_SANITIZER=address looks for misused memory in dependencies; it needs a nightly.
+# The same, and further with cargo-fuzz: from the corpora to wherever the code leads
+[group('test')]
+fuzz: test-fuzz
+    #!/usr/bin/env bash
+    set -euo pipefail
+    only() {
+        echo "$1: only the corpora and generated inputs were run"
+        exit 0
+    }
+    command -v c++ >/dev/null || only "no C++ compiler, which libFuzzer needs"
+    tool="{{ tools }}/bin/cargo-fuzz"
+    if [ "$("$tool" --version 2>/dev/null)" != "cargo-fuzz {{ cargo_fuzz_version }}" ]; then
+        echo "compiling cargo-fuzz {{ cargo_fuzz_version }} into {{ tools }}, once"
+        cargo install --quiet --locked --force --root "{{ tools }}" cargo-fuzz@{{ cargo_fuzz_version }} ||
+            only "cargo-fuzz cannot be installed"
+    fi
+    compiler=$(rustup toolchain list | grep -o '^nightly[^ ]*' | head -n 1 || true)
+    compiler=${compiler:-{{ toolchain }}} sanitizer=${ZOOCACHE_FUZZ_SANITIZER:-none}
+    echo "fuzzing with $compiler, sanitizer: $sanitizer"
+    export CARGO_TARGET_DIR={{ quote(target) }}/fuzz PATH="{{ tools }}/bin:$PATH" ASAN_OPTIONS=detect_odr_violation=0
+    for package in core-wasm host-native; do
+        cd "{{ justfile_directory() }}/$package"
+        cargo "+$compiler" fuzz build --sanitizer "$sanitizer" 2>&1 | { grep -vE '^ +(Compiling|Finished) ' || true; }
+        for name in $("$tool" list); do
+            [[ " ${ZOOCACHE_FUZZ_TARGETS:-$name} " == *" $name "* ]] || continue
+            program=$(ls -t "$CARGO_TARGET_DIR"/*/release/"$name" | head -n 1)
+            found=$CARGO_TARGET_DIR/found/$name
+            mkdir -p "$found" fuzz/artifacts
+            options=(-max_total_time="${ZOOCACHE_FUZZ_SECONDS:-10}" -max_len=1100 -timeout=10 -artifact_prefix=fuzz/artifacts/)
+            if ! told=$("$program" "${options[@]}" "$found" "fuzz/corpus/$name" 2>&1); then
+                echo "$told" | tail -n 60
+                echo "$package $name: failed; the input is in $package/fuzz/artifacts" >&2
+                exit 1
+            fi
+            echo "$package $name: $(echo "$told" | grep '^Done'), $(ls "fuzz/corpus/$name" | wc -l) inputs to begin with, $(ls "$found" | wc -l) found"
+        done
+    done
 
 # The examples in README.md and docs/
 [group('test')]
@@ -235,6 +282,12 @@ clippy:
     for world in component component-cache component-bus; do \
         cargo clippy -p zoocache-core --features "$world" --target wasm32-unknown-unknown -- -D warnings; \
     done
+
+# Formatting and lints of the fuzz targets, which are a workspace of their own
+[group('lint')]
+lint-fuzz:
+    cargo fmt --manifest-path core-wasm/fuzz/Cargo.toml --package zoocache-core-fuzz --package zoocache-fuzz --check
+    cargo clippy --manifest-path core-wasm/fuzz/Cargo.toml --workspace --all-targets --no-default-features -- -D warnings
 
 # Python lints
 [group('lint')]

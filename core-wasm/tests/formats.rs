@@ -119,6 +119,59 @@ fn with_checksum(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value.to_le_bytes()[0]);
+    bytes
+}
+
+/// A snapshot of domain 9 without nodes, as of microsecond 1 000.
+fn snapshot(epoch: u64, last_mark: u64, marks: &[u64]) -> Vec<u8> {
+    let mut body = b"\x5a\x53\x01".to_vec();
+    body.extend_from_slice(&9_u128.to_le_bytes());
+    // Clock, applied, floor, horizon; epoch, generation, last mark; the root; no nodes.
+    let numbers = [1_000, 1_000, 0, 0, epoch, 0, last_mark, 0, 0, 0, 0];
+    body.extend(numbers.into_iter().chain([marks.len() as u64]).flat_map(varint));
+    // Each until microsecond 5 000, of one tag.
+    body.extend(marks.iter().flat_map(|id| [varint(*id), varint(5_000), b"\x01\x01a".to_vec()].concat()));
+    with_checksum(body)
+}
+
+#[test]
+fn a_snapshot_that_leaves_no_number_for_what_comes_is_refused() {
+    let config = EngineConfig::new(DomainId(9));
+    let restore = |epoch, last_mark| Engine::restore(config.clone(), &snapshot(epoch, last_mark, &[]));
+    for (epoch, last_mark) in [(1, 0), (1 << 40, 7), (1, 1 << 40)] {
+        let mut engine = restore(epoch, last_mark).expect("far from the end");
+        let mark = engine.change(&[tag("a")], 2_000, 1_000);
+        assert_eq!(mark.0, last_mark + 1);
+    }
+    for (epoch, last_mark) in [(u64::MAX, 0), (u64::MAX - (1 << 32), 0), (1, u64::MAX)] {
+        // What was accepted would fail here.
+        let restored = restore(epoch, last_mark).map(|mut engine| engine.change(&[tag("a")], 2_000, 1_000));
+        assert_eq!(restored, Err(SnapshotError::Malformed));
+    }
+}
+
+/// Those that rise are read in a time that is linear in their number.
+#[test]
+fn a_snapshot_whose_marks_do_not_rise_is_refused() {
+    let config = EngineConfig::new(DomainId(9));
+    let restore = |marks: &[u64]| {
+        let restored = Engine::restore(config.clone(), &snapshot(1, 1_000_000, marks));
+        restored.map(|engine| engine.stats().pending_marks)
+    };
+    assert_eq!(restore(&(1..=1_000).collect::<Vec<_>>()), Ok(1_000));
+    assert_eq!(restore(&[3, 1_000_000]), Ok(2));
+    for marks in [&[3, 3][..], &[3, 4, 2], &[1_000_001]] {
+        assert_eq!(restore(marks), Err(SnapshotError::Malformed), "{marks:?}");
+    }
+}
+
 fn headers() -> impl Strategy<Value = Header> {
     let position = 0..=Timestamp::MAX_VALID;
     let one = (prop::sample::select(vec!["", "*", "a", "a:b:*", "ü:1.2:x@y"]), position.clone());

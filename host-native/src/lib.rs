@@ -38,6 +38,9 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod mutant;
 mod random;

@@ -6,7 +6,7 @@
 //! varints            clock, applied, floor, horizon, epoch, generation, last mark
 //! varints            the root: stamp, below, floor of its children
 //! varint             nodes, in the order of the rotation; each: text (length, bytes), stamp, below, floor of children
-//! varint             pending marks; each: id, deadline, number of tags, their texts
+//! varint             pending marks, by rising ids; each: id, deadline, number of tags, their texts
 //! 8 bytes            FNV-1a of everything before, little-endian
 //! ```
 //! Invariant: reading is total and bounded, and what it accepts satisfies the invariants of the trie.
@@ -25,6 +25,8 @@ use crate::tag::Tag;
 const MAGIC: [u8; 3] = [0x5A, 0x53, 0x01];
 /// Added to the epoch, so that no entry of the previous engine looks proved.
 const EPOCH_GAP: u64 = 1 << 32;
+/// No engine counts so far. Beyond, a snapshot would leave no number for what comes after it.
+const MAX_COUNT: u64 = 1 << 62;
 
 /// Why bytes are no snapshot for this engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +129,7 @@ impl Engine {
         }
         let [clock, applied, floor] = positions(&mut reader)?;
         let horizon = read_position(&mut reader)?;
-        let epoch = reader.varint()?.checked_add(EPOCH_GAP).ok_or(SnapshotError::Malformed)?;
+        let epoch = read_count(&mut reader)? + EPOCH_GAP;
         let generation = u32::try_from(reader.varint()?).map_err(|_| SnapshotError::Malformed)?;
         let mut engine = Self::with_signals(config, Signals::new(epoch, generation.wrapping_add(1)));
         engine.clock.advance(clock.max(applied));
@@ -138,7 +140,7 @@ impl Engine {
         if engine.horizon == Timestamp::ZERO && horizon != Timestamp::MAX {
             engine.horizon = horizon;
         }
-        engine.marks.set_last_id(reader.varint()?);
+        engine.marks.set_last_id(read_count(&mut reader)?);
         let change = engine.signals.change();
         change.advance(applied);
         change.raise_floor(floor);
@@ -186,15 +188,17 @@ impl Engine {
     }
 
     fn restore_marks(&mut self, reader: &mut Reader<'_>) -> Result<(), SnapshotError> {
+        let mut before = 0;
         for _ in 0..reader.varint()? {
             let (id, deadline_us, count) = (reader.varint()?, reader.varint()?, reader.varint()?);
             let mut tags = Vec::new();
             for _ in 0..count {
                 tags.push(read_tag(reader)?);
             }
-            if id > self.marks.last_id() || self.marks.iter().any(|(known, _)| known.0 == id) {
+            if id <= before || id > self.marks.last_id() {
                 return Err(SnapshotError::Malformed);
             }
+            before = id;
             self.announce(MarkId(id), &tags, deadline_us);
         }
         Ok(())
@@ -207,6 +211,10 @@ fn positions(reader: &mut Reader<'_>) -> Result<[Timestamp; 3], SnapshotError> {
 
 fn read_position(reader: &mut Reader<'_>) -> Result<Timestamp, SnapshotError> {
     Timestamp::checked(reader.varint()?).ok_or(SnapshotError::Malformed)
+}
+
+fn read_count(reader: &mut Reader<'_>) -> Result<u64, SnapshotError> {
+    Some(reader.varint()?).filter(|count| *count <= MAX_COUNT).ok_or(SnapshotError::Malformed)
 }
 
 /// A path as it stands in a snapshot: never a subtree, and empty for the root.

@@ -12,6 +12,8 @@ mod attend;
 mod chain;
 mod error;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hand;
 mod inbox;
 mod line;

@@ -107,8 +107,7 @@ fn read_clock(rest: &[u8]) -> Option<(u128, Timestamp)> {
 
 /// An incarnation, as texts give it: 32 hexadecimal digits.
 pub(super) fn incarnation(bytes: &[u8]) -> Option<u128> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == 32)?;
-    u128::from_str_radix(text, 16).ok()
+    u128::from_str_radix(hexadecimal_text(bytes, 32)?, 16).ok()
 }
 
 pub(super) fn incarnation_text(incarnation: u128) -> String {
@@ -116,8 +115,14 @@ pub(super) fn incarnation_text(incarnation: u128) -> String {
 }
 
 fn hexadecimal(bytes: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == 16)?;
-    u64::from_str_radix(text, 16).ok()
+    u64::from_str_radix(hexadecimal_text(bytes, 16)?, 16).ok()
+}
+
+/// As it is written: what parses numbers would take signs and capitals, too.
+fn hexadecimal_text(bytes: &[u8], length: usize) -> Option<&str> {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_written = bytes.len() == length && bytes.iter().all(is_digit);
+    is_written.then(|| std::str::from_utf8(bytes).ok())?
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
@@ -229,7 +234,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_counts_for_everything() {
         let everything = Row::Tag(Tag::root());
-        for bytes in [&b""[..], b"t:", b"ta:*", b"t\xff", b"m12", b"sxyz", b"zebra"] {
+        let misspelled = [b"s+000000000000007", b"s000000000000000A"];
+        let unreadable = [&b""[..], b"t:", b"ta:*", b"t\xff", b"m12", b"sxyz", b"zebra"];
+        for bytes in unreadable.into_iter().chain(misspelled.map(|bytes| &bytes[..])) {
             assert_eq!(Row::read(bytes), everything, "{bytes:?}");
         }
     }

@@ -16,6 +16,8 @@ pub(crate) use lmdb::LmdbStorage;
 pub use memory::{Limits, MemoryStorage};
 #[cfg(feature = "redis")]
 pub(crate) use redis::RedisStorage;
+#[cfg(feature = "fuzzing")]
+pub(crate) use redis::fuzzing;
 
 use std::sync::Arc;
 use std::time::Duration;

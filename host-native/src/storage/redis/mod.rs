@@ -3,6 +3,8 @@
 //! A read brings what has changed in the domain with it. What is damaged, or of another key, is a miss. How much the
 //! server holds is the server's business (`maxmemory`).
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod row;
 
 use std::sync::Arc;

@@ -1,0 +1,4 @@
+//! See `src/engine.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| zoocache_core_fuzz::engine::check(bytes));

@@ -1,0 +1,4 @@
+//! See `src/envelope.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| zoocache_fuzz::envelope::check(bytes));

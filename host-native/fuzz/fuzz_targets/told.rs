@@ -1,0 +1,4 @@
+//! See `src/told.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| zoocache_fuzz::told::check(bytes));
