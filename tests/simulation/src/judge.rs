@@ -104,14 +104,44 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    fn numbers(&mut self) -> [&mut u64; 7] {
+        let Self { reads, hits, computed, waited, stand_ins, invalidations, faults } = self;
+        [reads, hits, computed, waited, stand_ins, invalidations, faults]
+    }
+
+    /// Reads what was written.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut counts = Self::default();
+        let words = text.split(' ').map(|word| word.parse().unwrap_or(0));
+        counts.numbers().into_iter().zip(words).for_each(|(number, word)| *number = word);
+        counts
+    }
+
+    pub(crate) fn in_words(&self) -> String {
+        let Self { reads, hits, computed, waited, stand_ins, invalidations, faults } = self;
+        format!(
+            "{reads} reads checked ({hits} hits, {computed} computed, {waited} waited for), {stand_ins} stale on purpose, \
+             {invalidations} invalidations, {faults} faults"
+        )
+    }
+
+    /// Did so many runs show enough for their silence to mean something?
+    pub(crate) fn are_telling(&self, runs: u64) -> bool {
+        let each = [self.hits, self.computed, self.invalidations];
+        runs < 100 || (each.iter().all(|seen| *seen > runs) && self.waited > runs / 4 && self.faults > runs / 2)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
-        self.reads += other.reads;
-        self.hits += other.hits;
-        self.computed += other.computed;
-        self.waited += other.waited;
-        self.stand_ins += other.stand_ins;
-        self.invalidations += other.invalidations;
-        self.faults += other.faults;
+        let mut other = *other;
+        self.numbers().into_iter().zip(other.numbers()).for_each(|(number, more)| *number += *more);
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut counts = *self;
+        let words = counts.numbers().map(|number| number.to_string());
+        formatter.write_str(&words.join(" "))
     }
 }
 

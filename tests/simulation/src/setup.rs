@@ -41,10 +41,30 @@ pub(crate) struct Setup {
     pub(crate) faults: u64,
 }
 
+impl Ground {
+    const ALL: [Self; 3] = [Self::Memory, Self::Redis, Self::Bus];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+            Self::Bus => "bus",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|ground| ground.name() == name);
+        found.ok_or_else(|| format!("there is no ground {name:?}; there are {known}"))
+    }
+}
+
 impl Setup {
-    pub(crate) fn of(seed: u64) -> Self {
+    /// What a seed decides, on its own ground or on another.
+    pub(crate) fn of(seed: u64, ground: Option<Ground>) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let ground = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
+        let own = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
+        let ground = ground.unwrap_or(own);
         let is_far = ground != Ground::Memory;
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
