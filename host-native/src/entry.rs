@@ -24,6 +24,8 @@ pub struct Entry<V> {
     /// Time to idle, or 0: then `expires_ms` never moves.
     idle_ms: u64,
     created_ms: u64,
+    /// The number of the row that it was read from; 0 for one that was computed here.
+    number: u64,
     /// Since when the entry is known to be invalidated; [`NEVER`] until somebody has noticed.
     invalidated_ms: AtomicU64,
     weight: u32,
@@ -127,6 +129,7 @@ impl<V> Entry<V> {
                 0
             },
             created_ms: placement.now_ms,
+            number: 0,
             invalidated_ms: AtomicU64::new(NEVER),
             weight: placement.weight,
             computed_ms: u32::try_from(placement.now_ms.saturating_sub(placement.started_ms))
@@ -136,6 +139,15 @@ impl<V> Entry<V> {
             used: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
+    }
+
+    /// Of the row with this number.
+    pub(crate) fn of_row(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The value.
@@ -292,6 +304,6 @@ mod tests {
     #[test]
     fn what_surrounds_a_value_stays_small() {
         // Every stored value pays for this; `BOOKKEEPING_BYTES` of the memory storage counts it.
-        assert!(size_of::<Entry<()>>() <= 104, "{}", size_of::<Entry<()>>());
+        assert!(size_of::<Entry<()>>() <= 112, "{}", size_of::<Entry<()>>());
     }
 }

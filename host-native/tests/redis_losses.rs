@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use common::redis::Server;
@@ -350,4 +350,47 @@ fn no_value_is_dropped_where_stores_are_held_up() {
         stop.store(true, Ordering::Relaxed);
         assert!(ended.is_ok(), "a deadlock");
     });
+}
+
+/// Lets whoever decodes 1 wait until it may go on.
+struct SlowCodec {
+    began: Mutex<Sender<()>>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl ValueCodec<u64> for SlowCodec {
+    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
+        Ok(value.to_le_bytes().to_vec())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<u64, CodecError> {
+        let value = u64::from_le_bytes(bytes.try_into()?);
+        if value == 1 {
+            self.began.lock().map_err(|_| "poisoned")?.send(())?;
+            self.go_on.lock().map_err(|_| "poisoned")?.recv()?;
+        }
+        Ok(value)
+    }
+}
+
+/// The near cache took what a slow reader had read over what a later one had, and hits went back to it.
+#[test]
+fn what_was_read_earlier_is_not_kept_over_what_was_read_later() {
+    let server = Server::with(&["--user", "deaf", "on", "nopass", "~*", "resetchannels", "+@all"]);
+    let ((began, has_begun), (go_on, may_go_on)) = (channel(), channel());
+    let codec = SlowCodec { began: Mutex::new(began), go_on: Mutex::new(may_go_on) };
+    let url = format!("{}?user=deaf&pass=x", server.url());
+    let hour = Consistency::Bounded(Duration::from_hours(1));
+    let reader = Cache::builder().redis(url, codec).consistency(hour).build().expect("answers");
+    let writer = server.bounded();
+    writer.put("k", 1, &on(&["t"]));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| reader.get("k"));
+        has_begun.recv_timeout(DEADLINE).expect("it is read");
+        writer.put("k", 2, &on(&["t"]));
+        assert_eq!(reader.get("k"), Some(2));
+        go_on.send(()).expect("it waits");
+        assert_eq!(slow.join().expect("no panic"), Some(1));
+    });
+    assert_eq!(reader.get("k"), Some(2), "hits do not go back");
 }

@@ -169,9 +169,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let mut gone = Vec::new();
         {
             let stripe = shared.flights.stripe(key);
-            // Stored or deleted meanwhile: what was read may be older.
-            if may_keep && stripe.sequence() == began {
-                gone = shared.parts.storage.insert(key, Arc::clone(&entry));
+            let near = shared.parts.storage.peek(key);
+            // Stored or deleted meanwhile, or taken in by somebody who read later: what was read may be older.
+            let is_latest = near.as_ref().is_none_or(|near| near.number() <= entry.number());
+            gone.extend(near);
+            if may_keep && stripe.sequence() == began && is_latest {
+                gone.extend(shared.parts.storage.insert(key, Arc::clone(&entry)));
             } else {
                 entry.retire();
             }
@@ -234,7 +237,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             weight: self.weigh(&value),
             retention,
         };
-        let entry = Entry::new(value, sealed, &placement);
+        let entry = Entry::new(value, sealed, &placement).of_row(row.number);
         // This is a use: its life is that of the clock that never jumps from now on.
         entry.touch(now.monotonic_ms);
         Ok(entry)

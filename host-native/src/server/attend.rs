@@ -62,12 +62,14 @@ async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) 
     Ok(())
 }
 
-/// Is the server still the one whose table was entered, and may it write? Its role changes without a word.
+/// Is the server still the one whose table was entered, with everything that was seen in it, and may it write? Its role changes without a word.
 async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
     let incarnation = row::incarnation_text(connection.incarnation);
+    let seen = feed.from(connection.incarnation).as_micros().to_string();
     let names = feed.names();
     let keys = [names.table.as_str(), names.bell.as_str()];
-    let reply = match answered(feed, connection.run(&CHECK, &keys, &[incarnation.as_bytes()])).await {
+    let arguments = [incarnation.as_bytes(), seen.as_bytes()];
+    let reply = match answered(feed, connection.run(&CHECK, &keys, &arguments)).await {
         // No table at all.
         Err(ServerError::Failed { cause, .. }) if cause.contains("WRONGTYPE") => Reply::Lost,
         reply => Reply::read(&reply?),

@@ -101,7 +101,14 @@ impl Cluster {
         self.world.begin(place, move || {
             let process = Rc::new(Process { place, cache: cluster.open(place) });
             cluster.judge.tell(|| "has started".to_owned());
-            cluster.processes.borrow_mut()[machine] = Some(Rc::clone(&process));
+            if !cluster.judge.is_broken() {
+                cluster.processes.borrow_mut()[machine] = Some(Rc::clone(&process));
+            }
+            if cluster.setup.ground != Ground::Memory {
+                let (cluster, process) = (Rc::clone(&cluster), Rc::clone(&process));
+                let world = Rc::clone(&cluster.world);
+                world.begin(place, move || tasks::janitor(&cluster, &process));
+            }
             for _ in 0..cluster.setup.tasks {
                 let (cluster, process) = (Rc::clone(&cluster), Rc::clone(&process));
                 cluster.busy.set(cluster.busy.get() + 1);

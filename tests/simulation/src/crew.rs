@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::cluster;
@@ -107,7 +107,7 @@ pub(crate) fn run_seeds(arguments: &Arguments) -> bool {
     for (seed, what) in said.broken.iter().take(SHOWN) {
         println!("seed {seed}: {what}");
     }
-    println!("{} seeds in {:.0?}: {}", said.runs, rounded(began.elapsed()), said.counts.in_words());
+    println!("{} seeds in {} s: {}", said.runs, began.elapsed().as_secs(), said.counts.in_words());
     println!("seeds that break a promise: {}", said.broken.len());
     if let Some((seed, _)) = said.broken.first() {
         println!("to see how:  ./dev simulation seed={seed}");
@@ -116,10 +116,6 @@ pub(crate) fn run_seeds(arguments: &Arguments) -> bool {
         println!("That shows too little: hits, computations, waits and faults must all occur.");
     }
     said.broken.is_empty() && said.failed == 0 && said.counts.are_telling(said.runs)
-}
-
-fn rounded(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs_f64().round() as u64)
 }
 
 /// Leaves out one protection after the other. Says whether each is missed.

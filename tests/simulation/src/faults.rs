@@ -50,7 +50,7 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
     let for_ns = if world.one_in(3) { world.below(4_000_000_000) } else { world.below(100_000_000) };
     let ms = for_ns / 1_000_000;
     let from = [From::Now, From::Past, From::Past, From::Nothing][usize::try_from(world.below(4)).unwrap_or(0)];
-    match world.below(14) {
+    match world.below(15) {
         0 => {
             judge.tell(|| "all connections are closed".to_owned());
             net.cut_all(world, None);
@@ -80,6 +80,9 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
         8 | 9 => {
             judge.tell(|| format!("the server has other data, from {from:?}"));
             net.replace(world, from);
+            if from == From::Past {
+                judge.told_may_be_lost();
+            }
             judge.entries_may_be_lost();
         }
         10 => {
@@ -87,6 +90,15 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
             judge.tell(|| format!("the server evicts {}", if is_table { "the table" } else { "a key" }));
             net.evict(world, is_table);
             judge.entries_may_be_lost();
+        }
+        14 => {
+            judge.tell(|| "everything ends; the server's clock is set back, its table is lost, and all begin again".to_owned());
+            let up: Vec<_> = (0..cluster.setup.processes).filter(|machine| cluster.kill(*machine)).collect();
+            net.machine.jump(-120_000_000);
+            net.evict(world, true);
+            judge.entries_may_be_lost();
+            world.pause(world.below(1_000_000));
+            up.into_iter().for_each(|machine| cluster.start(machine));
         }
         11 => {
             let by_us = some_time(cluster);

@@ -1,7 +1,7 @@
 //! The checker: what was promised, against what happened. It knows when each truth was written, when each invalidation was
 //! called and returned, when each read began and what it returned, and nothing of how the cache works.
 //!
-//! Names of promises are those of the design: P1 (and P1-delta), P2, P4 (which is P1 after losses), P5, P6, P7, P8, P9.
+//! Names of promises are those of the design: P1 (and P1-delta), P2, P4 (which is P1 after losses), P5, P6, P7, P8, P9; and that what was deleted is gone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,14 @@ pub(crate) struct Invalidation {
     call: usize,
 }
 
+struct Deleted {
+    place: Place,
+    key: usize,
+    began: u64,
+    returned_ns: u64,
+    is_told: bool,
+}
+
 struct Called {
     returned: u64,
     leaves: Covered,
@@ -66,6 +74,8 @@ pub(crate) struct Reading {
     need: Versions,
     need_own: Versions,
     newest: u64,
+    /// When a deletion of the key was called that is known by now.
+    deleted: u64,
 }
 
 /// A computation.
@@ -161,6 +171,8 @@ struct Seen {
     stored: BTreeMap<(Place, usize), Stored>,
     /// When invalidations began and returned, and what they cover.
     called: Vec<Called>,
+    /// Deletions that have returned: of which key, when they were called and returned, whether everybody was told.
+    deleted: Vec<Deleted>,
     /// When something happened to a key other than that a computation began.
     touched: BTreeMap<(Place, usize), u64>,
     /// When it was deleted, or computed whatever was stored.
@@ -329,6 +341,14 @@ impl Judge {
         }
     }
 
+    /// The server has gone back to what it had, and only those whose own changes are lost can know of it.
+    pub(crate) fn told_may_be_lost(&self) {
+        let mut seen = self.seen.borrow_mut();
+        seen.returned.clear();
+        seen.marks.iter_mut().for_each(|mark| mark.is_told = false);
+        seen.deleted.iter_mut().for_each(|gone| gone.is_told = false);
+    }
+
     /// What is stored may be lost: hits are monotonic as long as it is not.
     pub(crate) fn entries_may_be_lost(&self) {
         self.seen.borrow_mut().newest.clear();
@@ -368,12 +388,16 @@ impl Judge {
             }
         }
         let newest = seen.newest.get(&(self.scope(place), key)).copied().unwrap_or(0);
-        Reading { place, key, began, began_ns, need, need_own, newest }
+        let concerns = |gone: &&Deleted| {
+            gone.key == key && (gone.place == place || gone.is_told && gone.returned_ns <= told_ns)
+        };
+        let deleted = seen.deleted.iter().filter(concerns).map(|gone| gone.began).max().unwrap_or(0);
+        Reading { place, key, began, began_ns, need, need_own, newest, deleted }
     }
 
     /// A read has returned what `value` says; was it computed by the reader itself?
     pub(crate) fn read_ends(&self, reading: &Reading, value: &Value, is_own: bool) {
-        let Reading { place, key, began, began_ns, need, need_own, newest } = *reading;
+        let Reading { place, key, began, began_ns, need, need_own, newest, deleted } = *reading;
         if self.world.is_dead(place) {
             return;
         }
@@ -400,6 +424,10 @@ impl Judge {
                 );
                 self.broken(promise, text);
             }
+        }
+        if is_hit && value.began < deleted {
+            let text = format!("process {place} hit key {key} from fill {}, which began before the key was deleted", value.fill);
+            self.broken("delete", text);
         }
         if is_hit {
             let is_older = value.ended < newest;
@@ -497,6 +525,14 @@ impl Judge {
         let leaves = std::array::from_fn(|leaf| versions[leaf] > 0 || below[leaf]);
         seen.stored.insert((place, key), Stored { began, ended: ended.unwrap_or(at), at, leaves });
         self.tell(|| format!("has stored key {key} from fill {fill}"));
+    }
+
+    /// A deletion has returned that was called then.
+    pub(crate) fn deleted(&self, place: Place, key: usize, began: u64, is_told: bool) {
+        if !self.world.is_dead(place) {
+            let returned_ns = self.world.now_ns();
+            self.seen.borrow_mut().deleted.push(Deleted { place, key, began, returned_ns, is_told });
+        }
     }
 
     /// Does something else to a key: deletes it, say.

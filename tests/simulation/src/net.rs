@@ -53,6 +53,8 @@ pub(crate) struct Net {
     /// Which processes cannot reach it, until when.
     cut_off: RefCell<BTreeMap<Place, u64>>,
     past: RefCell<VecDeque<Data>>,
+    /// How many of those are of the present history: nothing was lost since.
+    since_loss: Cell<usize>,
     commands: Cell<u64>,
 }
 
@@ -73,6 +75,7 @@ impl Net {
             stopped_until_ns: Cell::new(0),
             cut_off: RefCell::default(),
             past: RefCell::default(),
+            since_loss: Cell::new(0),
             commands: Cell::new(0),
         }
     }
@@ -160,6 +163,7 @@ impl Net {
         if world.one_in(40) {
             let mut past = self.past.borrow_mut();
             past.push_back(self.server.borrow().data());
+            self.since_loss.set((self.since_loss.get() + 1).min(REMEMBERED));
             if past.len() > REMEMBERED {
                 past.pop_front();
             }
@@ -257,24 +261,26 @@ impl Net {
 
     /// Another process begins, on the data that there is now, on none, or on what there was some time ago.
     pub(crate) fn restart(&self, world: &World, from: From) {
-        let data = self.data_of(world, from);
+        let data = self.data_of(world, from, usize::MAX);
+        self.since_loss.set(0);
         self.server.borrow_mut().restart(data, &replid(world.below(u64::MAX)));
         self.is_down.set(false);
         self.cut_all(world, None);
     }
 
-    /// The same process has other data.
+    /// The same process has other data. Not of before another loss: who has seen nothing in between cannot know of that.
     pub(crate) fn replace(&self, world: &World, from: From) {
-        let data = self.data_of(world, from);
+        let data = self.data_of(world, from, self.since_loss.replace(0));
         self.server.borrow_mut().replace(data);
     }
 
-    fn data_of(&self, world: &World, from: From) -> Data {
+    fn data_of(&self, world: &World, from: From, latest: usize) -> Data {
         let past = self.past.borrow();
-        let index = usize::try_from(world.below(past.len() as u64)).unwrap_or(0);
+        let back = usize::try_from(world.below(past.len().min(latest) as u64)).unwrap_or(0);
         match from {
             From::Now => self.server.borrow().data(),
-            From::Past => past.get(index).cloned().unwrap_or_default(),
+            From::Past if latest == 0 => Data::default(),
+            From::Past => past.iter().nth_back(back).cloned().unwrap_or_default(),
             From::Nothing => Data::default(),
         }
     }
@@ -286,6 +292,7 @@ impl Net {
         if !keys.is_empty() {
             let index = usize::try_from(world.below(keys.len() as u64)).unwrap_or(0);
             self.server.borrow_mut().evict(&keys[index]);
+            self.since_loss.set(if is_table { 0 } else { self.since_loss.get() });
         }
     }
 

@@ -11,6 +11,7 @@ use zoocache::{Error, Fill, Finish, Lookup, Tolerance, current_fill};
 use crate::cluster::{Cluster, Process};
 use crate::judge::Reading;
 use crate::net::Weather;
+use crate::setup::Ground;
 use crate::keys::{Declared, Recipe, name, recipe};
 use crate::truth::{LEAVES, Versions, highest};
 use crate::value::Value;
@@ -24,6 +25,18 @@ pub(crate) fn client(cluster: &Rc<Cluster>, process: &Rc<Process>) {
         }
         run.think(cluster.setup.think_ns);
         run.operate();
+    }
+}
+
+/// Frees what is dead and forgets what is old, now and then, as long as clients work.
+pub(crate) fn janitor(cluster: &Rc<Cluster>, process: &Rc<Process>) {
+    let (world, judge) = (&cluster.world, &cluster.judge);
+    loop {
+        world.pause(5_000_000 + world.below(50_000_000));
+        if world.is_dead(process.place) || judge.is_broken() || cluster.busy.get() == 0 {
+            return;
+        }
+        process.cache.sweep();
     }
 }
 
@@ -361,9 +374,13 @@ impl Client<'_> {
 
     fn delete(&self) {
         let (key, place) = (self.key(), self.process.place);
-        self.cluster.judge.tell(|| format!("deletes key {key}"));
-        self.cluster.judge.touching(place, key, || self.process.cache.delete(name(key)));
-        self.cluster.judge.tell(|| format!("has deleted key {key}"));
+        let judge = &self.cluster.judge;
+        judge.tell(|| format!("deletes key {key}"));
+        let (began, failures) = (judge.next(), judge.failures(place));
+        judge.touching(place, key, || self.process.cache.delete(name(key)));
+        let is_told = self.cluster.setup.ground != Ground::Bus && judge.failures(place) == failures;
+        judge.deleted(place, key, began, is_told);
+        judge.tell(|| format!("has deleted key {key}"));
     }
 
     /// Frees what is dead, and forgets what it can.
