@@ -61,7 +61,7 @@ example-rust *arguments: component
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-docs hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
+test: test-core test-host test-loom test-fuzz test-docs simulation mutants hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -74,8 +74,9 @@ test-core:
 # Every other Rust package
 [group('test')]
 test-host:
-    cargo test --workspace --exclude zoocache-core --exclude 'zoocache-hosts-*'
+    cargo test --workspace --exclude zoocache-core --exclude 'zoocache-hosts-*' --exclude 'zoocache-simul*'
     cargo test -p zoocache --features lmdb,redis
+    cargo test -p zoocache-simulated-redis
 
 # The component in every host: the vectors, what judging costs, the same answers as the native engine, hostile arguments for
 # a minute (ZOOCACHE_FUZZ_SECONDS), the examples
@@ -112,6 +113,28 @@ test-redis-processes:
 [group('test')]
 test-redis-mutants:
     ZOOCACHE_MUTANTS=1 cargo test -p zoocache --features redis,mutants --release --test redis_processes
+
+# seeds=N from=N run others (10000 from 0); seed=N runs one and tells its story; ground=NAME runs them all there.
+# Whole clusters in one thread, with faults that follow from a seed, against the promises: finds what no schedule of real ones does
+[group('test')]
+simulation *arguments:
+    cargo run --quiet --profile hosts -p zoocache-simulation -- "$@"
+
+# The simulation without one protection after the other: each must be missed
+[group('test')]
+mutants *arguments:
+    cargo run --quiet --profile hosts -p zoocache-simulation -- mutants "$@"
+
+# What docs/proof.md tells of, anew: writes the figures into it
+[group('test')]
+proof:
+    cargo build --quiet --profile hosts -p zoocache-simulation
+    python tests/proof.py "{{ target }}/hosts/zoocache-simulation" memory folder redis bus gossip
+
+# So many hours of real processes on LMDB and on Redis, and of new seeds, with a summary
+[group('test')]
+soak hours="0.5":
+    python tests/soak.py "$@"
 
 # The engine's atomics under every interleaving
 [group('test')]
@@ -277,7 +300,8 @@ fmt-check:
 # Rust lints
 [group('lint')]
 clippy:
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --exclude 'zoocache-simul*' --all-targets -- -D warnings
+    cargo clippy -p zoocache-simulation -p zoocache-simulated-redis --all-targets -- -D warnings
     cargo clippy -p zoocache --all-targets --all-features -- -D warnings
     for world in component component-cache component-bus; do \
         cargo clippy -p zoocache-core --features "$world" --target wasm32-unknown-unknown -- -D warnings; \
@@ -368,7 +392,7 @@ bench: _build-wheel _venv-bench (_install-wheel ".venv-bench/bin/python")
     .venv-bench/bin/python python/benchmarks/lmdb_folder.py --rust "{{ target }}/bench-lmdb.json"
     cargo bench -p zoocache --features redis --bench redis -- --json "{{ target }}/bench-redis.json"
     .venv-bench/bin/python python/benchmarks/redis_server.py --rust "{{ target }}/bench-redis.json"
-    cargo bench --workspace --exclude zoocache-python
+    cargo bench --workspace --exclude zoocache-python --exclude 'zoocache-simul*'
 
 _venv-bench:
     #!/usr/bin/env bash
@@ -389,7 +413,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-fuzz") (_timed "simulation") (_timed "mutants") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash
