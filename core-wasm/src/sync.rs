@@ -5,9 +5,9 @@
 
 #[cfg(feature = "simulation")]
 pub(crate) use crate::simulation::{AtomicBool, AtomicU32, AtomicU64};
-#[cfg(not(any(loom, feature = "simulation")))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 #[cfg(any(not(loom), feature = "simulation"))]
 pub(crate) use core::sync::atomic::Ordering;
+#[cfg(not(any(loom, feature = "simulation")))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 #[cfg(all(loom, not(feature = "simulation")))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

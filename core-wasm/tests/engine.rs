@@ -195,7 +195,8 @@ fn a_clock_that_is_set_back_prolongs_no_mark() {
     // Set back by nearly an hour, and so much has passed until the mark is due, told in steps.
     assert!(matches!(seal(&mut engine, &["a"], SECOND), Err(Rejected::Pending(_))));
     assert!(matches!(seal(&mut engine, &["a"], 2 * SECOND), Err(Rejected::Pending(_))));
-    let restored = Engine::restore(EngineConfig { node_id: 1, ..EngineConfig::new(DOMAIN) }, &engine.snapshot());
+    let restored =
+        Engine::restore(EngineConfig { node_id: 1, ..EngineConfig::new(DOMAIN) }, &engine.snapshot());
     assert!(seal(&mut engine, &["a"], 3 * SECOND).is_ok());
     let mut restored = restored.expect("a snapshot");
     assert!(matches!(seal(&mut restored, &["a"], 2 * SECOND), Err(Rejected::Pending(_))));

@@ -24,14 +24,14 @@ pub(crate) fn pause(time: Duration) {
 #[cfg(feature = "redis")]
 #[inline]
 pub(crate) fn boot_ns() -> u64 {
-    #[cfg(feature = "simulation")]
-    if let Some(now_ns) = crate::simulation::boot_ns() {
-        return now_ns;
-    }
     #[cfg(target_os = "linux")]
     const BOOT: ClockId = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     const BOOT: ClockId = ClockId::Monotonic;
+    #[cfg(feature = "simulation")]
+    if let Some(now_ns) = crate::simulation::boot_ns() {
+        return now_ns;
+    }
     let now = clock_gettime(BOOT);
     // Never negative: the origin is the machine's start.
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
@@ -45,14 +45,14 @@ pub(crate) const COARSE_STEP_NS: u64 = 10_000_000;
 #[cfg(feature = "redis")]
 #[inline]
 pub(crate) fn coarse_ns() -> u64 {
-    #[cfg(feature = "simulation")]
-    if let Some(now_ns) = crate::simulation::boot_ns() {
-        return now_ns - now_ns % (COARSE_STEP_NS / 2);
-    }
     #[cfg(target_os = "linux")]
     const COARSE: ClockId = ClockId::MonotonicCoarse;
     #[cfg(not(target_os = "linux"))]
     const COARSE: ClockId = ClockId::Monotonic;
+    #[cfg(feature = "simulation")]
+    if let Some(now_ns) = crate::simulation::boot_ns() {
+        return now_ns - now_ns % (COARSE_STEP_NS / 2);
+    }
     let now = clock_gettime(COARSE);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-
 use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::error::Failure;
@@ -269,10 +268,7 @@ pub(crate) struct Flights<V> {
 impl<V> Flights<V> {
     pub(crate) fn new() -> Self {
         let stripe = || Mutex::new(Stripe { slots: HashMap::default(), sequence: 0 });
-        Self {
-            stripes: (0..STRIPES).map(|_| stripe()).collect(),
-            hasher: RandomState::default(),
-        }
+        Self { stripes: (0..STRIPES).map(|_| stripe()).collect(), hasher: RandomState::default() }
     }
 
     pub(crate) fn stripe(&self, key: &[u8]) -> MutexGuard<'_, Stripe<V>> {

@@ -4,9 +4,9 @@
 
 #[cfg(feature = "simulation")]
 pub(crate) use crate::simulation::locks::{Condvar, Mutex};
+pub(crate) use parking_lot::MutexGuard;
 #[cfg(not(feature = "simulation"))]
 pub(crate) use parking_lot::{Condvar, Mutex};
-pub(crate) use parking_lot::MutexGuard;
 
 #[cfg(feature = "simulation")]
 pub(crate) use crate::simulation::undisturbed;

@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use common::redis::Server;
@@ -92,14 +92,16 @@ fn a_domain_with_an_earlier_clock_than_the_one_before_is_entered() {
     idle.change(&[tag_of("other")], Duration::from_hours(1)).expect("can be told");
     let info = text(server.ask(&["INFO", "replication"]));
     let bound = info.lines().find_map(|line| line.strip_prefix("master_replid:")).expect("redis tells");
-    let now_us: u64 = text(server.ask(&["EVAL", "return redis.call('TIME')[1] .. '000000'", "0"])).parse().expect("a time");
+    let now_us: u64 =
+        text(server.ask(&["EVAL", "return redis.call('TIME')[1] .. '000000'", "0"])).parse().expect("a time");
     let (bound, later) = (format!("!r:{bound}"), (now_us + LATER_US).to_string());
     let clock = format!("~c:{}:{later}", "ab".repeat(16));
     server.ask(&["DEL", table]);
     server.ask(&["ZADD", table, "-1", &bound, &later, &clock, &later, "!f"]);
     until("the idle node has entered it, and told what it knows", || {
         let rows = server.ask(&["ZRANGE", table, "0", "-1"]);
-        redis::from_redis_value::<Vec<String>>(rows).is_ok_and(|rows| rows.iter().any(|row| row.starts_with('m')))
+        redis::from_redis_value::<Vec<String>>(rows)
+            .is_ok_and(|rows| rows.iter().any(|row| row.starts_with('m')))
     });
     server.ask(&["FLUSHALL"]);
     assert!(server.strong().put("k", 3, &on(&["t"])), "there is a domain that knows nothing of it");

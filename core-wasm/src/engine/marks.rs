@@ -163,7 +163,11 @@ impl Marks {
 
     /// When a mark is due, by the clock as it is set now.
     pub(super) fn deadline_us(&self, mark: &Mark) -> u64 {
-        if mark.deadline_us == u64::MAX { u64::MAX } else { mark.deadline_us.saturating_sub(self.set_back_us()) }
+        if mark.deadline_us == u64::MAX {
+            u64::MAX
+        } else {
+            mark.deadline_us.saturating_sub(self.set_back_us())
+        }
     }
 
     /// The mark that is due, of several the one that has been for longest. O(1) if none can be.

@@ -350,12 +350,11 @@ async fn open(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
 fn simulated(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
     use crate::simulation::Heard;
     let number = random_u64();
-    let ear = Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
+    let ear =
+        Ear { line: Arc::downgrade(line), connection: number, server: feed.address().shown().to_owned() };
     let hears = move |heard| {
         let told = match heard {
-            Heard::Message(told) => {
-                PushInfo { kind: PushKind::Message, data: vec![Value::BulkString(told)] }
-            }
+            Heard::Message(told) => PushInfo { kind: PushKind::Message, data: vec![Value::BulkString(told)] },
             Heard::Closed => PushInfo { kind: PushKind::Disconnection, data: Vec::new() },
         };
         let _ = ear.send(told);

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-
 use super::error::ServerError;
 use super::fetch::{Answer, Request};
 use super::line::{ANSWER, Connection};

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
-
 #[derive(Default)]
 pub(super) struct Unlocked {
     state: Mutex<State>,

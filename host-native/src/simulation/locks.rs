@@ -71,7 +71,11 @@ impl Condvar {
     }
 
     /// Waits while `condition` holds.
-    pub(crate) fn wait_while<T>(&self, guard: &mut MutexGuard<'_, T>, mut condition: impl FnMut(&mut T) -> bool) {
+    pub(crate) fn wait_while<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) {
         if !is_running() {
             self.real.wait_while(guard, condition);
             return;
