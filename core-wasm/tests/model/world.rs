@@ -70,6 +70,9 @@ pub(crate) struct World {
     engine: Engine,
     config: EngineConfig,
     now_us: u64,
+    /// The time that the engine was told last, and the time as far as it went forward.
+    told_us: u64,
+    passed_us: u64,
     invalidations: Vec<(Tag, Timestamp)>,
     fills: Vec<RunningFill>,
     entries: Vec<Entry>,
@@ -102,6 +105,8 @@ impl World {
             engine: Engine::new(config.clone()),
             config,
             now_us: 1_000,
+            told_us: 0,
+            passed_us: 0,
             invalidations: Vec::new(),
             fills: Vec::new(),
             entries: Vec::new(),
@@ -128,7 +133,10 @@ impl World {
         if now_us > Timestamp::MAX_VALID {
             return; // no time at all
         }
-        for mark in self.marks.iter_mut().filter(|mark| !mark.expired && mark.deadline_us <= now_us) {
+        self.passed_us += now_us.saturating_sub(self.told_us);
+        self.told_us = now_us;
+        let passed_us = self.passed_us;
+        for mark in self.marks.iter_mut().filter(|mark| !mark.expired && mark.deadline_us <= passed_us) {
             mark.expired = true;
             // Its position is the engine's affair; 0 asks nothing of `latest`.
             self.invalidations.extend(mark.tags.iter().cloned().map(|tag| (tag, Timestamp::ZERO)));
@@ -232,6 +240,10 @@ impl World {
         self.fills.clear();
         self.handles.clear();
         self.marks.retain(|mark| !mark.expired);
+        // Deadlines are kept as the clock was set last.
+        let set_back_us = self.passed_us - self.told_us;
+        self.marks.iter_mut().for_each(|mark| mark.deadline_us -= set_back_us.min(mark.deadline_us));
+        (self.told_us, self.passed_us) = (0, 0);
         for Entry { sealed, .. } in std::mem::take(&mut self.entries) {
             assert_eq!(sealed.judge(self.engine.signals()), Verdict::Foreign);
         }
@@ -264,6 +276,7 @@ impl World {
         self.expire();
         let deadline_us = self.now_us.saturating_add(ttl);
         let id = self.engine.change(&tags, deadline_us, self.now_us);
+        let deadline_us = deadline_us.saturating_add(self.passed_us - self.told_us);
         self.marks.push(Mark { id, deadline_us, tags, expired: false });
     }
 
