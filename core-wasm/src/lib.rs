@@ -32,7 +32,7 @@
 )]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "mutants"))]
 extern crate std;
 
 /// A module of generated code, which is nobody's to mend.
@@ -66,6 +66,11 @@ mod header;
 pub mod limits;
 #[cfg(feature = "mirror")]
 mod mirror;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+#[doc(hidden)]
+pub mod mutant;
 mod node;
 mod sealed;
 mod signals;

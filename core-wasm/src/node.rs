@@ -15,6 +15,7 @@ use triomphe::Arc;
 
 use crate::clock::Timestamp;
 use crate::limits::MAX_TAG_DEPTH;
+use crate::mutant;
 use crate::sync::{AtomicU64, Ordering};
 use crate::tag::Tag;
 
@@ -173,6 +174,7 @@ fn raise(cell: &AtomicU64, at: Timestamp) {
 
 fn flag(cell: &AtomicU64, pending: bool) {
     let raw = cell.load(Ordering::Relaxed) & !PENDING;
+    let pending = pending && !mutant::is_on("ignore_pending");
     cell.store(if pending { raw | PENDING } else { raw }, Ordering::Relaxed);
 }
 

@@ -13,6 +13,7 @@ use triomphe::Arc;
 use crate::clock::Timestamp;
 use crate::engine::DomainId;
 use crate::header::{Header, HeaderDependency};
+use crate::mutant;
 use crate::node::{Node, PENDING, TagHandle, position};
 use crate::signals::Signals;
 use crate::steps::{EXACT, SUBTREE, Step, Steps};
@@ -135,6 +136,7 @@ impl Sealed {
                 return verdict;
             }
         }
+        let epoch = if mutant::is_on("late_proof") { signals.epoch() } else { epoch };
         if checked < epoch {
             // A plain store: if it overwrites a later proof, the next read merely proves again.
             self.checked.store(epoch, Ordering::Relaxed);
@@ -149,9 +151,10 @@ impl Sealed {
 
     /// Level 2: the paths in pre-order, without what did not change after the epoch `checked`.
     fn walk(&self, signals: &Signals, checked: u64) -> Verdict {
-        let limit = self.as_of.as_micros();
+        let as_of = judged_as_of(self.as_of);
+        let limit = as_of.as_micros();
         let root = signals.root().raw_stamp();
-        if root > limit && position(root) > self.as_of {
+        if root > limit && position(root) > as_of {
             return Verdict::Stale;
         }
         let mut pending = root > limit;
@@ -162,12 +165,12 @@ impl Sealed {
                 continue;
             }
             let mut raw = step.node.raw_stamp();
-            if raw > limit && position(raw) > self.as_of {
+            if raw > limit && position(raw) > as_of {
                 return Verdict::Stale;
             }
             if step.flags & SUBTREE != 0 {
                 let below = step.node.raw_below();
-                if below > limit && position(below) > self.as_of {
+                if below > limit && position(below) > as_of {
                     return Verdict::Stale;
                 }
                 raw |= below;
@@ -182,7 +185,7 @@ impl Sealed {
     ///
     /// A node remembers its latest invalidation only, so an earlier one of the same tag is not named.
     pub fn blame(&self, signals: &Signals) -> Option<Cause> {
-        let mut found = Earliest { after: self.as_of, cause: None };
+        let mut found = Earliest { after: judged_as_of(self.as_of), cause: None };
         found.look(signals.floor(), signals.root(), false);
         found.look(position(signals.root().raw_stamp()), signals.root(), false);
         for step in &self.steps {
@@ -240,6 +243,12 @@ impl Sealed {
     pub fn heap_bytes(&self) -> usize {
         core::mem::size_of_val(&*self.steps)
     }
+}
+
+/// Positions after this one make an entry stale. One that is equal does not: it was known when the fill began.
+#[inline]
+pub(crate) fn judged_as_of(as_of: Timestamp) -> Timestamp {
+    if mutant::is_on("equal_is_stale") { as_of.saturating_sub(1) } else { as_of }
 }
 
 /// The earliest of the positions after `after` that are looked at.

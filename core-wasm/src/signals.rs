@@ -11,6 +11,7 @@ use triomphe::Arc;
 
 use crate::clock::Timestamp;
 use crate::limits::STRIPES;
+use crate::mutant;
 use crate::node::Node;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -116,7 +117,11 @@ impl Signals {
 
     /// Begins a change. The caller holds the engine exclusively: there is one writer.
     pub(crate) fn change(&self) -> Change<'_> {
-        Change { signals: self, epoch: self.hot.epoch.load(Ordering::Relaxed) + 1 }
+        let epoch = self.hot.epoch.load(Ordering::Relaxed) + 1;
+        if mutant::is_on("stamp_after_epoch") {
+            self.hot.epoch.store(epoch, Ordering::Release);
+        }
+        Change { signals: self, epoch }
     }
 }
 
@@ -143,14 +148,14 @@ impl Change<'_> {
     /// An invalidation of exactly this node.
     pub(crate) fn stamp(&self, node: &Node, at: Timestamp) {
         node.raise_stamp(at);
-        node.ancestors().for_each(|ancestor| ancestor.raise_below(at));
+        raise_above(node, at);
         self.touch(node);
     }
 
     /// An invalidation of something below this node.
     pub(crate) fn stamp_below(&self, node: &Node, at: Timestamp) {
         node.raise_below(at);
-        node.ancestors().for_each(|ancestor| ancestor.raise_below(at));
+        raise_above(node, at);
         self.touch(node);
     }
 
@@ -203,6 +208,15 @@ impl Change<'_> {
 
     /// Publishes: the epoch goes LAST, so that whoever reads it sees all of the above.
     pub(crate) fn publish(self) {
-        self.signals.hot.epoch.store(self.epoch, Ordering::Release);
+        let is_position = mutant::is_on("applied_as_epoch");
+        let epoch = if is_position { self.signals.applied().as_micros() } else { self.epoch };
+        self.signals.hot.epoch.store(epoch, Ordering::Release);
+    }
+}
+
+/// Tells the ancestors' subtrees.
+fn raise_above(node: &Node, at: Timestamp) {
+    if !mutant::is_on("below_not_raised") {
+        node.ancestors().for_each(|ancestor| ancestor.raise_below(at));
     }
 }

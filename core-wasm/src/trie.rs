@@ -16,6 +16,7 @@ use triomphe::Arc;
 
 use crate::clock::Timestamp;
 use crate::limits::STRIPES;
+use crate::mutant;
 use crate::node::{Node, Origin, PENDING, TagHandle, position};
 use crate::tag::Tag;
 
@@ -157,7 +158,7 @@ impl Trie {
             let Some(node) = self.rotation.pop_front() else { break };
             // A pending mark makes the raw value larger than any horizon. No new handle can appear:
             // the caller has the trie exclusively, and clones need a handle that is counted.
-            if Arc::strong_count(&node) == UNUSED && node.raw_highest() <= horizon.as_micros() {
+            if self.is_unused(&node) && node.raw_highest() <= horizon.as_micros() {
                 self.remove(&node);
                 removed += 1;
             } else {
@@ -168,6 +169,13 @@ impl Trie {
             self.rotation.shrink_to(self.rotation.len() * 2);
         }
         removed
+    }
+
+    /// Is there neither a handle to this node, which was taken out of the rotation, nor a child?
+    fn is_unused(&self, node: &Arc<Node>) -> bool {
+        let is_parent = |other: &Arc<Node>| other.parent().is_some_and(|parent| Arc::ptr_eq(parent, node));
+        Arc::strong_count(node) == UNUSED
+            || (mutant::is_on("detached_handle") && !self.rotation.iter().any(is_parent))
     }
 
     /// Forgets a node that nobody uses.
@@ -183,7 +191,9 @@ impl Trie {
             slot = &mut found.expect(ATTACHED).children;
         }
         let Children { table, floor } = &mut **slot.as_mut().expect(ATTACHED);
-        *floor = position(node.raw_highest()).max(*floor); // FIRST
+        if !mutant::is_on("prune_without_floor") {
+            *floor = position(node.raw_highest()).max(*floor); // FIRST
+        }
         let hash = hasher.hash_one(node.segment());
         let found = table.find_entry(hash, |branch| Arc::ptr_eq(&branch.node, node));
         drop(found.ok().expect(ATTACHED).remove()); // SECOND

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::{DomainId, Engine, Order, tail};
 use crate::clock::{ClockError, DriftError, Timestamp};
 use crate::limits::MAX_REMEMBERED_MESSAGES;
+use crate::mutant;
 use crate::tag::Tag;
 
 /// One row of a shared domain's log or tag table.
@@ -189,11 +190,15 @@ impl Engine {
             Err(drift) => {
                 let at = self.mint(now_us)?;
                 self.counters.drift_refused += 1;
+                if mutant::is_on("drop_drifted") {
+                    return Ok(Applied::Drifted { at, drift });
+                }
                 Applied::Drifted { at, drift }
             }
         };
         if let Applied::At(at) | Applied::Drifted { at, .. } = applied {
-            self.stamp(&message.tags, at, self.applied_by(at));
+            let stamp = if mutant::is_on("keep_sender_time") { message.at } else { at };
+            self.stamp(&message.tags, stamp, self.applied_by(at));
             if message.at > self.messages.forgotten {
                 self.record(at, message.clone());
             } else {

@@ -10,7 +10,8 @@ use super::{Engine, Order};
 use crate::clock::{ClockError, Timestamp};
 use crate::engine::{DependencyState, Rejected};
 use crate::header::{Header, HeaderDependency};
-use crate::sealed::{Cause, Sealed, Verdict};
+use crate::mutant;
+use crate::sealed::{Cause, Sealed, Verdict, judged_as_of};
 use crate::steps::Steps;
 use crate::tag::Tag;
 use crate::trie::Place;
@@ -98,7 +99,7 @@ impl Engine {
     /// The position the entry may be taken to be as of.
     pub(crate) fn assess(&mut self, header: &Header, now_us: u64) -> Result<Timestamp, Rejected> {
         let _ = self.expire_marks(now_us); // without a position left they stay pending
-        if header.domain != self.config.domain {
+        if header.domain != self.config.domain && !mutant::is_on("ignore_domain") {
             return Err(Rejected::Foreign);
         }
         if header.expires_us != 0 && header.expires_us <= now_us && now_us <= Timestamp::MAX_VALID {
@@ -119,7 +120,7 @@ impl Engine {
         let mut pending = None;
         let declared = header.dependencies.iter().map(|dependency| (&dependency.tag, dependency.stamp));
         for (tag, stamp) in core::iter::once((&root, Timestamp::ZERO)).chain(declared) {
-            let mut survey = self.trie.survey(tag, as_of);
+            let mut survey = self.trie.survey(tag, judged_as_of(as_of));
             survey.look(stamp.as_micros(), tag.depth(), tag.is_subtree());
             if let Some((at, place)) = survey.earliest
                 && cause.is_none_or(|(known, ..)| at < known)
@@ -145,7 +146,8 @@ impl Engine {
         let physical = Timestamp::checked(now_us).unwrap_or(Timestamp::ZERO).max(self.clock.last());
         // Sealed by another clock: `stamp <= as_of` proves nothing within the two clocks' uncertainty.
         // Taking it to be that much older also keeps it comparable with later local stamps.
-        (as_of <= physical.saturating_add(drift)).then(|| as_of.saturating_sub(drift.saturating_mul(2)))
+        let window = if mutant::is_on("no_window") { 0 } else { drift.saturating_mul(2) };
+        (as_of <= physical.saturating_add(drift)).then(|| as_of.saturating_sub(window))
     }
 
     /// Applies, as receive events, the invalidations that only the header's positions tell of.

@@ -1,13 +1,7 @@
 //! Protections that tests of the tests switch off, one at a time. Without the feature `mutants` none can be.
 
-/// Is the protection of this name switched off?
-#[inline]
 #[cfg(feature = "mutants")]
-pub(crate) fn is_on(name: &str) -> bool {
-    static CHOSEN: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| std::env::var("ZOOCACHE_MUTANT").unwrap_or_default());
-    *CHOSEN == name
-}
+pub(crate) use zoocache_core::mutant::is_on;
 
 /// Is the protection of this name switched off?
 #[inline]
