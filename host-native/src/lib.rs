@@ -38,6 +38,8 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
+#[cfg(feature = "redis")]
+mod mutant;
 mod random;
 pub mod sequencer;
 #[cfg(feature = "redis")]
