@@ -38,7 +38,6 @@ mod fill;
 mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
-#[cfg(feature = "redis")]
 mod mutant;
 mod random;
 pub mod sequencer;

@@ -18,6 +18,7 @@ use crate::error::{Error, Failure};
 use crate::event::Event;
 use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
+use crate::mutant;
 use crate::storage::Storage;
 
 /// How often [`Cache::join`] looks below for what was stored meanwhile.
@@ -425,9 +426,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             _ if self.supersedes => {
                 sequence.is_some_and(|sequence| stripe.since(key, sequence) == Since::Deleted)
             }
-            Since::Deleted => true,
+            Since::Deleted => !mutant::is_on("store_over_deleted"),
             // One that is gone may have been newer than ours.
-            Since::Stored => current.as_ref().is_none_or(is_fresh),
+            Since::Stored => !mutant::is_on("last_commit_wins") && current.as_ref().is_none_or(is_fresh),
             // What expired before it was finished, having been computed from something that had, is worth
             // less than what a refresh found fresh.
             Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),
@@ -459,7 +460,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             None => Landing::Abandoned,
         };
         let unlocked = self.unlock();
-        if let Some(flight) = self.flight.take() {
+        if let Some(flight) = self.flight.take()
+            && !(mutant::is_on("abandon_silently") && matches!(landing, Landing::Abandoned))
+        {
             flight.land(landing);
         }
         self.cache.told_of(unlocked);
