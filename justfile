@@ -61,7 +61,7 @@ example-rust *arguments: component
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-fuzz test-docs simulation mutants hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
+test: test-core test-host test-loom test-models test-fuzz test-docs simulation mutants hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -136,10 +136,16 @@ proof:
 soak hours="0.5":
     python tests/soak.py "$@"
 
-# The engine's atomics under every interleaving
+# The engine's atomics under every interleaving, and without one protection after the other, which must be missed
 [group('test')]
 test-loom:
-    RUSTFLAGS="--cfg loom" cargo test -p zoocache-core --release --test loom --target-dir "{{ target }}/loom"
+    RUSTFLAGS="--cfg loom" cargo test -p zoocache-core --release --features mutants --test loom --target-dir "{{ target }}/loom"
+
+# `test-host` runs them too, smaller and without the mutants of single flight.
+# Single flight, LMDB's order and Redis's scripts in every order of their steps; and without one protection after the other
+[group('test')]
+test-models:
+    cargo test -p zoocache --profile hosts --features mutants --test flight_model --test lmdb_model --test redis_model
 
 # What must hold of decoders and engines whatever they are given: the fuzz targets over their corpora and generated inputs
 [group('test')]
@@ -413,7 +419,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-fuzz") (_timed "simulation") (_timed "mutants") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-models") (_timed "test-fuzz") (_timed "simulation") (_timed "mutants") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

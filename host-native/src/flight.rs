@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::error::Failure;
 use crate::fill::{Basis, Fill};
 use crate::hash::RandomState;
+use crate::mutant;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// How a flight ended.
@@ -228,7 +229,9 @@ impl<V> Stripe<V> {
         self.sequence += 1;
         if let Some(slot) = self.slots.get_mut(key) {
             slot.stored_at = self.sequence;
-            slot.flight = None;
+            if !mutant::is_on("join_overtaken") {
+                slot.flight = None;
+            }
         }
     }
 
@@ -242,7 +245,9 @@ impl<V> Stripe<V> {
         self.sequence += 1;
         if let Some(slot) = self.slots.get_mut(key) {
             slot.deleted_at = self.sequence;
-            slot.flight = None;
+            if !mutant::is_on("join_deleted") {
+                slot.flight = None;
+            }
         }
     }
 }

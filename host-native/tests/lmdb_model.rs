@@ -5,7 +5,9 @@
 //! began, nor refuse an entry only because it had looked too early; each mutant must do one or the other, or
 //! the model proves nothing. One tag, one key; a state is a few bytes, and the search visits all of them.
 
-use std::collections::HashSet;
+mod common;
+
+use common::search;
 
 /// Invalidations, and fills by the second process.
 const WRITES: u8 = 2;
@@ -122,7 +124,6 @@ struct World {
 
 #[derive(Debug, Default)]
 struct Found {
-    states: usize,
     near_hits: usize,
     stored_hits: usize,
     stale: usize,
@@ -201,15 +202,13 @@ impl World {
     }
 }
 
-/// All worlds that one step leads to.
-fn steps(world: &World, protocol: Protocol, found: &mut Found) -> Vec<World> {
-    let mut next = Vec::new();
-    step_writer(world, &mut next);
-    step_reader(world, protocol, &mut next, found);
-    step_filler(world, &mut next);
-    step_pruner(world, protocol, &mut next);
-    step_disasters(world, protocol, &mut next);
-    next
+/// Adds all worlds that one step leads to.
+fn steps(world: &World, protocol: Protocol, next: &mut Vec<World>, found: &mut Found) {
+    step_writer(world, next);
+    step_reader(world, protocol, next, found);
+    step_filler(world, next);
+    step_pruner(world, protocol, next);
+    step_disasters(world, protocol, next);
 }
 
 fn step_writer(world: &World, next: &mut Vec<World>) {
@@ -379,20 +378,11 @@ fn step_disasters(world: &World, protocol: Protocol, next: &mut Vec<World>) {
 /// Visits every world that can be reached, or stops where what a mutant does wrong is found.
 fn explore(protocol: Protocol) -> Found {
     let mut found = Found::default();
-    let mut seen = HashSet::new();
-    let mut open = vec![World::new(false), World::new(true)];
-    seen.extend(open.iter().cloned());
-    while let Some(world) = open.pop() {
-        found.states += 1;
-        for then in steps(&world, protocol, &mut found) {
-            if seen.insert(then.clone()) {
-                open.push(then);
-            }
-        }
-        if found.stale > 0 || (found.refused > 0 && protocol == Protocol::EntryAfterTags) {
-            return found;
-        }
-    }
+    let explored = search::explore([World::new(false), World::new(true)], |world, next| {
+        steps(world, protocol, next, &mut found);
+        found.stale > 0 || (found.refused > 0 && protocol == Protocol::EntryAfterTags)
+    });
+    println!("{protocol:?}: {} states", explored.states);
     found
 }
 

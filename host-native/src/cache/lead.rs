@@ -429,9 +429,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             _ if self.supersedes => {
                 sequence.is_some_and(|sequence| stripe.since(key, sequence) == Since::Deleted)
             }
-            Since::Deleted => true,
+            Since::Deleted => !mutant::is_on("store_over_deleted"),
             // One that is gone may have been newer than ours.
-            Since::Stored => current.as_ref().is_none_or(is_fresh) && !mutant::is_on("over_newer"),
+            Since::Stored => !mutant::is_on("last_commit_wins") && current.as_ref().is_none_or(is_fresh),
             // What expired before it was finished, having been computed from something that had, is worth
             // less than what a refresh found fresh.
             Since::Nothing => entry.is_expired(entry.created_ms()) && current.as_ref().is_some_and(is_fresh),
@@ -463,7 +463,9 @@ impl<V: Send + Sync + 'static> Leader<V> {
             None => Landing::Abandoned,
         };
         let unlocked = self.unlock();
-        if let Some(flight) = self.flight.take() {
+        if let Some(flight) = self.flight.take()
+            && !(mutant::is_on("abandon_silently") && matches!(landing, Landing::Abandoned))
+        {
             flight.land(landing);
         }
         self.cache.told_of(unlocked);

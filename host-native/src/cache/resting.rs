@@ -325,7 +325,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
         let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
-        let yields = is_valid && overlaps && !mutant::is_on("over_newer");
+        let yields = is_valid && overlaps && !mutant::is_on("last_commit_wins");
         Judged { admits: !yields, replaces: is_valid || is_doubtful, behind: false }
     }
 

@@ -58,7 +58,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Some(Waiter {
             cache: self.clone(),
             flight,
-            second_round,
+            second_round: second_round && !mutant::is_on("no_second_round"),
             arrived_ns: self.asking_ns(),
             parent: parent.cloned(),
             place: PLACES.fetch_add(1, Ordering::Relaxed),
@@ -109,21 +109,21 @@ impl<V: Send + Sync + 'static> Waiter<V> {
 
     /// A result may be taken if its computation began after this caller asked, or if it is fresh now.
     fn accept(&self, landing: Landing<V>) -> Waited<V> {
+        let is_later = self.second_round || mutant::is_on("trust_leader");
         match landing {
             Landing::Sealed(entry)
-                if self.second_round
-                    || mutant::is_on("trust_leader")
+                if is_later
                     || self.flight.is_judged_since(self.arrived_ns)
                     || self.cache.status(&entry) == Status::Fresh =>
             {
                 self.cache.absorb(self.parent.as_ref(), &entry);
                 Waited::Entry(entry)
             }
-            Landing::BornStale(value, basis) if self.second_round => {
+            Landing::BornStale(value, basis) if is_later => {
                 self.absorb(&basis);
                 Waited::Value(value)
             }
-            Landing::Failed(failure, basis, proof) if self.second_round || self.holds(proof.as_deref()) => {
+            Landing::Failed(failure, basis, proof) if is_later || self.holds(proof.as_deref()) => {
                 self.absorb(&basis);
                 Waited::Failed(failure)
             }

@@ -10,6 +10,8 @@ pub(crate) mod pair;
 pub(crate) mod process;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+pub(crate) mod runs;
+pub(crate) mod search;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

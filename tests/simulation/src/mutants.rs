@@ -26,7 +26,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     on("memory", "ignore_pending", "announced changes are not seen by readers"),
     on("memory", "trust_leader", "a waiter takes the leader's result without judging it"),
     on("memory", "newer_as_of", "what is computed from a stale value counts as of its own beginning"),
-    on("redis", "over_newer", "a computation is stored over what was stored while it ran"),
+    on("redis", "last_commit_wins", "a computation is stored over what was stored while it ran"),
     on("redis", "ignore_gap", "a message that does not follow on what is known counts as complete"),
     on("redis", "no_rollback_check", "data that went back is not noticed"),
     on("redis", "ignore_binding", "another process of the server is not noticed"),

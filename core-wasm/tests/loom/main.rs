@@ -3,12 +3,21 @@
 //! `./dev test-loom`
 #![cfg(loom)]
 
+#[cfg(feature = "mutants")]
+mod mutants;
+mod programs;
+
 use std::sync::Arc;
 
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
-use zoocache_core::{DependencySet, DomainId, Engine, EngineConfig, Sealed, Tag, Timestamp, Verdict};
+use zoocache_core::{
+    DependencySet, DomainId, Engine, EngineConfig, LogRow, Order, Sealed, Tag, Timestamp, Verdict,
+};
+
+/// Later than every epoch, as times are.
+const NOW: u64 = 1_000_000;
 
 fn tag(text: &str) -> Tag {
     Tag::parse(text).expect("valid")
@@ -18,21 +27,32 @@ fn engine() -> Engine {
     Engine::new(EngineConfig::new(DomainId(1)))
 }
 
+/// One that has read a log up to now.
+fn engine_with_log() -> Engine {
+    let mut engine = Engine::new(EngineConfig { order: Order::Log, ..EngineConfig::new(DomainId(1)) });
+    engine.apply_log(&[], Timestamp::from_micros(NOW));
+    engine
+}
+
 fn seal(engine: &mut Engine, dependency: &str) -> Sealed {
-    let fill = engine.begin(1);
+    let fill = engine.begin(NOW);
     let dependencies = DependencySet::from_iter([engine.intern(&tag(dependency))]);
-    engine.seal(fill, &dependencies, Timestamp::MAX, 1).expect("fresh")
+    engine.seal(fill, &dependencies, Timestamp::MAX, NOW).expect("fresh")
 }
 
 /// A reader that judges twice while `change` runs: fresh only while `change` has not returned, and
 /// nothing that it remembers keeps the entry fresh for ever.
 fn judged_during(dependency: &'static str, before: &'static str, change: fn(&mut Engine)) {
+    judged_by(engine, dependency, before, change);
+}
+
+fn judged_by(begin: fn() -> Engine, dependency: &'static str, before: &'static str, change: fn(&mut Engine)) {
     loom::model(move || {
-        let mut engine = engine();
+        let mut engine = begin();
         let entry = Arc::new(seal(&mut engine, dependency));
         if !before.is_empty() {
             // Close by, but not covering: the proof is out of date, so the reader has to walk.
-            engine.invalidate(&[tag(before)], 1).expect("positions are left");
+            engine.invalidate(&[tag(before)], NOW).expect("positions are left");
         }
         let returned = Arc::new(AtomicBool::new(false));
         let reader = thread::spawn({
@@ -57,46 +77,55 @@ fn judged_during(dependency: &'static str, before: &'static str, change: fn(&mut
 #[test]
 fn invalidate_while_a_proved_entry_is_judged() {
     judged_during("a:b:c", "", |engine| {
-        engine.invalidate(&[tag("a:b:c")], 1).expect("positions are left");
+        engine.invalidate(&[tag("a:b:c")], NOW).expect("positions are left");
     });
 }
 
 #[test]
 fn invalidate_while_an_entry_is_walked() {
     judged_during("a:b:c", "a:b:z", |engine| {
-        engine.invalidate(&[tag("a:b")], 1).expect("positions are left");
+        engine.invalidate(&[tag("a:b")], NOW).expect("positions are left");
     });
 }
 
 #[test]
 fn invalidate_below_a_subtree_while_it_is_walked() {
     judged_during("a:b:*", "a:q", |engine| {
-        engine.invalidate(&[tag("a:b:c")], 1).expect("positions are left");
+        engine.invalidate(&[tag("a:b:c")], NOW).expect("positions are left");
     });
 }
 
 #[test]
 fn clear_while_an_entry_is_judged() {
     judged_during("a", "x:y", |engine| {
-        engine.clear(1).expect("positions are left");
+        engine.clear(NOW).expect("positions are left");
     });
 }
 
 #[test]
 fn announce_while_an_entry_is_walked() {
     judged_during("a:b:c", "a:b:z", |engine| {
-        engine.change(&[tag("a:b")], 9, 1);
+        engine.change(&[tag("a:b")], NOW + 9, NOW);
     });
 }
 
 #[test]
 fn raise_the_floor_while_an_entry_is_judged() {
-    judged_during("a", "", |engine| engine.raise_floor(Timestamp::from_micros(9)));
+    judged_during("a", "", |engine| engine.raise_floor(Timestamp::from_micros(NOW + 9)));
 }
 
 #[test]
 fn doubt_while_an_entry_is_judged() {
     judged_during("a", "", Engine::doubt);
+}
+
+/// What this process has invalidated itself, before it knows what others did until then: `applied` stays.
+#[test]
+fn apply_a_row_over_a_gap_while_an_entry_is_judged() {
+    judged_by(engine_with_log, "a:b:c", "", |engine| {
+        let at = Timestamp::from_micros(NOW + 5);
+        engine.apply_rows(&[LogRow { tag: tag("a:b"), below_only: false, at }]);
+    });
 }
 
 /// An announced change that is settled: never served in between.
@@ -106,14 +135,16 @@ fn settle_while_an_entry_is_walked() {
         loom::model(move || {
             let mut engine = engine();
             let entry = Arc::new(seal(&mut engine, dependency));
-            let mark = engine.change(&[tag("a:b")], 9, 1);
+            let mark = engine.change(&[tag("a:b")], NOW + 9, NOW);
             let reader = thread::spawn({
                 let (entry, signals) = (entry.clone(), engine.signals().clone());
                 move || {
-                    (0..2).for_each(|_| assert!(!entry.judge(&signals).is_fresh(), "served while pending"))
+                    for _ in 0..2 {
+                        assert!(!entry.judge(&signals).is_fresh(), "served while pending");
+                    }
                 }
             });
-            engine.settle(mark, 1).expect("known");
+            engine.settle(mark, NOW).expect("known");
             reader.join().expect("no panic");
             assert_eq!(entry.judge(engine.signals()), Verdict::Stale);
         });
@@ -126,10 +157,14 @@ fn enter_a_domain_while_an_entry_is_walked() {
     loom::model(|| {
         let mut engine = engine();
         let entry = Arc::new(seal(&mut engine, "a:b"));
-        engine.invalidate(&[tag("a")], 1_000).expect("positions are left");
+        engine.invalidate(&[tag("a")], NOW).expect("positions are left");
         let reader = thread::spawn({
             let (entry, signals) = (entry.clone(), engine.signals().clone());
-            move || (0..2).for_each(|_| assert!(!entry.judge(&signals).is_fresh(), "served by a reset stamp"))
+            move || {
+                for _ in 0..2 {
+                    assert!(!entry.judge(&signals).is_fresh(), "served by a reset stamp");
+                }
+            }
         });
         engine.reset_domain(DomainId(2), Timestamp::ZERO);
         reader.join().expect("no panic");
@@ -146,16 +181,16 @@ fn seal_while_invalidating() {
         let filler = thread::spawn({
             let (engine, source) = (engine.clone(), source.clone());
             move || {
-                let fill = engine.lock().expect("no panic").begin(1);
+                let fill = engine.lock().expect("no panic").begin(NOW);
                 let value = source.load(Ordering::Acquire);
                 let dependencies =
                     DependencySet::from_iter([engine.lock().expect("no panic").intern(&tag("a:b"))]);
-                let sealed = engine.lock().expect("no panic").seal(fill, &dependencies, Timestamp::MAX, 1);
+                let sealed = engine.lock().expect("no panic").seal(fill, &dependencies, Timestamp::MAX, NOW);
                 sealed.ok().map(|sealed| (sealed, value))
             }
         });
         source.store(1, Ordering::Release);
-        engine.lock().expect("no panic").invalidate(&[tag("a")], 1).expect("positions are left");
+        engine.lock().expect("no panic").invalidate(&[tag("a")], NOW).expect("positions are left");
         let signals = engine.lock().expect("no panic").signals().clone();
         if let Some((sealed, value)) = filler.join().expect("no panic") {
             assert!(value == 1 || !sealed.judge(&signals).is_fresh(), "an old value is served");
@@ -168,7 +203,7 @@ fn seal_while_invalidating() {
 fn prune_while_judging_and_interning() {
     loom::model(|| {
         let mut engine = engine();
-        let at = engine.invalidate(&[tag("a:b")], 1).expect("positions are left");
+        let at = engine.invalidate(&[tag("a:b")], NOW).expect("positions are left");
         let entry = seal(&mut engine, "a:c");
         let signals = engine.signals().clone();
         let engine = Arc::new(Mutex::new(engine));
@@ -177,7 +212,7 @@ fn prune_while_judging_and_interning() {
             move || {
                 let handle = engine.lock().expect("no panic").intern(&tag("a:b"));
                 assert!(handle.latest() >= at, "a version was under-reported");
-                let at = engine.lock().expect("no panic").invalidate(&[tag("a:b")], 1).expect("left");
+                let at = engine.lock().expect("no panic").invalidate(&[tag("a:b")], NOW).expect("left");
                 assert_eq!(handle.latest(), at, "a handle to an orphan");
             }
         });
