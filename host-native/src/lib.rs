@@ -39,6 +39,7 @@ mod flight;
 #[cfg(feature = "lmdb")]
 mod folder;
 mod hash;
+mod mutant;
 mod random;
 pub mod sequencer;
 #[cfg(feature = "redis")]

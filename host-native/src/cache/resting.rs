@@ -26,6 +26,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
+use crate::mutant;
 use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 
 /// Format of what a payload begins with.
@@ -150,7 +151,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return Lookup::Miss(why);
             }
         };
-        if !shared.keep_up() {
+        if !mutant::is_on("tags_before_entry") && !shared.keep_up() {
             return Lookup::Miss(Count::Stale);
         }
         let now = self.now();

@@ -15,7 +15,6 @@ mod fetch;
 mod hand;
 mod inbox;
 mod line;
-pub(crate) mod mutant;
 mod names;
 mod outbox;
 mod prefetch;
@@ -51,6 +50,7 @@ use zoocache_core::{MarkId, Tag, Timestamp};
 
 use crate::clock::{COARSE_STEP_NS, boot_ns, coarse_ns};
 use crate::engine::Engine;
+use crate::mutant;
 use crate::random::random_nonzero;
 use crate::sequencer::Forget;
 use crate::sync::Mutex;

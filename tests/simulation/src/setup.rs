@@ -14,6 +14,15 @@ pub(crate) enum Ground {
     Redis,
     /// Entries in each process, invalidations on a server.
     Bus,
+    /// Entries and invalidations in a folder of one machine, with near caches.
+    Folder,
+}
+
+impl Ground {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let known = [("memory", Self::Memory), ("redis", Self::Redis), ("bus", Self::Bus), ("folder", Self::Folder)];
+        known.into_iter().find(|(known, _)| *known == name).map(|(_, ground)| ground)
+    }
 }
 
 /// How one run is set up.
@@ -36,16 +45,24 @@ pub(crate) struct Setup {
     pub(crate) max_entries: Option<u64>,
     pub(crate) delta_ns: Option<u64>,
     pub(crate) max_age_ms: u64,
+    /// How many entries a near cache holds, if that is said.
+    pub(crate) near_entries: Option<u64>,
+    /// Are some keys computed in one process at a time?
+    pub(crate) has_locks: bool,
     pub(crate) weather: Weather,
     /// Faults of the ground, and of processes.
     pub(crate) faults: u64,
 }
 
 impl Setup {
-    pub(crate) fn of(seed: u64) -> Self {
+    /// What the seed says, on the ground that is wanted, or its own.
+    pub(crate) fn of(seed: u64, wanted: Option<Ground>) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let ground = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
-        let is_far = ground != Ground::Memory;
+        let own = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus, Ground::Folder, Ground::Folder];
+        let own = own[random.usize(..own.len())];
+        let ground = wanted.unwrap_or(own);
+        let (is_far, is_folder) = (ground != Ground::Memory, ground == Ground::Folder);
+        let ages: &[u64] = if is_folder { &[1, 5, 60, 3_600_000] } else { &[60, 1_000, 3_600_000] };
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         Self {
@@ -60,8 +77,10 @@ impl Setup {
             compute_ns: one_of(random, &[0, 2_000, 20_000, 500_000]),
             steps_per_switch: u32::try_from(one_of(random, &[2, 8, 40, 200])).unwrap_or(8),
             max_entries: (random.u8(..8) == 0).then(|| random.u64(1..=3)),
-            delta_ns: (is_far && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
-            max_age_ms: one_of(random, &[60, 1_000, 3_600_000]),
+            delta_ns: (is_far && !is_folder && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
+            max_age_ms: one_of(random, ages),
+            near_entries: (is_folder && random.u8(..4) == 0).then(|| random.u64(..=2)),
+            has_locks: is_folder && random.u8(..3) == 0,
             weather: Weather {
                 delay_ns: one_of(random, &[1_000, 50_000, 1_000_000, 20_000_000]),
                 one_in_fails: one_of(random, &[0, 0, 20, 100]),
@@ -74,7 +93,12 @@ impl Setup {
     pub(crate) fn promised(&self) -> Promised {
         let is_alone = self.ground == Ground::Memory;
         // What has been forgotten below may live on in a near cache.
-        let is_shared = self.ground == Ground::Redis && self.delta_ns.is_none() && self.max_age_ms >= 3_600_000;
+        let is_shared = match self.ground {
+            Ground::Memory | Ground::Bus => false,
+            Ground::Redis => self.delta_ns.is_none(),
+            Ground::Folder => self.max_entries.is_none(),
+        };
+        let is_shared = is_shared && self.max_age_ms >= 3_600_000;
         let is_kept = is_alone && self.max_entries.is_none();
         Promised { delta_ns: self.delta_ns, is_shared, is_alone, is_kept }
     }
