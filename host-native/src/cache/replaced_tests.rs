@@ -58,7 +58,7 @@ impl Rows for Slow {
         stored
     }
 
-    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64) -> bool) -> Result<Option<Row>, Error> {
         self.0.delete(key, tell)
     }
 
@@ -78,8 +78,8 @@ impl Rows for Slow {
         self.0.visit(visit)
     }
 
-    fn clear(&self) -> Result<(), Error> {
-        self.0.clear()
+    fn clear(&self, last: u64) -> Result<(), Error> {
+        self.0.clear(last)
     }
 
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {
@@ -159,6 +159,7 @@ fn others_forget_before_the_change_is_seen_and_remember_when_it_is() {
         assert!(told.is_ok() && gone.is_some());
         assert_eq!(hits_below(&two, 1), 3, "it is there still, and is not remembered");
         assert_eq!(hits_below(&one, 1), 3, "nor by who replaces it");
+        true
     });
     assert!(deleted.expect("can be written").is_some());
     assert_eq!((one.get("k"), two.get("k")), (None, None));

@@ -146,6 +146,7 @@ impl Cluster {
     /// Somebody sets a machine's clock.
     pub(crate) fn jump(&self, machine: usize, by_us: i64) {
         self.machines[machine].jump(by_us);
+        self.judge.clock_was_set();
         if by_us > 0 {
             let jumped = Arc::clone(&self.machines[machine]);
             self.judge.marks_may_have_ended(|place| Arc::ptr_eq(&self.world.machine(place), &jumped));
@@ -191,7 +192,7 @@ impl Cluster {
             Some(delta_ns) => Consistency::Bounded(Duration::from_nanos(delta_ns)),
             None => Consistency::Strong,
         };
-        builder = builder.consistency(consistency).max_age(Duration::from_millis(self.setup.max_age_ms));
+        builder = builder.consistency(consistency).max_age(Duration::from_micros(self.setup.max_age_us));
         Some(builder.build().expect("invariant: the settings are right"))
     }
 
@@ -203,7 +204,7 @@ impl Cluster {
         while !self.world.is_dead(place) {
             let machine = self.world.machine(place);
             let opened = self.folder.open(place).and_then(|(handle, new_domain)| {
-                let max_age_us = self.setup.max_age_ms.saturating_mul(1_000);
+                let max_age_us = self.setup.max_age_us;
                 let (sequencer, domain) = FolderSequencer::open(handle.clone(), machine, max_age_us, new_domain)?;
                 Ok((sequencer, domain, FolderRows::new(handle, self.setup.max_entries)))
             });

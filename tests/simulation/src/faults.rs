@@ -142,6 +142,7 @@ fn in_the_folder(cluster: &Rc<Cluster>, machine: usize) {
             let room = if world.one_in(2) { Some(room) } else { None };
             let (fails_writes, one_in_reads) = if kind == 9 { (false, 1 + world.below(3)) } else { (true, 0) };
             let trouble = Trouble { of, room, fails_writes, one_in_reads };
+            judge.stores_may_fail();
             judge.tell(|| format!("for {} us there is {trouble:?}", for_ns / 1_000));
             folder.set_trouble(trouble);
             world.pause(for_ns);

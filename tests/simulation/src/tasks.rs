@@ -56,7 +56,10 @@ pub(crate) fn govern(cluster: &Rc<Cluster>) {
     if !cluster.judge.is_broken() {
         settle(cluster);
     }
-    cluster.processes.borrow_mut().fill(None);
+    // Others may run while a cache ends.
+    let ended = cluster.processes.take();
+    cluster.processes.replace(vec![None; ended.len()]);
+    drop(ended);
 }
 
 /// P8: when nothing happens any more, whatever is read twice is a hit. Each process has had something to do before,
@@ -332,11 +335,13 @@ impl Client<'_> {
         let tags = [zoocache::Tag::parse(tag).expect("invariant: these are tags")];
         // By a clock that may be fast.
         let deadline_ns = world.now_ns() + timeout_ms * 998_000;
-        let failures = judge.failures(self.process.place);
+        let (failures, set_forth) = (judge.failures(self.process.place), judge.times_set_forth());
         let Ok(mark) = self.process.cache.change(&tags, Duration::from_millis(timeout_ms)) else { return };
         // It goes on here, and nowhere else, if others could not be told.
         let is_told = judge.failures(self.process.place) == failures;
-        let known = judge.announced(self.process.place, &[tag], deadline_ns, is_told);
+        // If a clock was set forth meanwhile, it may have ended already.
+        let concerned: &[&str] = if judge.times_set_forth() > set_forth { &[] } else { &[tag] };
+        let known = judge.announced(self.process.place, concerned, deadline_ns, is_told);
         self.think(self.cluster.setup.compute_ns);
         judge.write(leaf);
         self.think(self.cluster.setup.compute_ns);

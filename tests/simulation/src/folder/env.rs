@@ -11,6 +11,7 @@ use zoocache::Error;
 use zoocache::simulation::step;
 
 use super::{Handle, Point, Room, alive, failed, hold};
+use crate::cluster::running;
 use crate::world::{Place, World};
 
 /// How many states are remembered, for files that go back to one.
@@ -84,13 +85,13 @@ pub(super) struct Access<'a, T> {
 impl<T: Clone> Access<'_, T> {
     /// The number of the latest commit, which may not be readable yet.
     pub(super) fn number(&self) -> u64 {
-        step();
+        self.handle.step();
         hold(&self.env.0).latest.number
     }
 
     /// What a reader sees that begins now.
     pub(super) fn read(&self) -> Result<Snapshot<T>, Error> {
-        step();
+        self.handle.step();
         self.handle.may_read(self.room)?;
         Ok(hold(&self.env.0).readable.clone())
     }
@@ -136,6 +137,10 @@ impl<T: Clone> Access<'_, T> {
             }
         }
         state.latest = Snapshot { number: draft.number, contents: Arc::new(draft.contents) };
+        drop(state);
+        if let Some(cluster) = running() {
+            cluster.judge.tell(|| format!("commits {} to {:?}", draft.number, self.room));
+        }
         Ok(())
     }
 
@@ -145,7 +150,7 @@ impl<T: Clone> Access<'_, T> {
     }
 
     fn take_turn(&self) -> Result<Turn<'_, T>, Error> {
-        step();
+        self.handle.step();
         loop {
             let world = alive(self.handle.place)?;
             if let Some(writer) = self.try_turn(&world) {

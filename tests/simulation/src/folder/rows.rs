@@ -8,14 +8,14 @@ use zoocache::simulation::step;
 use zoocache::storage::{Admission, Found, Lease, NewRow, Row, Rows, StorageStats, Use};
 use zoocache_core::Header;
 
-use super::entries::{Entries, Held, put, touch, unlock};
+use super::entries::{Entries, Held, Stored, put, touch, unlock};
 use super::env::{Access, Snapshot};
 use super::{Handle, Room, alive, hold};
 
 /// Rows that one transaction of the sweeper looks at.
-const SWEEP_STEP: usize = 2;
+const SWEEP_STEP: usize = 1;
 /// Rows that one call of the sweeper looks at beside those that expired.
-const SWEEP_ROWS: usize = 6;
+const SWEEP_ROWS: usize = 2;
 /// How often room is looked for where there is none.
 const ATTEMPTS: usize = 2;
 
@@ -89,12 +89,12 @@ impl FolderRows {
     fn sweep_some(
         &self,
         from: &[u8],
-        is_dead: &dyn Fn(&Header) -> bool,
+        is_dead: &dyn Fn(&Stored) -> bool,
     ) -> Result<(usize, Vec<u8>), Error> {
         let entries = self.entries().read()?;
         let (some, end) = some_after(&entries, from);
         let dead = some.iter().filter_map(|key| entries.rows.get(key).map(|stored| (key, stored)));
-        let dead = dead.filter(|(_, stored)| is_dead(&stored.header));
+        let dead = dead.filter(|(_, stored)| is_dead(stored));
         let dead: Vec<_> = dead.map(|(key, stored)| (key, stored.number)).collect();
         if dead.is_empty() {
             return Ok((0, end));
@@ -151,10 +151,12 @@ impl Rows for FolderRows {
         result
     }
 
-    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64) -> bool) -> Result<Option<Row>, Error> {
         self.entries().write(|draft| {
             // Inside the transaction also if there is no row: nobody stores one in between.
-            tell(draft.number);
+            if !tell(draft.number) {
+                return Ok(None);
+            }
             let row = draft.found(key).row();
             if row.is_some() {
                 draft.rows.remove(key);
@@ -212,11 +214,22 @@ impl Rows for FolderRows {
         }
     }
 
-    fn clear(&self) -> Result<(), Error> {
-        self.entries().write(|draft| {
-            draft.rows.clear();
-            Ok(())
-        })
+    fn clear(&self, last: u64) -> Result<(), Error> {
+        let is_all = self.entries().write(|draft| {
+            let is_all = draft.number == last + 1;
+            if is_all {
+                draft.rows.clear();
+            }
+            Ok(is_all)
+        })?;
+        let mut from = Vec::new();
+        while !is_all {
+            (_, from) = self.sweep_some(&from, &|stored| stored.number <= last)?;
+            if from.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {
@@ -224,7 +237,7 @@ impl Rows for FolderRows {
         let mut removed = self.expire(now_us)?;
         let mut from = std::mem::take(&mut *hold(&self.swept_to));
         for _ in 0..SWEEP_ROWS / SWEEP_STEP {
-            let (some, end) = self.sweep_some(&from, is_dead)?;
+            let (some, end) = self.sweep_some(&from, &|stored| is_dead(&stored.header))?;
             removed += some;
             from = end;
             if from.is_empty() {

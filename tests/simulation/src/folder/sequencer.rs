@@ -35,10 +35,18 @@ pub(crate) struct FolderSequencer {
     /// When the next mark is due.
     deadline_us: AtomicU64,
     state: Lock<State>,
-    /// Tags whose invalidation could not be written yet.
-    owed: Lock<Vec<Tag>>,
+    /// Invalidations that could not be written yet.
+    owed: Lock<Owed>,
     own_marks: Mutex<HashMap<u64, Vec<Tag>>>,
     forget: OnceLock<Forget>,
+}
+
+/// Invalidations that hold in this process, and are to be written.
+#[derive(Default)]
+struct Owed {
+    tags: Vec<Tag>,
+    /// The latest position that they have here.
+    at_us: u64,
 }
 
 #[derive(Default)]
@@ -113,25 +121,32 @@ impl FolderSequencer {
         at.ok_or(Error::Clock(ClockError::Exhausted))
     }
 
-    /// Notes what is to be written as soon as that is possible.
-    fn owe(&self, tags: &[Tag]) {
+    /// Invalidates here what cannot be written, and notes that it is to be written as soon as that is possible.
+    fn owe(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<(), Error> {
+        // Held, so that nobody who is catching up counts as current afterwards.
+        let _state = self.state.lock();
+        let at = engine.invalidate(tags, now_us);
         let mut owed = self.owed.lock();
         for tag in tags {
-            if !owed.contains(tag) {
-                owed.push(tag.clone());
+            if !owed.tags.contains(tag) {
+                owed.tags.push(tag.clone());
             }
         }
-        if owed.len() > MAX_OWED {
-            *owed = vec![Tag::root()];
+        if owed.tags.len() > MAX_OWED {
+            owed.tags = vec![Tag::root()];
         }
+        step();
+        self.remembered.store(NOTHING, Ordering::Release);
+        owed.at_us = at?.as_micros().max(owed.at_us);
+        Ok(())
     }
 
     /// Writes what could not be written before.
     fn pay(&self, now_us: u64) -> Result<(), Error> {
         let mut owed = self.owed.lock();
-        if !owed.is_empty() {
-            self.append(&owed, now_us)?;
-            owed.clear();
+        if !owed.tags.is_empty() {
+            self.append(&owed.tags, now_us.max(owed.at_us))?;
+            *owed = Owed::default();
         }
         Ok(())
     }
@@ -223,10 +238,7 @@ impl Sequencer for FolderSequencer {
                 Ok(at)
             }
             Err(error) => {
-                self.owe(tags);
-                step();
-                self.remembered.store(NOTHING, Ordering::Release);
-                engine.invalidate(tags, now_us)?;
+                self.owe(engine, tags, now_us)?;
                 Err(error)
             }
         }
@@ -301,7 +313,7 @@ impl Sequencer for FolderSequencer {
 
     fn would_wait(&self) -> bool {
         let is_quiet = self.state.try_lock().is_some_and(|state| state.behind < PATIENCE)
-            && self.owed.try_lock().is_some_and(|owed| owed.is_empty());
+            && self.owed.try_lock().is_some_and(|owed| owed.tags.is_empty());
         !is_quiet || self.clock.now_us() >= self.deadline_us.load(Ordering::Acquire)
     }
 

@@ -65,9 +65,20 @@ impl Folder {
 }
 
 impl Handle {
+    /// Others run now, for a while perhaps.
+    pub(super) fn step(&self) {
+        step();
+        if let Some(cluster) = running() {
+            let (world, setup) = (&cluster.world, &cluster.setup);
+            if setup.one_in_waits > 0 && world.one_in(setup.one_in_waits) {
+                world.pause(world.below(8 * setup.think_ns.max(20_000)));
+            }
+        }
+    }
+
     /// A write transaction has come so far: others may run now, or the process dies.
     pub(super) fn reaches(&self, room: Room, point: Point) -> Result<(), Error> {
-        step();
+        self.step();
         if self.is_doomed(room, point)
             && let Some(cluster) = running()
         {
