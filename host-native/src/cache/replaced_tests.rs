@@ -197,3 +197,16 @@ fn what_another_replaces_just_after_it_was_stored_is_not_kept() {
         assert_eq!(one.get("k"), Some(2));
     }
 }
+
+#[test]
+fn what_others_cannot_be_told_of_is_not_deleted() {
+    let scratch = Scratch::new("untold");
+    let ((one, _), (two, _)) = (scratch.open(), scratch.open());
+    one.put("k", 1, &policy());
+    assert_eq!(hits_below(&two, 1), 1);
+    let resting = one.shared.parts.resting.as_ref().expect("a folder");
+    let deleted = resting.rows.delete(b"k", &mut |_| false);
+    assert!(deleted.expect("can be written").is_none());
+    // Else it would be computed anew here, and the other would go on with the older value.
+    assert_eq!((one.get("k"), two.get("k")), (Some(1), Some(1)));
+}

@@ -194,6 +194,31 @@ impl LmdbSequencer {
         Ok(())
     }
 
+    /// Invalidates the tags of a mark and removes it.
+    fn write_settled(
+        &self,
+        mark: MarkId,
+        own: Option<&[Tag]>,
+        now_us: u64,
+    ) -> Result<Result<Timestamp, SettleError>, Error> {
+        let rooms = self.folder.rooms()?;
+        let settled = rooms.tags.write(|txn| {
+            let row = seal::get(rooms.tags.table(MARKS), txn, &mark.0.to_be_bytes())?;
+            let tags = row.and_then(read_mark).map(|mark| mark.tags);
+            // One that expired invalidates again: the change may have been made after its deadline.
+            let Some(tags) = tags.or_else(|| own.map(<[Tag]>::to_vec)) else {
+                return Ok(Err(SettleError::Unknown(mark)));
+            };
+            let Some(at) = mint(&rooms, txn, now_us)? else {
+                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
+            };
+            put_tags(&rooms, txn, at, &tags)?;
+            remove_mark(&rooms, txn, mark.0)?;
+            Ok(Ok(at))
+        })?;
+        Ok(settled)
+    }
+
     /// Applies what was read, marks before rows and the floor before both, and remembers its number last.
     fn apply(&self, engine: &dyn Engine, state: &mut State, news: News) -> Vec<(Vec<u8>, u64)> {
         let to = Timestamp::from_micros(news.clock_us);
@@ -266,23 +291,22 @@ impl Sequencer for LmdbSequencer {
     }
 
     fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error> {
-        let rooms = self.folder.rooms()?;
         let own = self.own_marks.lock().get(&mark.0).cloned();
-        let at = rooms.tags.write(|txn| {
-            let row = seal::get(rooms.tags.table(MARKS), txn, &mark.0.to_be_bytes())?;
-            let tags = row.and_then(read_mark).map(|mark| mark.tags);
-            // One that expired invalidates again: the change may have been made after its deadline.
-            let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
-            let Some(at) = mint(&rooms, txn, now_us)? else {
-                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
-            };
-            put_tags(&rooms, txn, at, &tags)?;
-            remove_mark(&rooms, txn, mark.0)?;
-            Ok(Ok(at))
-        })??;
-        self.own_marks.lock().remove(&mark.0);
-        let _ = self.catch_up(engine);
-        Ok(at)
+        match self.write_settled(mark, own.as_deref(), now_us) {
+            Ok(at) => {
+                let at = at?;
+                self.own_marks.lock().remove(&mark.0);
+                let _ = self.catch_up(engine);
+                Ok(at)
+            }
+            Err(error) => {
+                // The mark may have ended by itself before the change was made: then nothing else invalidates it.
+                if let Some(tags) = own {
+                    self.owe(engine, &tags, now_us)?;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn follows_log(&self) -> bool {

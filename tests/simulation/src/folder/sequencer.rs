@@ -260,18 +260,30 @@ impl Sequencer for FolderSequencer {
 
     fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error> {
         let own = hold(&self.own_marks).get(&mark.0).cloned();
-        let at = self.tags().write(|draft| {
+        let settled = self.tags().write(|draft| {
             let tags = draft.marks.get(&mark.0).map(|mark| mark.tags.clone());
             // One that expired invalidates again: the change may have been made after its deadline.
-            let tags = tags.or_else(|| own.clone()).ok_or(SettleError::Unknown(mark))?;
-            let at = mint(draft, now_us).ok_or(SettleError::Clock(ClockError::Exhausted))?;
+            let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
+            let Some(at) = mint(draft, now_us) else { return Ok(Err(SettleError::Clock(ClockError::Exhausted))) };
             put_tags(draft, at, &tags);
             remove_mark(draft, mark.0);
-            Ok(at)
-        })?;
-        hold(&self.own_marks).remove(&mark.0);
-        let _ = self.catch_up(engine);
-        Ok(at)
+            Ok(Ok(at))
+        });
+        match settled {
+            Ok(at) => {
+                let at = at?;
+                hold(&self.own_marks).remove(&mark.0);
+                let _ = self.catch_up(engine);
+                Ok(at)
+            }
+            Err(error) => {
+                // The mark may have ended by itself before the change was made.
+                if let Some(tags) = own {
+                    self.owe(engine, &tags, now_us)?;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn follows_log(&self) -> bool {
