@@ -465,6 +465,27 @@ impl<V: Send + Sync + 'static> Builder<V> {
     /// # Errors
     /// [`Error::Config`] names the setting that makes no sense.
     pub fn build(self) -> Result<Cache<V>, Error> {
+        self.check()?;
+        let place = self.place()?;
+        Ok(self.build_in(place))
+    }
+
+    /// [`build`](Self::build) over what a simulation brings: entries that rest in `rows`, invalidations that `sequencer`
+    /// orders.
+    #[cfg(all(feature = "simulation", any(feature = "lmdb", feature = "redis")))]
+    pub(crate) fn build_over(
+        self,
+        engine: Arc<dyn Engine>,
+        sequencer: Arc<dyn Sequencer>,
+        (rows, codec): (Arc<dyn crate::storage::Rows>, Arc<dyn crate::codec::ValueCodec<V>>),
+    ) -> Result<Cache<V>, Error> {
+        self.check()?;
+        let resting = Some(Resting::new(rows, codec, millis(self.sharing.use_interval)));
+        let near_entries = self.sharing.near_entries;
+        Ok(self.build_in(Place { engine, sequencer, resting, near_entries, asks_each_time: false }))
+    }
+
+    fn check(&self) -> Result<(), Error> {
         at_least_one("max_entries", self.limits.max_entries)?;
         at_least_one("max_bytes", self.limits.max_bytes)?;
         at_least_one("default_ttl", self.default_lifetime.ttl_ms)?;
@@ -482,7 +503,10 @@ impl<V: Send + Sync + 'static> Builder<V> {
                 remedy: "give the pause between two looks for dead entries, such as 10 s",
             });
         }
-        let place = self.place()?;
+        Ok(())
+    }
+
+    fn build_in(self, place: Place<V>) -> Cache<V> {
         let near = Limits { max_entries: place.near_entries.or(self.limits.max_entries), ..self.limits };
         let follows_log = place.sequencer.follows_log();
         let cache = Cache::assemble(Parts {
@@ -502,7 +526,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         if follows_log {
             cache.listen_to_others();
         }
-        Ok(cache)
+        cache
     }
 
     #[cfg(any(feature = "lmdb", feature = "redis"))]

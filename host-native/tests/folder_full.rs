@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::folder::Plain;
-use common::{Scratch, Told, on};
-use zoocache::{Builder, Cache, Error, FolderError};
+use common::{NOON_US, Scratch, Told, on, tag_of};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use zoocache::{Builder, Cache, Error, FolderError, ManualClock};
 
 /// A file system of its own, as long as it lives.
 struct Mount {
@@ -206,11 +207,17 @@ fn a_limited_process() {
 
 #[test]
 fn a_limit_of_file_sizes_is_a_full_disk() {
+    // Half a megabyte.
+    run_limited("ulimit -f 1024", "a_limited_process");
+}
+
+/// Runs a test in a process that is told when it writes too much, and not killed.
+fn run_limited(limit: &str, test: &str) {
     let scratch = Scratch::new();
     let program = std::env::current_exe().expect("it runs");
-    // Half a megabyte. Who writes more is told, and not killed.
+    let script = format!("trap '' XFSZ; {limit}; exec \"$0\" --exact {test} --nocapture");
     let limited = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --exact a_limited_process --nocapture"])
+        .args(["-c", &script])
         .arg(program)
         .env("ZOOCACHE_LIMITED", scratch.path().join("folder"))
         .output()
@@ -218,6 +225,65 @@ fn a_limit_of_file_sizes_is_a_full_disk() {
     let said =
         String::from_utf8_lossy(&limited.stdout).into_owned() + &String::from_utf8_lossy(&limited.stderr);
     assert!(limited.status.success() && said.contains("limited: "), "{said}");
+}
+
+/// Lets nothing be written meanwhile, by this process.
+fn without_writes(work: impl FnOnce()) {
+    let before = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(0), maximum: before.maximum }).expect("it is lowered");
+    work();
+    setrlimit(Resource::Fsize, before).expect("it was so before");
+}
+
+#[test]
+fn a_process_with_a_clock_that_was_set_back() {
+    let Some(folder) = std::env::var_os("ZOOCACHE_LIMITED") else { return };
+    let clock = Arc::new(ManualClock::at(NOON_US));
+    let cache = builder(Path::new(&folder)).clock(clock.clone()).build().expect("can be written");
+    cache.invalidate(&["a"]).expect("can be written");
+    clock.set_wall_us(NOON_US - 3_600_000_000);
+    without_writes(|| {
+        for tag in ["a", "b", "c"] {
+            cache.invalidate(&[tag]).expect_err("it cannot be told to others");
+        }
+    });
+    for round in 0..2 {
+        let computed = cache.get_or_compute("k", &on(&["c"]), |_| Ok::<_, Error>(vec![round]));
+        assert_eq!(computed.expect("a value"), [0], "what was invalidated is stored anew");
+    }
+    println!("limited: until others are told");
+}
+
+#[test]
+fn what_could_not_be_told_when_the_clock_was_set_back_can_be_stored_anew() {
+    run_limited("true", "a_process_with_a_clock_that_was_set_back");
+}
+
+#[test]
+fn a_process_that_settles_too_late() {
+    let Some(folder) = std::env::var_os("ZOOCACHE_LIMITED") else { return };
+    let clock = Arc::new(ManualClock::at(NOON_US));
+    let open = || builder(Path::new(&folder)).clock(clock.clone()).build().expect("can be written");
+    let (one, two) = (open(), open());
+    let mark = one.change(&[tag_of("a")], Duration::from_secs(1)).expect("can be written");
+    clock.advance_ms(2_000);
+    let store = |cache: &Cache<Vec<u8>>, value: u8| {
+        cache.get_or_compute("k", &on(&["a"]), |_| Ok::<_, Error>(vec![value])).expect("a value")
+    };
+    assert_eq!((store(&two, 1), store(&one, 2)), (vec![1], vec![1]), "the mark is over");
+    // Now the change is made.
+    without_writes(|| {
+        one.settle(mark).map(drop).expect_err("it cannot be told to others");
+        assert_eq!(store(&one, 2), [2], "who made the change reads it");
+    });
+    assert_eq!(one.get("k"), None);
+    assert_eq!(store(&two, 2), [2], "others are told as soon as they can be");
+    println!("limited: for a moment");
+}
+
+#[test]
+fn a_change_that_is_settled_too_late_on_a_full_disk_is_seen_by_who_made_it() {
+    run_limited("true", "a_process_that_settles_too_late");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::pair::{Pair, builder, compute, pair, with_table};
 use common::{NOON_US, Scratch, Told, on, tag_of};
 use zoocache::codec::{CodecError, ValueCodec};
-use zoocache::{Cache, EntryState, Error, Fill, FolderError, ManualClock, Tag, Timestamp};
+use zoocache::{Cache, EntryState, Error, Event, Fill, FolderError, ManualClock, Observer, Tag, Timestamp};
 
 #[test]
 fn what_one_computes_the_other_finds() {
@@ -92,6 +92,40 @@ fn clear_is_for_all() {
     assert_eq!(two.get("k"), Some(1));
     one.clear().expect("positions are left");
     assert_eq!((one.get("k"), two.get("k"), one.stats().entries), (None, None, 0));
+}
+
+#[test]
+fn clear_removes_nothing_that_was_stored_after_it_invalidated_everything() {
+    /// Lets another process store something between the two.
+    struct Between(Cache<u64>);
+    impl Observer for Between {
+        fn on_event(&self, event: &Event<'_>) {
+            if let Event::Invalidated { .. } = event {
+                compute(&self.0, "k", &on(&["a"]), 2);
+            }
+        }
+    }
+    let (scratch, clock) = (Scratch::new(), Arc::new(ManualClock::at(NOON_US)));
+    let open = || builder(scratch.path(), &clock);
+    let two = open().build().expect("opens");
+    let one = open().observer(Arc::new(Between(two.clone()))).build().expect("opens");
+    compute(&one, "k", &on(&["a"]), 1);
+    compute(&one, "other", &on(&["a"]), 1);
+    one.clear().expect("positions are left");
+    // Else it would be computed anew here, and the other would go on with the older value.
+    assert_eq!((one.get("k"), two.get("k"), one.stats().entries), (Some(2), Some(2), 1));
+}
+
+#[test]
+fn what_others_cannot_be_told_of_is_not_deleted() {
+    let Pair { one, two, clock, .. } = pair();
+    compute(&one, "k", &on(&["a"]), 1);
+    assert_eq!(two.get("k"), Some(1));
+    clock.set_wall_us(Timestamp::MAX_VALID);
+    one.invalidate(&["b"]).expect("the last position");
+    assert!(!one.delete("k"));
+    // Else it would be computed anew here, and the other would go on with the older value.
+    assert_eq!((compute(&one, "k", &on(&["a"]), 2), two.get("k")), (1, Some(1)));
 }
 
 #[test]

@@ -304,8 +304,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let at = {
             // The caller may have let go of the interpreter's lock, or of another that orders forks.
             let _passed = self.shared.sweeper.pass();
+            // First: what is stored after the invalidation is fresh, and who holds it would not be told.
+            let last = self.rows_number();
             let at = self.invalidate_tags(&[Tag::root()])?;
-            self.clear_below();
+            self.clear_below(last);
             at
         };
         self.sweep_all();

@@ -151,7 +151,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return Lookup::Miss(why);
             }
         };
-        if !shared.keep_up() {
+        if !mutant::is_on("tags_before_entry") && !shared.keep_up() {
             return Lookup::Miss(Count::Stale);
         }
         let now = self.now();
@@ -342,6 +342,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let order = resting.order_of(key).lock();
         let deleted = resting.rows.delete(key, &mut |number| {
             (told, gone) = self.tell_replaced(resting, key, number);
+            // Who cannot be told would go on serving what others compute anew.
+            told.is_ok()
         });
         let above = delete_above();
         drop(order);
@@ -359,9 +361,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         (was_fresh, above)
     }
 
-    pub(super) fn clear_below(&self) {
+    /// Removes what was stored up to the number `last`, and is stale.
+    pub(super) fn clear_below(&self, last: u64) {
         if let Some(resting) = &self.shared.parts.resting
-            && let Err(error) = resting.rows.clear()
+            && let Err(error) = resting.rows.clear(last)
         {
             self.storage_failed(&error);
         }

@@ -40,7 +40,8 @@ pub trait Sequencer: Send + Sync + 'static {
     /// Invalidates the mark's tags and removes it, in one step.
     ///
     /// # Errors
-    /// When no position could be assigned; the mark stays until its deadline.
+    /// When no position could be assigned; the mark stays until its deadline, and this process has applied the
+    /// invalidation all the same, if it announced the change.
     fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error>;
 
     /// Are invalidations ordered outside of this process? If not, the engine is always current and the

@@ -19,6 +19,10 @@ pub use zoocache_core::simulation::step;
 pub use wire::{Ear, Heard};
 
 use crate::fill::{Entered, Fill, swap_current};
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+use crate::{
+    Builder, Cache, Error, codec::ValueCodec, engine::Engine, sequencer::Sequencer, storage::Rows,
+};
 
 /// What a simulation decides. Called on the thread that entered it, in the name of the task that runs.
 pub trait World {
@@ -126,6 +130,21 @@ pub(crate) fn pause(time: Duration) -> bool {
 pub fn computing<R>(fill: &Arc<Fill>, compute: impl FnOnce() -> R) -> R {
     let _entered = Entered::new(Some(Arc::clone(fill)));
     compute()
+}
+
+/// Builds a cache whose processes share what the simulation brings: entries in `rows`, invalidations that `sequencer`
+/// orders.
+///
+/// # Errors
+/// As of [`Builder::build`].
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+pub fn build_over<V: Send + Sync + 'static>(
+    builder: Builder<V>,
+    engine: Arc<dyn Engine>,
+    sequencer: Arc<dyn Sequencer>,
+    (rows, codec): (Arc<dyn Rows>, Arc<dyn ValueCodec<V>>),
+) -> Result<Cache<V>, Error> {
+    builder.build_over(engine, sequencer, (rows, codec))
 }
 
 /// What belongs to a task and lies in its thread.

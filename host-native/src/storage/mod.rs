@@ -88,11 +88,11 @@ pub trait Rows: Send + Sync + 'static {
         admits: &mut dyn FnMut(Option<&Row>, u64) -> Admission,
     ) -> Result<bool, Error>;
     /// Removes and returns the row under `key`. Before anybody can miss it, `tell` is called with the number of
-    /// this change; also if there is no row.
+    /// this change; also if there is no row. Nothing is removed if it answers that somebody could not be told.
     ///
     /// # Errors
     /// When it could not be removed.
-    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error>;
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64) -> bool) -> Result<Option<Row>, Error>;
     /// Notes that rows were used. A row that was used goes late when room runs out, and one with a time to idle
     /// lives on. Those that are gone are passed over.
     ///
@@ -130,11 +130,12 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When rows could not be read; some may have been visited.
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &Row)) -> Result<(), Error>;
-    /// Removes all rows.
+    /// Removes the rows with numbers up to `last`, all of which are stale; what was stored later may be fresh, and others
+    /// may hold it.
     ///
     /// # Errors
     /// When they could not be removed.
-    fn clear(&self) -> Result<(), Error>;
+    fn clear(&self, last: u64) -> Result<(), Error>;
     /// Removes what has expired at `now_us` and some of what `is_dead`, a little at a time: called again, it
     /// goes on where it stopped. Returns how many.
     ///

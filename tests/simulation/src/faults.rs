@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::cluster::Cluster;
+use crate::folder::{Doom, Point, Room, Trouble};
 use crate::net::From;
 use crate::setup::Ground;
 
@@ -11,8 +12,10 @@ pub(crate) fn happen(cluster: &Rc<Cluster>) {
     let (world, judge) = (&cluster.world, &cluster.judge);
     judge.count(|counts| counts.faults += 1);
     let machine = usize::try_from(world.below(cluster.setup.processes as u64)).unwrap_or(0);
-    if cluster.setup.ground != Ground::Memory && !world.one_in(3) {
-        return on_the_way(cluster, machine);
+    match cluster.setup.ground {
+        Ground::Redis | Ground::Bus if !world.one_in(3) => return on_the_way(cluster, machine),
+        Ground::Folder if !world.one_in(3) => return in_the_folder(cluster, machine),
+        _ => {}
     }
     match world.below(3) {
         0 => {
@@ -122,5 +125,53 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
             net.set_read_only(false);
             net.set_lacks_replicas(false);
         }
+    }
+}
+
+/// Something goes wrong with the folder, or with who writes to it.
+fn in_the_folder(cluster: &Rc<Cluster>, machine: usize) {
+    let (world, judge, folder) = (&cluster.world, &cluster.judge, &cluster.folder);
+    let for_ns = world.below(20 * cluster.setup.think_ns.max(50_000));
+    let room = if world.one_in(2) { Room::Tags } else { Room::Entries };
+    match world.below(10) {
+        0..5 => {
+            let points = [Point::Begun, Point::Written, Point::Published, Point::Published, Point::Readable];
+            let point = points[usize::try_from(world.below(5)).unwrap_or(0)];
+            let doom = Doom { room, point, after: world.below(6) };
+            judge.tell(|| format!("somebody will die: {doom:?}"));
+            folder.set_doom(Some(doom));
+        }
+        5 => {
+            judge.tell(|| "the machine is started anew".to_owned());
+            all_again(cluster, |cluster| cluster.folder.boot(world));
+        }
+        6 => {
+            judge.tell(|| "an earlier copy takes the folder's place".to_owned());
+            all_again(cluster, |cluster| cluster.folder.restore(world));
+        }
+        kind => {
+            let of = if world.one_in(2) { place(cluster, machine) } else { None };
+            let room = if world.one_in(2) { Some(room) } else { None };
+            let (fails_writes, one_in_reads) = if kind == 9 { (false, 1 + world.below(3)) } else { (true, 0) };
+            let trouble = Trouble { of, room, fails_writes, one_in_reads };
+            judge.stores_may_fail();
+            judge.tell(|| format!("for {} us there is {trouble:?}", for_ns / 1_000));
+            folder.set_trouble(trouble);
+            world.pause(for_ns);
+            folder.set_trouble(Trouble::default());
+            judge.tell(|| "that is over".to_owned());
+        }
+    }
+}
+
+/// All processes end; then something happens; then they begin again.
+fn all_again(cluster: &Rc<Cluster>, happens: impl FnOnce(&Rc<Cluster>)) {
+    let all = 0..cluster.setup.processes;
+    let killed: Vec<_> = all.filter(|machine| cluster.kill(*machine)).collect();
+    happens(cluster);
+    cluster.judge.entries_may_be_lost();
+    cluster.world.pause(cluster.world.below(1_000_000));
+    for machine in killed {
+        cluster.start(machine);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Promised {
     pub(crate) delta_ns: Option<u64>,
     /// Are hits monotonic across processes, as all of them share what is stored, and ask for news each time?
     pub(crate) is_shared: bool,
+    /// Are hits monotonic in each process at least?
+    pub(crate) is_monotonic: bool,
     /// Is each key computed by one task at a time, as far as others could wait for it?
     pub(crate) is_alone: bool,
     /// Are entries lost for no other reason than those that the checker sees?
@@ -189,6 +191,11 @@ pub(crate) struct Judge {
     seen: RefCell<Seen>,
     pub(crate) counts: Cell<Counts>,
     violations: RefCell<Vec<Violation>>,
+    /// When a machine's wall clock was set last, and how often marks may have ended by that.
+    clock_set_ns: Cell<Option<u64>>,
+    set_forth: Cell<u64>,
+    /// May something be computed and not be stored, though nothing happened to it?
+    stores_may_fail: Cell<bool>,
     /// Failures of the storage that each process was told of.
     failures: RefCell<BTreeMap<Place, u64>>,
     /// What happened, for people; only if somebody wants to read it.
@@ -209,6 +216,9 @@ impl Judge {
             order: Cell::new(0),
             seen: RefCell::default(),
             counts: Cell::default(),
+            clock_set_ns: Cell::default(),
+            set_forth: Cell::default(),
+            stores_may_fail: Cell::default(),
             violations: RefCell::default(),
             failures: RefCell::default(),
             story: RefCell::new(is_told.then(Vec::new)),
@@ -336,6 +346,7 @@ impl Judge {
     /// Marks may have ended by themselves: a clock was set forth.
     pub(crate) fn marks_may_have_ended(&self, concerns: impl Fn(Place) -> bool) {
         let now_ns = self.world.now_ns();
+        self.set_forth.set(self.set_forth.get() + 1);
         for mark in self.seen.borrow_mut().marks.iter_mut().filter(|mark| concerns(mark.place)) {
             mark.end(&self.truth, now_ns);
         }
@@ -347,6 +358,28 @@ impl Judge {
         seen.returned.clear();
         seen.marks.iter_mut().for_each(|mark| mark.is_told = false);
         seen.deleted.iter_mut().for_each(|gone| gone.is_told = false);
+    }
+
+    /// How often that was so.
+    pub(crate) fn times_set_forth(&self) -> u64 {
+        self.set_forth.get()
+    }
+
+    /// A machine's wall clock was set.
+    pub(crate) fn clock_was_set(&self) {
+        self.clock_set_ns.set(Some(self.world.now_ns()));
+    }
+
+    /// Storing may fail, for a reason that is none of a key's.
+    pub(crate) fn stores_may_fail(&self) {
+        self.stores_may_fail.set(true);
+    }
+
+    /// May a key live on in memory, as its clock is never set, while what is stored of it has expired? Or have expired by what
+    /// a sweeper had taken for the time.
+    fn outlives_itself(&self, key: usize) -> bool {
+        let lives_ns = keys::recipe(key).ttl_ms.map_or(0, |ttl_ms| 20 * ttl_ms * 1_000_000);
+        self.clock_set_ns.get().is_some_and(|set_ns| self.world.now_ns() < set_ns + lives_ns)
     }
 
     /// What is stored may be lost: hits are monotonic as long as it is not.
@@ -364,6 +397,7 @@ impl Judge {
 
     // ---- Reads -------------------------------------------------------------------------------------
 
+    /// Among whom hits on a key are monotonic.
     fn scope(&self, place: Place) -> Place {
         if self.promised.is_shared { 0 } else { place }
     }
@@ -430,7 +464,8 @@ impl Judge {
             self.broken("delete", text);
         }
         if is_hit {
-            let is_older = value.ended < newest;
+            // What has expired is gone, as what was evicted is: an older computation may be stored after it.
+            let is_older = value.ended < newest && keys::recipe(key).ttl_ms.is_none();
             let mut seen = self.seen.borrow_mut();
             // What only waiters got was never there for others to see.
             if seen.committed.contains(&value.fill) {
@@ -438,7 +473,7 @@ impl Judge {
                 *newest = value.began.max(*newest);
             }
             drop(seen);
-            if is_older {
+            if is_older && self.promised.is_monotonic && !self.outlives_itself(key) {
                 let fill = value.fill;
                 let text = format!("process {place} hit key {key} from fill {fill}, which had ended before one began that an earlier read hit");
                 self.broken("P2", text);

@@ -11,6 +11,7 @@ mod cluster;
 mod crew;
 mod entered;
 mod faults;
+mod folder;
 mod judge;
 mod keys;
 mod machine;

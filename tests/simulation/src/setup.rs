@@ -14,7 +14,12 @@ pub(crate) enum Ground {
     Redis,
     /// Entries in each process, invalidations on a server.
     Bus,
+    /// Entries and invalidations in a folder of one machine, with near caches.
+    Folder,
 }
+
+/// Longer than any run, but for its end.
+const HOUR_US: u64 = 3_600_000_000;
 
 /// How one run is set up.
 #[derive(Debug, Clone)]
@@ -35,18 +40,25 @@ pub(crate) struct Setup {
     pub(crate) steps_per_switch: u32,
     pub(crate) max_entries: Option<u64>,
     pub(crate) delta_ns: Option<u64>,
-    pub(crate) max_age_ms: u64,
+    pub(crate) max_age_us: u64,
+    /// How many entries a near cache holds, if that is said.
+    pub(crate) near_entries: Option<u64>,
+    /// Of so many steps in the folder a task waits for a while after one; 0 for none.
+    pub(crate) one_in_waits: u64,
+    /// Are some keys computed in one process at a time?
+    pub(crate) has_locks: bool,
     pub(crate) weather: Weather,
     /// Faults of the ground, and of processes.
     pub(crate) faults: u64,
 }
 
 impl Ground {
-    const ALL: [Self; 3] = [Self::Memory, Self::Redis, Self::Bus];
+    const ALL: [Self; 4] = [Self::Memory, Self::Folder, Self::Redis, Self::Bus];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Folder => "folder",
             Self::Redis => "redis",
             Self::Bus => "bus",
         }
@@ -60,12 +72,14 @@ impl Ground {
 }
 
 impl Setup {
-    /// What a seed decides, on its own ground or on another.
-    pub(crate) fn of(seed: u64, ground: Option<Ground>) -> Self {
+    /// What a seed decides, on the ground that is wanted, or its own.
+    pub(crate) fn of(seed: u64, wanted: Option<Ground>) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let own = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
-        let ground = ground.unwrap_or(own);
-        let is_far = ground != Ground::Memory;
+        let own = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus, Ground::Folder, Ground::Folder];
+        let own = own[random.usize(..own.len())];
+        let ground = wanted.unwrap_or(own);
+        let (is_far, is_folder) = (ground != Ground::Memory, ground == Ground::Folder);
+        let ages: &[u64] = if is_folder { &[50, 1_000, 5_000, HOUR_US] } else { &[60_000, 1_000_000, HOUR_US] };
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         Self {
@@ -80,8 +94,11 @@ impl Setup {
             compute_ns: one_of(random, &[0, 2_000, 20_000, 500_000]),
             steps_per_switch: u32::try_from(one_of(random, &[2, 8, 40, 200])).unwrap_or(8),
             max_entries: (random.u8(..8) == 0).then(|| random.u64(1..=3)),
-            delta_ns: (is_far && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
-            max_age_ms: one_of(random, &[60, 1_000, 3_600_000]),
+            delta_ns: (is_far && !is_folder && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
+            max_age_us: one_of(random, ages),
+            near_entries: (is_folder && random.u8(..4) == 0).then(|| random.u64(..=2)),
+            one_in_waits: if is_folder { one_of(random, &[0, 20, 100, 500]) } else { 0 },
+            has_locks: is_folder && random.u8(..3) == 0,
             weather: Weather {
                 delay_ns: one_of(random, &[1_000, 50_000, 1_000_000, 20_000_000]),
                 one_in_fails: one_of(random, &[0, 0, 20, 100]),
@@ -94,9 +111,16 @@ impl Setup {
     pub(crate) fn promised(&self) -> Promised {
         let is_alone = self.ground == Ground::Memory;
         // What has been forgotten below may live on in a near cache.
-        let is_shared = self.ground == Ground::Redis && self.delta_ns.is_none() && self.max_age_ms >= 3_600_000;
+        let is_shared = match self.ground {
+            Ground::Memory | Ground::Bus => false,
+            Ground::Redis => self.delta_ns.is_none(),
+            Ground::Folder => self.max_entries.is_none(),
+        };
+        let is_shared = is_shared && self.max_age_us >= HOUR_US;
         let is_kept = is_alone && self.max_entries.is_none();
-        Promised { delta_ns: self.delta_ns, is_shared, is_alone, is_kept }
+        // Of a row that is evicted nobody knows who else holds it.
+        let is_monotonic = self.ground != Ground::Folder || self.max_entries.is_none();
+        Promised { delta_ns: self.delta_ns, is_shared, is_monotonic, is_alone, is_kept }
     }
 }
 

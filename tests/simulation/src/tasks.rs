@@ -10,9 +10,9 @@ use zoocache::{Error, Fill, Finish, Lookup, Tolerance, current_fill};
 
 use crate::cluster::{Cluster, Process};
 use crate::judge::Reading;
+use crate::keys::{Declared, Recipe, name, recipe};
 use crate::net::Weather;
 use crate::setup::Ground;
-use crate::keys::{Declared, Recipe, name, recipe};
 use crate::truth::{LEAVES, Versions, highest};
 use crate::value::Value;
 
@@ -40,6 +40,18 @@ pub(crate) fn janitor(cluster: &Rc<Cluster>, process: &Rc<Process>) {
     }
 }
 
+/// Does in a process what the background does: it frees what is dead, now and then.
+pub(crate) fn sweeper(cluster: &Rc<Cluster>, process: &Rc<Process>) {
+    let run = Client { cluster, process };
+    for _ in 0..cluster.setup.operations / 3 {
+        if run.is_over() {
+            return;
+        }
+        run.think(4 * cluster.setup.think_ns.max(20_000));
+        process.cache.sweep();
+    }
+}
+
 /// Lets clients work, with faults; then checks that all is well again.
 pub(crate) fn govern(cluster: &Rc<Cluster>) {
     let world = &cluster.world;
@@ -49,19 +61,27 @@ pub(crate) fn govern(cluster: &Rc<Cluster>) {
     }
     let healthy = Weather { one_in_fails: 0, one_in_lost: 0, ..cluster.setup.weather };
     cluster.net.heal(healthy);
+    cluster.folder.heal();
     if !world.wait_until(600_000_000_000, || cluster.busy.get() == 0 || cluster.judge.is_broken()) {
         cluster.judge.broken("progress", "some tasks never end".to_owned());
     }
     if !cluster.judge.is_broken() {
         settle(cluster);
     }
-    cluster.processes.borrow_mut().fill(None);
+    // Others may run while a cache ends.
+    let ended = cluster.processes.take();
+    cluster.processes.replace(vec![None; ended.len()]);
+    drop(ended);
 }
 
 /// P8: when nothing happens any more, whatever is read twice is a hit. Each process has had something to do before,
 /// twice: so it knows how late it is, and what the others have found out by then.
 fn settle(cluster: &Rc<Cluster>) {
     let (world, processes) = (&cluster.world, cluster.processes.borrow().clone());
+    if cluster.setup.ground == Ground::Folder {
+        // A clock that was set back keeps marks for longer.
+        world.pause(cluster.set_back_us.get() * 1_001);
+    }
     for is_expected in [false, false, true] {
         world.pause(10_000_000_000);
         for process in processes.iter().flatten() {
@@ -71,9 +91,7 @@ fn settle(cluster: &Rc<Cluster>) {
                 Client { cluster: &own, process: &process }.read_all_twice(is_expected);
                 flag.set(true);
             });
-            let healthy = Weather { one_in_fails: 0, one_in_lost: 0, ..cluster.setup.weather };
-    cluster.net.heal(healthy);
-    if !world.wait_until(600_000_000_000, || done.get()) {
+            if !world.wait_until(600_000_000_000, || done.get()) {
                 cluster.judge.broken("progress", "a read never ends".to_owned());
                 return;
             }
@@ -166,7 +184,8 @@ impl Client<'_> {
     fn value(&self, key: usize, reading: &Reading, may_be_stale: bool) -> (Computed, bool) {
         let mut is_own = false;
         let recipe = recipe(key);
-        let value = self.process.cache.get_or_compute(name(key), &recipe.policy(), |fill| {
+        let policy = recipe.policy().cluster_lock(self.cluster.setup.has_locks && key % 2 == 0);
+        let value = self.process.cache.get_or_compute(name(key), &policy, |fill| {
             is_own = true;
             Ok::<_, Error>(self.compute(key, &recipe, fill, Asked::By(reading.began), may_be_stale))
         });
@@ -328,11 +347,13 @@ impl Client<'_> {
         let tags = [zoocache::Tag::parse(tag).expect("invariant: these are tags")];
         // By a clock that may be fast.
         let deadline_ns = world.now_ns() + timeout_ms * 998_000;
-        let failures = judge.failures(self.process.place);
+        let (failures, set_forth) = (judge.failures(self.process.place), judge.times_set_forth());
         let Ok(mark) = self.process.cache.change(&tags, Duration::from_millis(timeout_ms)) else { return };
         // It goes on here, and nowhere else, if others could not be told.
         let is_told = judge.failures(self.process.place) == failures;
-        let known = judge.announced(self.process.place, &[tag], deadline_ns, is_told);
+        // If a clock was set forth meanwhile, it may have ended already.
+        let concerned: &[&str] = if judge.times_set_forth() > set_forth { &[] } else { &[tag] };
+        let known = judge.announced(self.process.place, concerned, deadline_ns, is_told);
         self.think(self.cluster.setup.compute_ns);
         judge.write(leaf);
         self.think(self.cluster.setup.compute_ns);
@@ -378,8 +399,12 @@ impl Client<'_> {
         judge.tell(|| format!("deletes key {key}"));
         let (began, failures) = (judge.next(), judge.failures(place));
         judge.touching(place, key, || self.process.cache.delete(name(key)));
-        let is_told = self.cluster.setup.ground != Ground::Bus && judge.failures(place) == failures;
-        judge.deleted(place, key, began, is_told);
+        let has_failed = judge.failures(place) != failures;
+        match self.cluster.setup.ground {
+            // What cannot be deleted in a folder is still there, and its caller was told.
+            Ground::Folder if has_failed => {}
+            ground => judge.deleted(place, key, began, ground != Ground::Bus && !has_failed),
+        }
         judge.tell(|| format!("has deleted key {key}"));
     }
 

@@ -56,11 +56,20 @@ pub(crate) struct LmdbSequencer {
     /// When the next mark is due.
     deadline_us: AtomicU64,
     state: Mutex<State>,
-    /// Tags whose invalidation could not be written yet.
-    owed: Mutex<Vec<Tag>>,
+    /// Invalidations that could not be written yet.
+    owed: Mutex<Owed>,
     /// Of the marks this process set: a late `settle` must still know them.
     own_marks: Mutex<HashMap<u64, Vec<Tag>>>,
     forget: OnceLock<Forget>,
+}
+
+/// Invalidations that hold in this process, and are to be written.
+#[derive(Default)]
+struct Owed {
+    tags: Vec<Tag>,
+    /// The latest position that they have here. The log must not stay below it, or nothing on these tags could be
+    /// stored here.
+    at_us: u64,
 }
 
 #[derive(Default)]
@@ -140,25 +149,31 @@ impl LmdbSequencer {
         at.ok_or(Error::Clock(ClockError::Exhausted))
     }
 
-    /// Notes what is to be written as soon as that is possible.
-    fn owe(&self, tags: &[Tag]) {
+    /// Invalidates here what cannot be written, and notes that it is to be written as soon as that is possible.
+    fn owe(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<(), Error> {
+        // Held, so that nobody who is catching up counts as current afterwards.
+        let _state = self.state.lock();
+        let at = engine.invalidate(tags, now_us);
         let mut owed = self.owed.lock();
         for tag in tags {
-            if !owed.contains(tag) {
-                owed.push(tag.clone());
+            if !owed.tags.contains(tag) {
+                owed.tags.push(tag.clone());
             }
         }
-        if owed.len() > MAX_OWED {
-            *owed = vec![Tag::root()];
+        if owed.tags.len() > MAX_OWED {
+            owed.tags = vec![Tag::root()];
         }
+        self.remembered.store(NOTHING, Ordering::Release);
+        owed.at_us = at?.as_micros().max(owed.at_us);
+        Ok(())
     }
 
     /// Writes what could not be written before.
     fn pay(&self, now_us: u64) -> Result<(), Error> {
         let mut owed = self.owed.lock();
-        if !owed.is_empty() {
-            self.append(&owed, now_us, |_, _| Ok(()))?;
-            owed.clear();
+        if !owed.tags.is_empty() {
+            self.append(&owed.tags, now_us.max(owed.at_us), |_, _| Ok(()))?;
+            *owed = Owed::default();
         }
         Ok(())
     }
@@ -177,6 +192,31 @@ impl LmdbSequencer {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Invalidates the tags of a mark and removes it.
+    fn write_settled(
+        &self,
+        mark: MarkId,
+        own: Option<&[Tag]>,
+        now_us: u64,
+    ) -> Result<Result<Timestamp, SettleError>, Error> {
+        let rooms = self.folder.rooms()?;
+        let settled = rooms.tags.write(|txn| {
+            let row = seal::get(rooms.tags.table(MARKS), txn, &mark.0.to_be_bytes())?;
+            let tags = row.and_then(read_mark).map(|mark| mark.tags);
+            // One that expired invalidates again: the change may have been made after its deadline.
+            let Some(tags) = tags.or_else(|| own.map(<[Tag]>::to_vec)) else {
+                return Ok(Err(SettleError::Unknown(mark)));
+            };
+            let Some(at) = mint(&rooms, txn, now_us)? else {
+                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
+            };
+            put_tags(&rooms, txn, at, &tags)?;
+            remove_mark(&rooms, txn, mark.0)?;
+            Ok(Ok(at))
+        })?;
+        Ok(settled)
     }
 
     /// Applies what was read, marks before rows and the floor before both, and remembers its number last.
@@ -228,9 +268,7 @@ impl Sequencer for LmdbSequencer {
                 Ok(at)
             }
             Err(error) => {
-                self.owe(tags);
-                self.remembered.store(NOTHING, Ordering::Release);
-                engine.invalidate(tags, now_us)?;
+                self.owe(engine, tags, now_us)?;
                 Err(error)
             }
         }
@@ -253,23 +291,22 @@ impl Sequencer for LmdbSequencer {
     }
 
     fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error> {
-        let rooms = self.folder.rooms()?;
         let own = self.own_marks.lock().get(&mark.0).cloned();
-        let at = rooms.tags.write(|txn| {
-            let row = seal::get(rooms.tags.table(MARKS), txn, &mark.0.to_be_bytes())?;
-            let tags = row.and_then(read_mark).map(|mark| mark.tags);
-            // One that expired invalidates again: the change may have been made after its deadline.
-            let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
-            let Some(at) = mint(&rooms, txn, now_us)? else {
-                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
-            };
-            put_tags(&rooms, txn, at, &tags)?;
-            remove_mark(&rooms, txn, mark.0)?;
-            Ok(Ok(at))
-        })??;
-        self.own_marks.lock().remove(&mark.0);
-        let _ = self.catch_up(engine);
-        Ok(at)
+        match self.write_settled(mark, own.as_deref(), now_us) {
+            Ok(at) => {
+                let at = at?;
+                self.own_marks.lock().remove(&mark.0);
+                let _ = self.catch_up(engine);
+                Ok(at)
+            }
+            Err(error) => {
+                // The mark may have ended by itself before the change was made: then nothing else invalidates it.
+                if let Some(tags) = own {
+                    self.owe(engine, &tags, now_us)?;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn follows_log(&self) -> bool {
@@ -312,7 +349,7 @@ impl Sequencer for LmdbSequencer {
 
     fn would_wait(&self) -> bool {
         let is_quiet = self.state.try_lock().is_some_and(|state| state.behind < PATIENCE)
-            && self.owed.try_lock().is_some_and(|owed| owed.is_empty());
+            && self.owed.try_lock().is_some_and(|owed| owed.tags.is_empty());
         !is_quiet || self.clock.now_us() >= self.deadline_us.load(Ordering::Acquire)
     }
 

@@ -34,7 +34,7 @@ use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
 
 use locks::{lock, sweep_locks, unlock};
 use places::{Hash, Place, insert, last_age, place_of, remove, set_last_age};
-use row::{key_of, read, row_bytes, write};
+use row::{key_of, number_of, read, row_bytes, write};
 use sweep::{Part, expire, rows_after, sweep_some};
 use touch::touch;
 
@@ -210,12 +210,14 @@ impl Rows for LmdbStorage {
         Ok(stored.is_some())
     }
 
-    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64) -> bool) -> Result<Option<Row>, Error> {
         let rooms = self.folder.rooms()?;
         let hash = *blake3::hash(key).as_bytes();
         Ok(rooms.entries.write(|txn| {
             // Inside the transaction also if there is no row: nobody stores one in between.
-            tell(txn.id() as u64);
+            if !tell(txn.id() as u64) {
+                return Ok(None);
+            }
             let row = self.row_of(&rooms, txn, key, &hash)?.row();
             remove(&rooms, txn, &hash)?;
             Ok(row)
@@ -251,14 +253,25 @@ impl Rows for LmdbStorage {
         }
     }
 
-    fn clear(&self) -> Result<(), Error> {
+    fn clear(&self, last: u64) -> Result<(), Error> {
         let rooms = self.folder.rooms()?;
-        rooms.entries.write(|txn| {
+        let is_all = rooms.entries.write(|txn| {
+            if txn.id() as u64 != last + 1 {
+                return Ok(false);
+            }
             [ROWS, PLACES, BY_AGE, BY_EXPIRY]
                 .into_iter()
                 .try_for_each(|table| rooms.entries.table(table).clear(txn))?;
-            seal::put(rooms.entries.table(META), txn, b"bytes", &0_u64.to_be_bytes())
+            seal::put(rooms.entries.table(META), txn, b"bytes", &0_u64.to_be_bytes())?;
+            Ok(true)
         })?;
+        let mut from = Vec::new();
+        while !is_all {
+            (_, from) = sweep_some(&rooms, &from, &|bytes| number_of(bytes) <= last)?;
+            if from.is_empty() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -267,9 +280,13 @@ impl Rows for LmdbStorage {
         rooms.entries.forget_the_dead();
         sweep_locks(&rooms, now_us)?;
         let mut removed = expire(&rooms, now_us)?;
+        let is_dead = |bytes: &[u8]| {
+            let header = read(bytes, None, self.secret.as_ref()).map(|row| row.header);
+            header.is_none_or(|header| is_dead(&header))
+        };
         let mut from = std::mem::take(&mut *self.swept_to.lock());
         for _ in 0..SWEEP_ROWS / SWEEP_STEP {
-            let (some, end) = sweep_some(&rooms, &from, self.secret.as_ref(), is_dead)?;
+            let (some, end) = sweep_some(&rooms, &from, &is_dead)?;
             removed += some;
             from = end;
             if from.is_empty() {

@@ -2,12 +2,9 @@
 
 use std::ops::Bound;
 
-use zoocache_core::Header;
-
 use super::places::{Hash, hash_of, remove};
-use super::row::{number_of, read};
+use super::row::number_of;
 use super::{BY_EXPIRY, ROWS, SWEEP_STEP};
-use crate::codec::Secret;
 use crate::folder::{FolderError, Reading, Rooms};
 
 pub(super) fn expire(rooms: &Rooms, now_us: u64) -> Result<usize, FolderError> {
@@ -56,16 +53,14 @@ pub(super) fn rows_after<'a>(
 pub(super) fn sweep_some(
     rooms: &Rooms,
     from: &[u8],
-    secret: Option<&Secret>,
-    is_dead: &dyn Fn(&Header) -> bool,
+    is_dead: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(usize, Vec<u8>), FolderError> {
     let rows = rooms.entries.table(ROWS);
     let (dead, end) = rooms.entries.read(|txn| {
         let mut dead = Vec::new();
         let (some, end) = rows_after(rooms, txn, from)?;
         for (hash, bytes) in some {
-            let header = read(bytes, None, secret).map(|row| row.header);
-            if header.is_none_or(|header| is_dead(&header)) {
+            if is_dead(bytes) {
                 dead.push((hash, number_of(bytes)));
             }
         }

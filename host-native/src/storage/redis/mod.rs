@@ -191,8 +191,10 @@ impl Rows for RedisStorage {
         Ok(false)
     }
 
-    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64)) -> Result<Option<Row>, Error> {
-        tell(0);
+    fn delete(&self, key: &[u8], tell: &mut dyn FnMut(u64) -> bool) -> Result<Option<Row>, Error> {
+        if !tell(0) {
+            return Ok(None);
+        }
         let stored = self.feed.delete(key)?;
         Ok(stored.and_then(|stored| self.read(&stored, key)))
     }
@@ -247,7 +249,7 @@ impl Rows for RedisStorage {
         }
     }
 
-    fn clear(&self) -> Result<(), Error> {
+    fn clear(&self, _last: u64) -> Result<(), Error> {
         // Everything is stale already; the sweeper frees it, a little at a time.
         *self.swept_to.lock() = 0;
         Ok(())
