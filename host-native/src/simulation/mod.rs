@@ -20,9 +20,7 @@ pub use wire::{Ear, Heard};
 
 use crate::fill::{Entered, Fill, swap_current};
 #[cfg(any(feature = "lmdb", feature = "redis"))]
-use crate::{
-    Builder, Cache, Error, codec::ValueCodec, engine::Engine, sequencer::Sequencer, storage::Rows,
-};
+use crate::{Builder, Cache, Error, codec::ValueCodec, engine::Engine, sequencer::Sequencer, storage::Rows};
 
 /// What a simulation decides. Called on the thread that entered it, in the name of the task that runs.
 pub trait World {

@@ -13,6 +13,7 @@ use crate::value::Value;
 use crate::world::{Place, World};
 
 /// What the readers of a run are promised.
+#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promised {
     /// Within which time others learn of an invalidation; `None` for at once.

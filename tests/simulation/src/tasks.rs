@@ -184,7 +184,7 @@ impl Client<'_> {
     fn value(&self, key: usize, reading: &Reading, may_be_stale: bool) -> (Computed, bool) {
         let mut is_own = false;
         let recipe = recipe(key);
-        let policy = recipe.policy().cluster_lock(self.cluster.setup.has_locks && key % 2 == 0);
+        let policy = recipe.policy().cluster_lock(self.cluster.setup.has_locks && key.is_multiple_of(2));
         let value = self.process.cache.get_or_compute(name(key), &policy, |fill| {
             is_own = true;
             Ok::<_, Error>(self.compute(key, &recipe, fill, Asked::By(reading.began), may_be_stale))

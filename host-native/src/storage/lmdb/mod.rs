@@ -265,14 +265,16 @@ impl Rows for LmdbStorage {
             seal::put(rooms.entries.table(META), txn, b"bytes", &0_u64.to_be_bytes())?;
             Ok(true)
         })?;
+        if is_all {
+            return Ok(());
+        }
         let mut from = Vec::new();
-        while !is_all {
+        loop {
             (_, from) = sweep_some(&rooms, &from, &|bytes| number_of(bytes) <= last)?;
             if from.is_empty() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use zoocache::Error;
 use zoocache::simulation::step;
 
+use super::trouble::step_aside;
 use super::{Handle, Point, Room, alive, failed, hold};
 use crate::cluster::running;
 use crate::world::{Place, World};
@@ -85,13 +86,13 @@ pub(super) struct Access<'a, T> {
 impl<T: Clone> Access<'_, T> {
     /// The number of the latest commit, which may not be readable yet.
     pub(super) fn number(&self) -> u64 {
-        self.handle.step();
+        step_aside();
         hold(&self.env.0).latest.number
     }
 
     /// What a reader sees that begins now.
     pub(super) fn read(&self) -> Result<Snapshot<T>, Error> {
-        self.handle.step();
+        step_aside();
         self.handle.may_read(self.room)?;
         Ok(hold(&self.env.0).readable.clone())
     }
@@ -150,7 +151,7 @@ impl<T: Clone> Access<'_, T> {
     }
 
     fn take_turn(&self) -> Result<Turn<'_, T>, Error> {
-        self.handle.step();
+        step_aside();
         loop {
             let world = alive(self.handle.place)?;
             if let Some(writer) = self.try_turn(&world) {

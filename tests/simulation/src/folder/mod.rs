@@ -6,6 +6,7 @@
 mod entries;
 mod env;
 mod lock;
+mod news;
 mod rows;
 mod sequencer;
 mod tables;

@@ -86,11 +86,7 @@ impl FolderRows {
     }
 
     /// Looks at some rows; says where it stopped, and removes those that are dead.
-    fn sweep_some(
-        &self,
-        from: &[u8],
-        is_dead: &dyn Fn(&Stored) -> bool,
-    ) -> Result<(usize, Vec<u8>), Error> {
+    fn sweep_some(&self, from: &[u8], is_dead: &dyn Fn(&Stored) -> bool) -> Result<(usize, Vec<u8>), Error> {
         let entries = self.entries().read()?;
         let (some, end) = some_after(&entries, from);
         let dead = some.iter().filter_map(|key| entries.rows.get(key).map(|stored| (key, stored)));
@@ -222,14 +218,16 @@ impl Rows for FolderRows {
             }
             Ok(is_all)
         })?;
+        if is_all {
+            return Ok(());
+        }
         let mut from = Vec::new();
-        while !is_all {
+        loop {
             (_, from) = self.sweep_some(&from, &|stored| stored.number <= last)?;
             if from.is_empty() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error> {

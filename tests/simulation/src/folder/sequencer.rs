@@ -1,6 +1,6 @@
 //! The sequencer of a folder: what `host-native/src/sequencer/lmdb/mod.rs` does, in the same steps.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -8,11 +8,12 @@ use zoocache::engine::Engine;
 use zoocache::sequencer::{Change, Forget, Sequencer};
 use zoocache::simulation::step;
 use zoocache::{ClockError, Error, MarkId, SettleError, Tag, Timestamp, WallClock};
+use zoocache_core::DomainId;
 use zoocache_core::mutant::is_on;
-use zoocache_core::{DomainId, LogRow};
 
 use super::env::{Access, Draft};
 use super::lock::Lock;
+use super::news::{News, State, read_news};
 use super::tables::{Mark, Row, Tags, mint, put_row, put_tags, raise_floor, remove_mark, remove_rows};
 use super::{Handle, hold};
 use crate::machine::Machine;
@@ -47,31 +48,6 @@ struct Owed {
     tags: Vec<Tag>,
     /// The latest position that they have here.
     at_us: u64,
-}
-
-#[derive(Default)]
-struct State {
-    applied_us: u64,
-    marks_changes: u64,
-    /// The engine's names of the marks in the table.
-    marks: BTreeMap<u64, MarkId>,
-    /// Rows about keys that this process wrote and has not read yet.
-    own_rows: HashSet<u64>,
-    behind: u32,
-    has_read: bool,
-}
-
-/// What one snapshot says.
-struct News {
-    number: u64,
-    domain: DomainId,
-    clock_us: u64,
-    floor_us: u64,
-    marks_changes: u64,
-    rows: Vec<LogRow>,
-    keys: Vec<(u64, (Vec<u8>, u64))>,
-    /// All marks, if they changed.
-    marks: Option<BTreeMap<u64, Mark>>,
 }
 
 impl FolderSequencer {
@@ -166,29 +142,6 @@ impl FolderSequencer {
         })
     }
 
-    fn read_news(&self, engine: &dyn Engine, state: &State) -> Result<News, Error> {
-        let own = engine.domain();
-        let early = if is_on("floor_before_row") { Some(self.tags().read()?) } else { None };
-        let tags = self.tags().read()?;
-        let domain = tags.domain.unwrap_or(own);
-        let after_us = if domain == own { state.applied_us } else { 0 };
-        let (mut rows, mut keys) = tags.rows_after(after_us);
-        if is_on("trust_empty") && !state.has_read {
-            rows.clear();
-            keys.clear();
-        }
-        Ok(News {
-            number: tags.number,
-            domain,
-            clock_us: tags.clock_us,
-            floor_us: early.map_or(tags.floor_us, |early| early.floor_us),
-            marks_changes: tags.marks_changes,
-            rows,
-            keys,
-            marks: (tags.marks_changes != state.marks_changes).then(|| tags.marks.clone()),
-        })
-    }
-
     /// Applies what was read, marks before rows and the floor before both.
     fn apply(&self, engine: &dyn Engine, state: &mut State, news: News) -> Vec<(Vec<u8>, u64)> {
         let to = Timestamp::from_micros(news.clock_us);
@@ -264,7 +217,9 @@ impl Sequencer for FolderSequencer {
             let tags = draft.marks.get(&mark.0).map(|mark| mark.tags.clone());
             // One that expired invalidates again: the change may have been made after its deadline.
             let Some(tags) = tags.or_else(|| own.clone()) else { return Ok(Err(SettleError::Unknown(mark))) };
-            let Some(at) = mint(draft, now_us) else { return Ok(Err(SettleError::Clock(ClockError::Exhausted))) };
+            let Some(at) = mint(draft, now_us) else {
+                return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
+            };
             put_tags(draft, at, &tags);
             remove_mark(draft, mark.0);
             Ok(Ok(at))
@@ -307,7 +262,7 @@ impl Sequencer for FolderSequencer {
             self.settle_due(now_us)?;
         }
         let saw = self.tags().number();
-        let news = self.read_news(engine, &state)?;
+        let news = read_news(&self.handle, engine, &state)?;
         let number = if is_on("saw_number") { saw } else { news.number };
         state.behind = if news.number < self.tags().number() { state.behind + 1 } else { 0 };
         if state.behind > PATIENCE {

@@ -25,6 +25,9 @@ impl Row {
     }
 }
 
+/// At which position it was told that a key is about to be replaced, and by which change.
+pub(super) type Replaced = (u64, (Vec<u8>, u64));
+
 /// An announced change.
 #[derive(Clone)]
 pub(super) struct Mark {
@@ -61,7 +64,7 @@ impl Tags {
     }
 
     /// The rows after a position: of tags, and of keys with what is said of them.
-    pub(super) fn rows_after(&self, after_us: u64) -> (Vec<LogRow>, Vec<(u64, (Vec<u8>, u64))>) {
+    pub(super) fn rows_after(&self, after_us: u64) -> (Vec<LogRow>, Vec<Replaced>) {
         let (mut rows, mut keys) = (Vec::new(), Vec::new());
         for ((at, _), row) in self.log.range((after_us + 1, 0)..) {
             match row {

@@ -64,21 +64,21 @@ impl Folder {
     }
 }
 
-impl Handle {
-    /// Others run now, for a while perhaps.
-    pub(super) fn step(&self) {
-        step();
-        if let Some(cluster) = running() {
-            let (world, setup) = (&cluster.world, &cluster.setup);
-            if setup.one_in_waits > 0 && world.one_in(setup.one_in_waits) {
-                world.pause(world.below(8 * setup.think_ns.max(20_000)));
-            }
+/// Others run now, for a while perhaps.
+pub(super) fn step_aside() {
+    step();
+    if let Some(cluster) = running() {
+        let (world, setup) = (&cluster.world, &cluster.setup);
+        if setup.one_in_waits > 0 && world.one_in(setup.one_in_waits) {
+            world.pause(world.below(8 * setup.think_ns.max(20_000)));
         }
     }
+}
 
+impl Handle {
     /// A write transaction has come so far: others may run now, or the process dies.
     pub(super) fn reaches(&self, room: Room, point: Point) -> Result<(), Error> {
-        self.step();
+        step_aside();
         if self.is_doomed(room, point)
             && let Some(cluster) = running()
         {
@@ -90,7 +90,9 @@ impl Handle {
 
     fn is_doomed(&self, room: Room, point: Point) -> bool {
         let mut doom = hold(&self.folder.doom);
-        let Some(next) = doom.as_mut().filter(|doom| (doom.room, doom.point) == (room, point)) else { return false };
+        let Some(next) = doom.as_mut().filter(|doom| (doom.room, doom.point) == (room, point)) else {
+            return false;
+        };
         if next.after > 0 {
             next.after -= 1;
             return false;
