@@ -32,7 +32,8 @@ impl Arguments {
     pub(crate) fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut read = Self { order: Order::Seeds, from: 0, seeds: 0, every: 1, first: false, ground: None };
         for word in words {
-            let number = |value: &str| value.parse::<u64>().map_err(|_| format!("{word:?}: {value:?} is no number"));
+            let number =
+                |value: &str| value.parse::<u64>().map_err(|_| format!("{word:?}: {value:?} is no number"));
             match word.split_once('=') {
                 None if word == "mutants" => read.order = Order::Mutants,
                 None if word == "work" => read.order = Order::Work,

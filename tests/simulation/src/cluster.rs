@@ -79,8 +79,18 @@ pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
     let net = Rc::new(Net::new(server, setup.weather));
     let entered = Entered(Rc::clone(&world), Rc::clone(&net));
     let world_there = Rc::clone(&world);
-    let cluster =
-        Cluster { setup, world: world_there, judge, net, folder, machines, places, processes, busy, set_back_us };
+    let cluster = Cluster {
+        setup,
+        world: world_there,
+        judge,
+        net,
+        folder,
+        machines,
+        places,
+        processes,
+        busy,
+        set_back_us,
+    };
     let cluster = Rc::new(cluster);
     zoocache::simulation::enter(Some(Rc::new(entered)));
     RUN.set(Some(Rc::clone(&cluster)));
@@ -96,9 +106,7 @@ pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
     }
     RUN.set(None);
     zoocache::simulation::enter(None);
-    if !cluster.judge.is_broken() {
-        // Else tasks may still hold on to it.
-    }
+    cluster.net.close();
     Outcome {
         violations: cluster.judge.violations(),
         counts: cluster.judge.counts.get(),
@@ -212,7 +220,8 @@ impl Cluster {
             let machine = self.world.machine(place);
             let opened = self.folder.open(place).and_then(|(handle, new_domain)| {
                 let max_age_us = self.setup.max_age_us;
-                let (sequencer, domain) = FolderSequencer::open(handle.clone(), machine, max_age_us, new_domain)?;
+                let (sequencer, domain) =
+                    FolderSequencer::open(handle.clone(), machine, max_age_us, new_domain)?;
                 Ok((sequencer, domain, FolderRows::new(handle, self.setup.max_entries)))
             });
             match opened {

@@ -59,7 +59,9 @@ impl Said {
         for line in lines.into_iter().flatten().map_while(Result::ok) {
             if let Some((seed, what)) = line.strip_prefix("seed ").and_then(|rest| rest.split_once(' ')) {
                 self.broken.push((seed.parse().unwrap_or(0), what.to_owned()));
-            } else if let Some((runs, counts)) = line.strip_prefix("saw ").and_then(|rest| rest.split_once(' ')) {
+            } else if let Some((runs, counts)) =
+                line.strip_prefix("saw ").and_then(|rest| rest.split_once(' '))
+            {
                 self.runs += runs.parse::<u64>().unwrap_or(0);
                 self.counts.add(&Counts::read(counts));
                 has_ended = true;
@@ -82,7 +84,9 @@ fn worker(words: &[String]) -> std::io::Result<Command> {
 
 /// Runs seeds on all cores. Says whether all is well.
 pub(crate) fn run_seeds(arguments: &Arguments) -> bool {
-    let (began, cores) = (Instant::now(), cores());
+    #[expect(clippy::disallowed_methods, reason = "how long it takes on this machine, for whoever waits")]
+    let began = Instant::now();
+    let cores = cores();
     let start = |core: u64| {
         let mut words = vec![
             format!("from={}", arguments.from + core),
@@ -128,9 +132,14 @@ pub(crate) fn run_mutants(arguments: &Arguments) -> bool {
         while running.len() < usize::try_from(cores()).unwrap_or(1)
             && let Some(mutant) = waiting.next()
         {
-            let words = [format!("seeds={}", arguments.seeds), format!("ground={}", mutant.ground), "first".to_owned()];
-            let started = worker(&words)
-                .and_then(|mut command| command.env("ZOOCACHE_MUTANT", mutant.name).stderr(Stdio::null()).spawn());
+            let words = [
+                format!("seeds={}", arguments.seeds),
+                format!("ground={}", mutant.ground),
+                "first".to_owned(),
+            ];
+            let started = worker(&words).and_then(|mut command| {
+                command.env("ZOOCACHE_MUTANT", mutant.name).stderr(Stdio::null()).spawn()
+            });
             match started {
                 Ok(child) => running.push_back((mutant, child)),
                 Err(error) => {

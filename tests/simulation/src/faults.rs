@@ -52,7 +52,8 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
     let (world, judge, net) = (&cluster.world, &cluster.judge, &cluster.net);
     let for_ns = if world.one_in(3) { world.below(4_000_000_000) } else { world.below(100_000_000) };
     let ms = for_ns / 1_000_000;
-    let from = [From::Now, From::Past, From::Past, From::Nothing][usize::try_from(world.below(4)).unwrap_or(0)];
+    let from =
+        [From::Now, From::Past, From::Past, From::Nothing][usize::try_from(world.below(4)).unwrap_or(0)];
     match world.below(15) {
         0 => {
             judge.tell(|| "all connections are closed".to_owned());
@@ -95,13 +96,18 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
             judge.entries_may_be_lost();
         }
         14 => {
-            judge.tell(|| "everything ends; the server's clock is set back, its table is lost, and all begin again".to_owned());
+            judge.tell(|| {
+                "everything ends; the server's clock is set back, its table is lost, and all begin again"
+                    .to_owned()
+            });
             let up: Vec<_> = (0..cluster.setup.processes).filter(|machine| cluster.kill(*machine)).collect();
             net.machine.jump(-120_000_000);
             net.evict(world, true);
             judge.entries_may_be_lost();
             world.pause(world.below(1_000_000));
-            up.into_iter().for_each(|machine| cluster.start(machine));
+            for machine in up {
+                cluster.start(machine);
+            }
         }
         11 => {
             let by_us = some_time(cluster);
@@ -120,7 +126,11 @@ fn on_the_way(cluster: &Rc<Cluster>, machine: usize) {
         _ => {
             judge.tell(|| format!("the server takes no writes for {ms} ms"));
             let is_replica = world.one_in(2);
-            if is_replica { net.set_read_only(true) } else { net.set_lacks_replicas(true) }
+            if is_replica {
+                net.set_read_only(true);
+            } else {
+                net.set_lacks_replicas(true);
+            }
             world.pause(for_ns);
             net.set_read_only(false);
             net.set_lacks_replicas(false);
@@ -152,7 +162,8 @@ fn in_the_folder(cluster: &Rc<Cluster>, machine: usize) {
         kind => {
             let of = if world.one_in(2) { place(cluster, machine) } else { None };
             let room = if world.one_in(2) { Some(room) } else { None };
-            let (fails_writes, one_in_reads) = if kind == 9 { (false, 1 + world.below(3)) } else { (true, 0) };
+            let (fails_writes, one_in_reads) =
+                if kind == 9 { (false, 1 + world.below(3)) } else { (true, 0) };
             let trouble = Trouble { of, room, fails_writes, one_in_reads };
             judge.stores_may_fail();
             judge.tell(|| format!("for {} us there is {trouble:?}", for_ns / 1_000));

@@ -141,7 +141,8 @@ impl Counts {
     /// Did so many runs show enough for their silence to mean something?
     pub(crate) fn are_telling(&self, runs: u64) -> bool {
         let each = [self.hits, self.computed, self.invalidations];
-        runs < 100 || (each.iter().all(|seen| *seen > runs) && self.waited > runs / 4 && self.faults > runs / 2)
+        runs < 100
+            || (each.iter().all(|seen| *seen > runs) && self.waited > runs / 4 && self.faults > runs / 2)
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -226,10 +227,6 @@ impl Judge {
         }
     }
 
-    pub(crate) fn promised(&self) -> Promised {
-        self.promised
-    }
-
     pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         count(&mut counts);
@@ -259,7 +256,8 @@ impl Judge {
             let line = line();
             let (us, place) = (self.world.now_ns() / 1_000, self.world.here());
             let who = if place == 0 { "the world".to_owned() } else { format!("process {place}") };
-            let told = format!("{:>6}.{:03} ms  {who}, task {}: {line}", us / 1_000, us % 1_000, self.world.task());
+            let told =
+                format!("{:>6}.{:03} ms  {who}, task {}: {line}", us / 1_000, us % 1_000, self.world.task());
             self.story.borrow_mut().iter_mut().for_each(|story| story.push(told.clone()));
         }
     }
@@ -296,15 +294,15 @@ impl Judge {
 
     pub(crate) fn invalidation_begins(&self, place: Place, tags: &[&str]) -> Invalidation {
         let began = self.next();
-        let leaves = self.covered(tags);
+        let leaves = Self::covered(tags);
         let mut seen = self.seen.borrow_mut();
         seen.called.push(Called { returned: u64::MAX, leaves });
         self.tell(|| format!("invalidates {tags:?}"));
-        let versions = self.truth.at(self.world.now_ns(), &leaves);
+        let versions = self.truth.at(self.world.now_ns(), leaves);
         Invalidation { place, versions, began, call: seen.called.len() - 1 }
     }
 
-    fn covered(&self, tags: &[&str]) -> Covered {
+    fn covered(tags: &[&str]) -> Covered {
         let each: Vec<_> = tags.iter().map(|tag| covered(tag)).collect();
         std::array::from_fn(|leaf| each.iter().any(|covered| covered[leaf]))
     }
@@ -317,7 +315,9 @@ impl Judge {
         }
         let returned = self.next();
         self.count(|counts| counts.invalidations += 1);
-        self.tell(|| format!("has invalidated (event {began}), {}", if is_told { "everybody knows" } else { "queued" }));
+        self.tell(|| {
+            format!("has invalidated (event {began}), {}", if is_told { "everybody knows" } else { "queued" })
+        });
         let mut seen = self.seen.borrow_mut();
         seen.called[call].returned = returned;
         let own = seen.own.entry(place).or_default();
@@ -330,7 +330,7 @@ impl Judge {
 
     /// A change was announced, to everybody if they were told; its mark stands until then at least, by the time.
     pub(crate) fn announced(&self, place: Place, tags: &[&str], deadline_ns: u64, is_told: bool) -> usize {
-        let leaves = if self.world.is_dead(place) { Covered::default() } else { self.covered(tags) };
+        let leaves = if self.world.is_dead(place) { Covered::default() } else { Self::covered(tags) };
         let mut seen = self.seen.borrow_mut();
         let returned_ns = self.world.now_ns();
         seen.marks.push(Mark { place, leaves, is_told, returned_ns, deadline_ns, ended: None });
@@ -393,7 +393,10 @@ impl Judge {
         let now_ns = self.world.now_ns();
         let mut seen = self.seen.borrow_mut();
         seen.own.remove(&place);
-        seen.marks.iter_mut().filter(|mark| mark.place == place).for_each(|mark| mark.end(&self.truth, now_ns));
+        seen.marks
+            .iter_mut()
+            .filter(|mark| mark.place == place)
+            .for_each(|mark| mark.end(&self.truth, now_ns));
     }
 
     // ---- Reads -------------------------------------------------------------------------------------
@@ -407,7 +410,8 @@ impl Judge {
         let (began, began_ns) = (self.next(), self.world.now_ns());
         let mut seen = self.seen.borrow_mut();
         // Clocks run fast or slow by a thousandth.
-        let told_ns = began_ns.saturating_sub(self.promised.delta_ns.map_or(0, |delta_ns| delta_ns + delta_ns / 500));
+        let told_ns =
+            began_ns.saturating_sub(self.promised.delta_ns.map_or(0, |delta_ns| delta_ns + delta_ns / 500));
         let known = seen.returned.partition_point(|(returned_ns, _)| *returned_ns <= told_ns);
         let mut need = known.checked_sub(1).map_or(Versions::default(), |last| seen.returned[last].1);
         let mut need_own = seen.own.get(&place).copied().unwrap_or_default();
@@ -445,8 +449,20 @@ impl Judge {
                 (false, false) => counts.waited += 1,
             }
         });
-        let how = if is_own { "computed" } else if is_hit { "hit" } else { "waited for" };
-        self.tell(|| format!("reads key {key} (since event {began}): {how}, {}, fill {}", leaf_names(&value.seen), value.fill));
+        let how = if is_own {
+            "computed"
+        } else if is_hit {
+            "hit"
+        } else {
+            "waited for"
+        };
+        self.tell(|| {
+            format!(
+                "reads key {key} (since event {began}): {how}, {}, fill {}",
+                leaf_names(&value.seen),
+                value.fill
+            )
+        });
         if value.is_tainted && !is_hit {
             return;
         }
@@ -455,13 +471,20 @@ impl Judge {
             if let Some(leaf) = (0..LEAVES.len()).find(is_stale) {
                 let text = format!(
                     "process {place} read key {key}, {how}, from fill {} with {} v{}; v{} was invalidated before the read began at {} us",
-                    value.fill, LEAVES[leaf], value.seen[leaf], need[leaf], began_ns / 1_000
+                    value.fill,
+                    LEAVES[leaf],
+                    value.seen[leaf],
+                    need[leaf],
+                    began_ns / 1_000
                 );
                 self.broken(promise, text);
             }
         }
         if is_hit && value.began < deleted {
-            let text = format!("process {place} hit key {key} from fill {}, which began before the key was deleted", value.fill);
+            let text = format!(
+                "process {place} hit key {key} from fill {}, which began before the key was deleted",
+                value.fill
+            );
             self.broken("delete", text);
         }
         if is_hit {
@@ -476,7 +499,9 @@ impl Judge {
             drop(seen);
             if is_older && self.promised.is_monotonic && !self.outlives_itself(key) {
                 let fill = value.fill;
-                let text = format!("process {place} hit key {key} from fill {fill}, which had ended before one began that an earlier read hit");
+                let text = format!(
+                    "process {place} hit key {key} from fill {fill}, which had ended before one began that an earlier read hit"
+                );
                 self.broken("P2", text);
             }
         }
@@ -486,7 +511,14 @@ impl Judge {
 
     /// A computation begins that was asked for then; `is_beside` says that it need not wait for others, `needs_no_reason` that it may
     /// be stored already, or have expired.
-    pub(crate) fn fill_begins(&self, place: Place, key: usize, asked: u64, is_beside: bool, needs_no_reason: bool) -> usize {
+    pub(crate) fn fill_begins(
+        &self,
+        place: Place,
+        key: usize,
+        asked: u64,
+        is_beside: bool,
+        needs_no_reason: bool,
+    ) -> usize {
         let began = self.next();
         let number = self.seen.borrow().fills.len();
         self.tell(|| format!("computes key {key}, fill {number}"));
@@ -511,7 +543,10 @@ impl Judge {
             return;
         }
         let other = seen.fills.iter().position(|fill| {
-            (fill.place, fill.key) == (place, key) && !fill.is_beside && fill.ended.is_none() && fill.asked > touched
+            (fill.place, fill.key) == (place, key)
+                && !fill.is_beside
+                && fill.ended.is_none()
+                && fill.asked > touched
         });
         drop(seen);
         if let Some(other) = other {
@@ -528,7 +563,10 @@ impl Judge {
         let has_reason = seen.removed.get(&(place, key)).is_some_and(|removed| *removed > stored.ended)
             || seen.called.iter().any(|call| call.returned > stored.began && concerns(&call.leaves))
             || seen.marks.iter().any(|mark| concerns(&mark.leaves));
-        let text = format!("process {place} computes key {key}, though nothing happened to what it stored (fill of event {})", stored.began);
+        let text = format!(
+            "process {place} computes key {key}, though nothing happened to what it stored (fill of event {})",
+            stored.began
+        );
         drop(seen);
         if !has_reason {
             self.broken("P7", text);
@@ -591,12 +629,12 @@ impl Judge {
 impl Mark {
     fn end(&mut self, truth: &Truth, now_ns: u64) {
         if self.ended.is_none() {
-            self.ended = Some(truth.at(now_ns.min(self.deadline_ns), &self.leaves));
+            self.ended = Some(truth.at(now_ns.min(self.deadline_ns), self.leaves));
         }
     }
 
     /// What must be seen by a read that began at this time.
     fn versions(&self, truth: &Truth, now_ns: u64) -> Versions {
-        self.ended.unwrap_or_else(|| truth.at(now_ns.min(self.deadline_ns), &self.leaves))
+        self.ended.unwrap_or_else(|| truth.at(now_ns.min(self.deadline_ns), self.leaves))
     }
 }

@@ -48,7 +48,8 @@ impl Machine {
     pub(crate) fn set_time(&self, now_ns: u64) {
         let passed_ns = self.stretched(now_ns);
         self.boot_ns.store(self.origin_ns + passed_ns, Ordering::Relaxed);
-        let wall_us = (BEGIN_US + passed_ns / 1_000).saturating_add_signed(self.offset_us.load(Ordering::Relaxed));
+        let wall_us =
+            (BEGIN_US + passed_ns / 1_000).saturating_add_signed(self.offset_us.load(Ordering::Relaxed));
         self.wall_us.store(wall_us, Ordering::Relaxed);
     }
 

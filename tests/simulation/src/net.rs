@@ -1,6 +1,6 @@
 //! The network and the server at its end: requests and answers take their time, and some never arrive.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ thread_local! {
 }
 
 pub(crate) struct Net {
-    server: RefCell<Server>,
+    server: RefCell<Option<Server>>,
     pub(crate) machine: Arc<Machine>,
     connections: RefCell<Vec<Connection>>,
     pub(crate) weather: Cell<Weather>,
@@ -67,7 +67,7 @@ impl Net {
         let mut server = SERVER.take().unwrap_or_else(|| Server::new(&replid(0)));
         server.restart(Data::default(), &replid(1));
         Self {
-            server: RefCell::new(server),
+            server: RefCell::new(Some(server)),
             machine,
             connections: RefCell::default(),
             weather: Cell::new(weather),
@@ -81,8 +81,14 @@ impl Net {
     }
 
     /// Gives the server back for another run.
-    pub(crate) fn close(self) {
-        SERVER.set(Some(self.server.into_inner()));
+    pub(crate) fn close(&self) {
+        SERVER.set(self.server.take());
+    }
+
+    fn server(&self) -> RefMut<'_, Server> {
+        RefMut::map(self.server.borrow_mut(), |server| {
+            server.as_mut().expect("invariant: it is there until the end")
+        })
     }
 
     // ---- What processes do -------------------------------------------------------------------------
@@ -118,10 +124,6 @@ impl Net {
                 return Err(fails("the connection was lost"));
             }
             answers.push(self.execute(world, command));
-            if std::env::var_os("NETDEBUG").is_some() {
-                let shown: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(&word[..word.len().min(60)]).into_owned()).collect();
-                eprintln!("{:>6}.{:03} ms  NET {place} {shown:?} -> {:?}", world.now_ns() / 1_000_000, world.now_ns() / 1_000 % 1_000, answers.last());
-            }
         }
         if fault == 2 {
             self.cut(world, connection);
@@ -158,17 +160,17 @@ impl Net {
     }
 
     fn execute(self: &Rc<Self>, world: &Rc<World>, command: &[Vec<u8>]) -> Value {
-        let answer = self.server.borrow_mut().call(self.machine.now_us(), command);
+        let answer = self.server().call(self.machine.now_us(), command);
         self.commands.set(self.commands.get() + 1);
         if world.one_in(40) {
             let mut past = self.past.borrow_mut();
-            past.push_back(self.server.borrow().data());
+            past.push_back(self.server().data());
             self.since_loss.set((self.since_loss.get() + 1).min(REMEMBERED));
             if past.len() > REMEMBERED {
                 past.pop_front();
             }
         }
-        let published = self.server.borrow_mut().take_published();
+        let published = self.server().take_published();
         for (_, message) in published {
             self.publish(world, &message);
         }
@@ -193,7 +195,11 @@ impl Net {
                     let mut connections = self.connections.borrow_mut();
                     let connection = &mut connections[number];
                     // One that overtakes.
-                    if fault == 3 { connection.coming.push_front(message.to_vec()) } else { connection.coming.push_back(message.to_vec()) }
+                    if fault == 3 {
+                        connection.coming.push_front(message.to_vec());
+                    } else {
+                        connection.coming.push_back(message.to_vec());
+                    }
                     connection.place
                 };
                 let (net, world_there) = (Rc::clone(self), Rc::clone(world));
@@ -263,7 +269,7 @@ impl Net {
     pub(crate) fn restart(&self, world: &World, from: From) {
         let data = self.data_of(world, from, usize::MAX);
         self.since_loss.set(0);
-        self.server.borrow_mut().restart(data, &replid(world.below(u64::MAX)));
+        self.server().restart(data, &replid(world.below(u64::MAX)));
         self.is_down.set(false);
         self.cut_all(world, None);
     }
@@ -271,14 +277,14 @@ impl Net {
     /// The same process has other data. Not of before another loss: who has seen nothing in between cannot know of that.
     pub(crate) fn replace(&self, world: &World, from: From) {
         let data = self.data_of(world, from, self.since_loss.replace(0));
-        self.server.borrow_mut().replace(data);
+        self.server().replace(data);
     }
 
     fn data_of(&self, world: &World, from: From, latest: usize) -> Data {
         let past = self.past.borrow();
         let back = usize::try_from(world.below(past.len().min(latest) as u64)).unwrap_or(0);
         match from {
-            From::Now => self.server.borrow().data(),
+            From::Now => self.server().data(),
             From::Past if latest == 0 => Data::default(),
             From::Past => past.iter().nth_back(back).cloned().unwrap_or_default(),
             From::Nothing => Data::default(),
@@ -287,25 +293,25 @@ impl Net {
 
     /// A full server removes a key: the table of the domain, or any.
     pub(crate) fn evict(&self, world: &World, is_table: bool) {
-        let mut keys = self.server.borrow().keys(self.machine.now_us());
+        let mut keys = self.server().keys(self.machine.now_us());
         keys.retain(|key| key.ends_with(b":V") == is_table);
         if !keys.is_empty() {
             let index = usize::try_from(world.below(keys.len() as u64)).unwrap_or(0);
-            self.server.borrow_mut().evict(&keys[index]);
+            self.server().evict(&keys[index]);
             self.since_loss.set(if is_table { 0 } else { self.since_loss.get() });
         }
     }
 
     pub(crate) fn set_full(&self, is_full: bool) {
-        self.server.borrow_mut().set_full(is_full);
+        self.server().set_full(is_full);
     }
 
     pub(crate) fn set_read_only(&self, is_read_only: bool) {
-        self.server.borrow_mut().set_read_only(is_read_only);
+        self.server().set_read_only(is_read_only);
     }
 
     pub(crate) fn set_lacks_replicas(&self, lacks: bool) {
-        self.server.borrow_mut().set_lacks_replicas(lacks);
+        self.server().set_lacks_replicas(lacks);
     }
 
     /// All is well again.

@@ -79,7 +79,8 @@ impl Setup {
         let own = own[random.usize(..own.len())];
         let ground = wanted.unwrap_or(own);
         let (is_far, is_folder) = (ground != Ground::Memory, ground == Ground::Folder);
-        let ages: &[u64] = if is_folder { &[50, 1_000, 5_000, HOUR_US] } else { &[60_000, 1_000_000, HOUR_US] };
+        let ages: &[u64] =
+            if is_folder { &[50, 1_000, 5_000, HOUR_US] } else { &[60_000, 1_000_000, HOUR_US] };
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         Self {
@@ -94,7 +95,8 @@ impl Setup {
             compute_ns: one_of(random, &[0, 2_000, 20_000, 500_000]),
             steps_per_switch: u32::try_from(one_of(random, &[2, 8, 40, 200])).unwrap_or(8),
             max_entries: (random.u8(..8) == 0).then(|| random.u64(1..=3)),
-            delta_ns: (is_far && !is_folder && random.u8(..3) > 0).then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
+            delta_ns: (is_far && !is_folder && random.u8(..3) > 0)
+                .then(|| one_of(random, &[30_000_000, 200_000_000, 1_000_000_000])),
             max_age_us: one_of(random, ages),
             near_entries: (is_folder && random.u8(..4) == 0).then(|| random.u64(..=2)),
             one_in_waits: if is_folder { one_of(random, &[0, 20, 100, 500]) } else { 0 },

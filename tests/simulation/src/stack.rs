@@ -24,8 +24,8 @@ pub(crate) struct Stackful(Option<Coroutine<(), (), ()>>);
 impl Stackful {
     pub(crate) fn new(work: Box<dyn FnOnce()>) -> Self {
         let free = FREE.with_borrow_mut(Vec::pop);
-        let stack =
-            free.unwrap_or_else(|| DefaultStack::new(STACK_BYTES).expect("the system has memory for a stack"));
+        let stack = free
+            .unwrap_or_else(|| DefaultStack::new(STACK_BYTES).expect("the system has memory for a stack"));
         Self(Some(Coroutine::with_stack(stack, |way: &Way, ()| {
             WAY.set(way);
             work();
@@ -63,9 +63,12 @@ impl Drop for Stackful {
 pub(crate) fn suspend() {
     let way = WAY.get();
     assert!(!way.is_null(), "only tasks can be suspended");
+    #[expect(
+        unsafe_code,
+        reason = "the code that suspends itself is called by a library that knows of no tasks"
+    )]
     // SAFETY: `way` was set by the coroutine that runs now, at its beginning or below after its last suspension; it lives on
     // that coroutine's stack for as long as it runs.
-    #[expect(unsafe_code, reason = "the code that suspends itself is called by a library that knows of no tasks")]
     unsafe {
         (*way).suspend(());
     }

@@ -137,7 +137,10 @@ impl Client<'_> {
             let is_kept = recipe(key).ttl_ms.is_none() && cluster.setup.max_entries.is_none();
             if self.read(key) && is_expected && is_kept {
                 let why = process.cache.explain(name(key));
-                cluster.judge.broken("P8", format!("process {} computes key {key} twice in a row: {why:?}", process.place));
+                cluster.judge.broken(
+                    "P8",
+                    format!("process {} computes key {key} twice in a row: {why:?}", process.place),
+                );
             }
         }
     }
@@ -192,7 +195,14 @@ impl Client<'_> {
         (value, is_own)
     }
 
-    fn compute(&self, key: usize, recipe: &Recipe, fill: &Fill, asked: Asked, may_be_stale: bool) -> Arc<Value> {
+    fn compute(
+        &self,
+        key: usize,
+        recipe: &Recipe,
+        fill: &Fill,
+        asked: Asked,
+        may_be_stale: bool,
+    ) -> Arc<Value> {
         let (judge, compute_ns) = (&self.cluster.judge, self.cluster.setup.compute_ns);
         let by_reader = if let Asked::By(began) = asked { Some(began) } else { None };
         let needs_no_reason = by_reader.is_none() || recipe.ttl_ms.is_some();
@@ -259,7 +269,8 @@ impl Client<'_> {
         if let Lookup::Hit(_) = cache.lookup(&name) {
             return None;
         }
-        let stand_in = cache.stand_in(&name, &Tolerance { expired_ms: u64::MAX, invalidated_ms: u64::MAX })?;
+        let stand_in =
+            cache.stand_in(&name, &Tolerance { expired_ms: u64::MAX, invalidated_ms: u64::MAX })?;
         self.cluster.world.step();
         cache.absorb_stand_in(current_fill().as_ref(), &stand_in.entry);
         self.cluster.judge.count(|counts| counts.stand_ins += 1);
@@ -383,7 +394,8 @@ impl Client<'_> {
     /// Computes a key as its flight, unless there is one; or beside whatever there is.
     fn compute_aside(&self, key: usize, is_beside: bool) {
         let (cache, name) = (&self.process.cache, name(key));
-        let leader = if is_beside { Some(cache.lead_alone(&name, None, false)) } else { cache.lead_refresh(&name) };
+        let leader =
+            if is_beside { Some(cache.lead_alone(&name, None, false)) } else { cache.lead_refresh(&name) };
         let Some(leader) = leader else { return };
         let recipe = recipe(key);
         leader.declare(&recipe.policy());

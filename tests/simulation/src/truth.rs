@@ -14,7 +14,9 @@ pub(crate) type Covered = [bool; LEAVES.len()];
 /// Which leaves a tag covers when it is invalidated, as the promises say it; the empty one is the root.
 pub(crate) fn covered(tag: &str) -> Covered {
     let tag = tag.strip_suffix(":*").unwrap_or(tag).trim_start_matches('*');
-    LEAVES.map(|leaf| tag.is_empty() || leaf == tag || leaf.strip_prefix(tag).is_some_and(|rest| rest.starts_with(':')))
+    LEAVES.map(|leaf| {
+        tag.is_empty() || leaf == tag || leaf.strip_prefix(tag).is_some_and(|rest| rest.starts_with(':'))
+    })
 }
 
 /// The higher one of each.
@@ -38,7 +40,7 @@ impl Truth {
     }
 
     /// The versions of some leaves as they were at a time.
-    pub(crate) fn at(&self, now_ns: u64, covered: &Covered) -> Versions {
+    pub(crate) fn at(&self, now_ns: u64, covered: Covered) -> Versions {
         let leaves = self.leaves.borrow();
         std::array::from_fn(|leaf| {
             if !covered[leaf] {

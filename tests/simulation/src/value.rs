@@ -32,8 +32,10 @@ impl ValueCodec<Arc<Value>> for Codec {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Arc<Value>, CodecError> {
-        let words: Vec<u64> =
-            bytes.chunks_exact(8).map(|word| word.try_into().map(u64::from_le_bytes)).collect::<Result<_, _>>()?;
+        let words: Vec<u64> = bytes
+            .chunks_exact(8)
+            .map(|word| word.try_into().map(u64::from_le_bytes))
+            .collect::<Result<_, _>>()?;
         if bytes.len() != WORDS * 8 {
             return Err("not a value".into());
         }

@@ -22,7 +22,10 @@ pub(crate) const NOWHERE: Place = 0;
 enum State {
     Ready,
     /// It looks again when something else has happened since, or when the time has come.
-    Blocked { since: u64, until_ns: Option<u64> },
+    Blocked {
+        since: u64,
+        until_ns: Option<u64>,
+    },
 }
 
 struct Task {
@@ -61,7 +64,8 @@ struct Process {
 
 impl World {
     pub(crate) fn new(seed: u64, steps_per_switch: u32) -> Rc<Self> {
-        let nowhere = Process { machine: Arc::new(Machine::new(0, 0, 0)), stopped_until_ns: 0, is_dead: false };
+        let nowhere =
+            Process { machine: Arc::new(Machine::new(0, 0, 0)), stopped_until_ns: 0, is_dead: false };
         Rc::new(Self {
             random: RefCell::new(Rng::with_seed(seed)),
             now_ns: Cell::new(0),
@@ -220,7 +224,9 @@ impl World {
                     }
                     match task.state {
                         State::Ready => ready.push(number),
-                        State::Blocked { until_ns: Some(until_ns), .. } if until_ns <= now_ns => ready.push(number),
+                        State::Blocked { until_ns: Some(until_ns), .. } if until_ns <= now_ns => {
+                            ready.push(number);
+                        }
                         State::Blocked { since, until_ns } => {
                             if since < self.progress.get() {
                                 looking.push(number);
@@ -234,7 +240,8 @@ impl World {
                 }
             }
             // Those that look again do so in vain, mostly.
-            let from = if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) { &ready } else { &looking };
+            let from =
+                if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) { &ready } else { &looking };
             if !from.is_empty() {
                 let index = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
                 return Ok(Some(from[index]));
