@@ -1,13 +1,15 @@
 //! Simulates whole clusters in one thread, one seed after the other.
 //!
 //! ```text
-//! zoocache-simulation [--seeds N] [--from N]     runs seeds, prints what they saw, and the seeds that break a promise
+//! zoocache-simulation [--seeds N] [--from N] [--ground NAME]
+//!                                                runs seeds, prints what they saw, and the seeds that break a promise
 //! zoocache-simulation --seed N                   runs one, and tells its story
 //! ```
 
 mod cluster;
 mod entered;
 mod faults;
+mod gossip;
 mod judge;
 mod keys;
 mod machine;
@@ -33,15 +35,18 @@ fn main() {
         println!("{:?}\n{:?} trace {:x}", outcome.violations, outcome.counts, outcome.trace);
         return;
     }
+    let ground = arguments.iter().position(|argument| argument == "--ground").and_then(|place| arguments.get(place + 1));
+    let is_wanted = |setup: &Setup| ground.is_none_or(|name| format!("{:?}", setup.ground).eq_ignore_ascii_case(name));
     let (from, seeds) = (value("--from").unwrap_or(0), value("--seeds").unwrap_or(1_000));
     let mut counts = judge::Counts::default();
     let mut broken = 0;
-    for seed in from..from + seeds {
-        let outcome = cluster::run(Setup::of(seed), false);
+    let wanted = (from..).map(|seed| (seed, Setup::of(seed))).filter(|(_, setup)| is_wanted(setup));
+    for (number, (seed, setup)) in (1..).zip(wanted.take(usize::try_from(seeds).unwrap_or(usize::MAX))) {
+        let outcome = cluster::run(setup, false);
         counts.add(&outcome.counts);
         if let Some(violation) = outcome.violations.first() {
             broken += 1;
-            println!("seed {seed}: {} {}", violation.promise, violation.text);
+            println!("seed {seed} ({number} of {seeds}): {} {}", violation.promise, violation.text);
             if broken >= 10 { break }
         }
     }

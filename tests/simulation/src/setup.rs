@@ -14,6 +14,8 @@ pub(crate) enum Ground {
     Redis,
     /// Entries in each process, invalidations on a server.
     Bus,
+    /// Entries in each process and in a store, invalidations told from one to the other.
+    Gossip,
 }
 
 /// How one run is set up.
@@ -44,7 +46,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn of(seed: u64) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let ground = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus][random.usize(..4)];
+        let ground = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus, Ground::Gossip][random.usize(..5)];
         let is_far = ground != Ground::Memory;
         let keys = chosen(random, crate::keys::KEYS, 2);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];

@@ -1,0 +1,129 @@
+//! The end of a run: all is well again, everything is told, and then whatever is read twice is a hit.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Run;
+use super::node::Node;
+use super::terms::Poison;
+use crate::keys::recipe;
+
+/// Time enough for whatever waits.
+const LONG_NS: u64 = 600_000_000_000;
+
+/// All keys are read on all nodes so often.
+const ROUNDS: usize = 6;
+
+impl Run {
+    /// Lets nodes work, with faults; then checks that all is well again.
+    pub(super) fn govern(self: &Rc<Self>) {
+        let world = &self.world;
+        for _ in 0..self.setup.faults {
+            world.pause(world.below(8 * self.terms.think_ns));
+            self.fault();
+        }
+        if !world.wait_until(LONG_NS, || self.busy.get() == 0 || self.judge.is_broken()) {
+            self.judge.broken("progress", "some tasks never end".to_owned());
+        }
+        if !self.judge.is_broken() {
+            self.settle();
+        }
+        self.is_over.set(true);
+    }
+
+    fn settle(self: &Rc<Self>) {
+        self.judge.tell(|| "all is well from now on".to_owned());
+        self.is_settling.set(true);
+        self.post.heal();
+        self.store.heal();
+        if let Poison::Clock(machine) = self.terms.poison {
+            // Its positions are hours ahead, and would be for hours.
+            self.clocks[machine].heal();
+            self.kill(machine);
+            self.start(machine, None);
+        }
+        // Announced changes that were given up come to their end.
+        self.world.pause(6 * self.terms.window_ns());
+        self.everywhere(|node, run| {
+            let _ = node.call(run, zoocache_core::Engine::expire_marks);
+            node.tell(run);
+        });
+        self.drain();
+        self.tell_everything();
+        for round in 0..ROUNDS {
+            self.world.pause(3 * self.terms.window_ns());
+            self.judge.tell(|| format!("round {round} of reads"));
+            self.everywhere(match round {
+                0 => |node, run| node.read_all(run, false, false),
+                1 | 2 => |node, run| node.read_all(run, true, false),
+                3 | 4 => |node, run| node.read_all_anew(run, true, false),
+                _ => |node, run| node.read_all_anew(run, true, true),
+            });
+            self.drain();
+        }
+    }
+
+    /// Everybody asks everybody; so each knows whatever anybody can tell.
+    fn tell_everything(self: &Rc<Self>) {
+        let tellable = self.tellable();
+        self.everywhere(|node, run| {
+            for machine in (0..run.setup.processes).filter(|machine| *machine != node.machine) {
+                node.pull(run, machine);
+            }
+        });
+        self.drain();
+        for node in self.nodes.borrow().iter().flatten() {
+            self.judge.knows(node.place, &tellable);
+        }
+    }
+
+    /// Waits until all messages have arrived.
+    fn drain(&self) {
+        let is_quiet = || {
+            let nodes = self.nodes.borrow();
+            self.post.is_empty() && nodes.iter().flatten().all(|node| node.inbox.borrow().is_empty())
+        };
+        if !self.world.wait_until(LONG_NS, || is_quiet() || self.judge.is_broken()) {
+            self.judge.broken("P8", "messages go round for ever".to_owned());
+        }
+    }
+
+    /// Lets all nodes do something, one after the other.
+    fn everywhere(self: &Rc<Self>, work: fn(&Node, &Run)) {
+        let nodes = self.nodes.borrow().clone();
+        for node in nodes.into_iter().flatten() {
+            let done = Rc::new(Cell::new(false));
+            let (run, flag) = (Rc::clone(self), Rc::clone(&done));
+            self.world.begin(node.place, move || {
+                work(&node, &run);
+                flag.set(true);
+            });
+            if !self.world.wait_until(LONG_NS, || done.get()) {
+                self.judge.broken("progress", "a task never ends".to_owned());
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Reads every key twice; is a hit expected the second time, and even the first?
+    fn read_all(&self, run: &Run, is_expected: bool, is_stored: bool) {
+        for key in run.setup.keys.clone() {
+            for (number, is_expected) in [("first", is_stored), ("second", is_expected)] {
+                let is_hit = self.read(run, key);
+                run.world.step();
+                self.tell(run);
+                if !is_hit && is_expected && recipe(key).ttl_ms.is_none() {
+                    let text = format!("process {} computes key {key} at its {number} read, though nothing happens", self.place);
+                    run.judge.broken("P8", text);
+                }
+            }
+        }
+    }
+
+    /// The same, when it has forgotten all that it had in memory.
+    fn read_all_anew(&self, run: &Run, is_expected: bool, is_stored: bool) {
+        self.near.borrow_mut().clear();
+        self.read_all(run, is_expected, is_stored);
+    }
+}
