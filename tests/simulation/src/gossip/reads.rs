@@ -74,11 +74,12 @@ impl Node {
         let (header, bytes) = run.store.get(&run.world, key)?;
         let (header, _) = Header::decode(&header).expect("invariant: nodes wrote it");
         let value = Codec.decode(&bytes).expect("invariant: nodes wrote it");
-        if header.as_of < at_least {
+        let window_us = if run.terms.binds_by_header { 0 } else { 2 * run.terms.drift_us };
+        let as_of = header.as_of.saturating_sub(window_us);
+        if as_of < at_least {
             return None;
         }
         let tags = header.dependencies.iter().map(|dependency| dependency.tag.clone()).collect();
-        let mut as_of = header.as_of;
         if run.world.one_in(3) {
             // Served, but not kept in memory.
             let verdict = self.call(run, |engine, now_us| engine.judge(&header, now_us));
@@ -90,9 +91,6 @@ impl Node {
             let admitted = self.call(run, |engine, now_us| engine.admit(&header, now_us));
             self.notice(run, key, &format!("{admitted:?}"));
             let sealed = admitted.ok()?;
-            if !run.terms.binds_by_header {
-                as_of = sealed.as_of();
-            }
             self.keep(run, key, Near { sealed, value: Arc::clone(&value), as_of, expires_us: header.expires_us });
         }
         Some(Found { value, tags, as_of, is_own: false })
@@ -125,7 +123,7 @@ impl Node {
         let seen = self.seen(run, &recipe, &running, at_least.max(known));
         let value = Arc::new(judge.fill_ends(number, seen, false));
         let Running { begun, tags, handles, bound } = running.into_inner();
-        if run.world.one_in(40) {
+        if run.world.one_in(40) && !run.is_settling() {
             self.call(run, |engine, _| engine.abandon(begun));
         } else {
             self.store(run, (key, &recipe, &value), begun, (&tags, handles, bound));
@@ -184,13 +182,20 @@ impl Node {
                 if run.terms.interns_early { handles } else { tags.iter().map(|tag| engine.intern(tag)).collect() };
             let sealed = engine.seal(begun, &handles, bound, now_us)?;
             let expires_us = recipe.ttl_ms.map_or(0, |ttl_ms| now_us + 1_000 * ttl_ms);
-            let header = sealed.header(engine.signals(), engine.domain(), now_us, expires_us);
-            Ok((sealed, header.ok_or(Rejected::Foreign)?, expires_us))
+            let header = engine.header(&sealed, now_us, expires_us).ok_or(Rejected::Foreign)?;
+            let admitted = engine.admit(&header, now_us);
+            Ok((sealed, header, expires_us, admitted.err()))
         });
         match stored {
-            Ok((sealed, header, expires_us)) => {
+            Ok((sealed, header, expires_us, refused)) => {
                 run.judge.tell(|| format!("keeps key {key} from fill {}, {header:?}", value.fill));
-                self.renewed.borrow_mut().remove(&key);
+                match refused {
+                    // By its header it could not be served.
+                    Some(Rejected::Stale(cause)) => {
+                        self.renewed.borrow_mut().insert(key, cause.at.saturating_add(2 * run.terms.drift_us))
+                    }
+                    _ => self.renewed.borrow_mut().remove(&key),
+                };
                 let bytes = Codec.encode(value).expect("invariant: values can be encoded");
                 let as_of = sealed.as_of();
                 self.keep(run, key, Near { sealed, value: Arc::clone(value), as_of, expires_us });
