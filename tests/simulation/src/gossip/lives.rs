@@ -32,7 +32,8 @@ impl Run {
         };
         begin(Node::listen);
         begin(Node::ask);
-        for _ in 0..self.setup.tasks {
+        // At the end of a run nothing is to happen any more.
+        for _ in (0..self.setup.tasks).filter(|_| !self.is_settling()) {
             self.busy.set(self.busy.get() + 1);
             begin(|node, run| {
                 node.work(run);
