@@ -76,6 +76,11 @@ impl Clock {
         self.poison_us.set(0);
     }
 
+    /// Is it hours ahead?
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poison_us.get() > 0
+    }
+
     pub(super) fn forth_us(&self) -> u64 {
         self.forth_us.get()
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use zoocache_core::{DomainId, Header, Timestamp};
 
 use super::Run;
+use super::store::Row;
 use super::tails::forged;
 use super::terms::Poison;
 use crate::truth::LEAVES;
@@ -65,13 +66,13 @@ impl Run {
     /// Somebody of another domain uses the same keys: whose positions say nothing here.
     fn mistake(&self) {
         let key = self.key();
-        let Some((header, value)) = self.store.any(&self.world, key) else { return };
-        let (header, _) = Header::decode(&header).expect("invariant: nodes wrote it");
+        let Some(row) = self.store.any(&self.world, key) else { return };
+        let (header, _) = Header::decode(&row.header).expect("invariant: nodes wrote it");
         let machine = usize::try_from(self.world.below(self.clocks.len() as u64)).unwrap_or(0);
         let as_of = Timestamp::from_micros(self.clocks[machine].now_us(&self.world));
         self.judge.tell(|| format!("key {key} is stored by somebody of another domain"));
         let foreign = Header { domain: DomainId(0xbad), as_of, ..header };
-        self.store.slip(key, (foreign.encode(), value));
+        self.store.slip(key, Row { header: foreign.encode(), ..row });
     }
 
     /// A clock is hours ahead, or a message's time.

@@ -59,6 +59,7 @@ impl Post {
             self.number.set(self.number.get() + 1);
             let at = (world.now_ns() + Self::delay_ns(world, terms), self.number.get());
             self.queue.borrow_mut().insert(at, Letter { from, to, message: Rc::clone(message) });
+            world.step(); // something has happened: who waits for it may look
         }
     }
 

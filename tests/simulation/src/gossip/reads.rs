@@ -8,6 +8,7 @@ use zoocache_core::{DomainId, Fill, Header, Rejected, Tag, TagHandle, Timestamp,
 
 use super::Run;
 use super::node::{Near, Node, tag};
+use super::store::Row;
 use crate::keys::{Declared, Recipe, recipe};
 use crate::truth::{LEAVES, Versions, highest};
 use crate::value::{Codec, Value};
@@ -71,9 +72,12 @@ impl Node {
     }
 
     fn in_store(&self, run: &Run, key: usize, at_least: Timestamp) -> Option<Found> {
-        let (header, bytes) = run.store.get(&run.world, key)?;
-        let (header, _) = Header::decode(&header).expect("invariant: nodes wrote it");
-        let value = Codec.decode(&bytes).expect("invariant: nodes wrote it");
+        let row = run.store.get(&run.world, key)?;
+        if row.is_poisoned && run.clocks[self.machine].is_poisoned() {
+            return None; // of two clocks that are both far off nothing is promised
+        }
+        let (header, _) = Header::decode(&row.header).expect("invariant: nodes wrote it");
+        let value = Codec.decode(&row.value).expect("invariant: nodes wrote it");
         let window_us = if run.terms.binds_by_header { 0 } else { 2 * run.terms.drift_us };
         let as_of = header.as_of.saturating_sub(window_us);
         if as_of < at_least {
@@ -196,10 +200,14 @@ impl Node {
                     }
                     _ => self.renewed.borrow_mut().remove(&key),
                 };
-                let bytes = Codec.encode(value).expect("invariant: values can be encoded");
                 let as_of = sealed.as_of();
                 self.keep(run, key, Near { sealed, value: Arc::clone(value), as_of, expires_us });
-                run.store.put(&run.world, key, (header.encode(), bytes));
+                let row = Row {
+                    header: header.encode(),
+                    value: Codec.encode(value).expect("invariant: values can be encoded"),
+                    is_poisoned: run.clocks[self.machine].is_poisoned(),
+                };
+                run.store.put(&run.world, key, row);
             }
             Err(rejected) => {
                 run.judge.tell(|| format!("does not keep key {key} from fill {}: {rejected}", value.fill));

@@ -6,8 +6,14 @@ use std::collections::BTreeMap;
 
 use crate::world::World;
 
-/// A header and a value, as bytes.
-pub(super) type Row = (Vec<u8>, Vec<u8>);
+/// What rests under a key.
+#[derive(Clone)]
+pub(super) struct Row {
+    pub(super) header: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    /// Was it sealed by a clock that was hours ahead?
+    pub(super) is_poisoned: bool,
+}
 
 /// So many earlier rows of a key may come back.
 const KEPT: usize = 3;
