@@ -108,6 +108,8 @@ pub(crate) struct Counts {
     pub(crate) stand_ins: u64,
     pub(crate) invalidations: u64,
     pub(crate) faults: u64,
+    /// After so many rounds of reads everything was found at the latest, among nodes that gossip.
+    pub(crate) rounds: u64,
 }
 
 impl Counts {
@@ -119,6 +121,7 @@ impl Counts {
         self.stand_ins += other.stand_ins;
         self.invalidations += other.invalidations;
         self.faults += other.faults;
+        self.rounds = self.rounds.max(other.rounds);
     }
 }
 

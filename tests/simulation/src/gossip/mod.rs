@@ -57,6 +57,8 @@ struct Run {
     lives: Cell<u64>,
     /// Tasks that have something left to do.
     busy: Cell<usize>,
+    /// Keys that were computed in this round of reads.
+    computed: Cell<u64>,
     is_settling: Cell<bool>,
     is_over: Cell<bool>,
 }
@@ -76,6 +78,7 @@ pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
         saved: RefCell::new(vec![Vec::new(); setup.processes]),
         lives: Cell::new(0),
         busy: Cell::new(0),
+        computed: Cell::new(0),
         is_settling: Cell::new(false),
         is_over: Cell::new(false),
         setup,
