@@ -57,7 +57,12 @@ impl Node {
         let (judge, world) = (&run.judge, &run.world);
         let leaf = run.leaf();
         let text = run.tag_above(leaf);
-        if self.announced.borrow().iter().any(|mark| mark.tag.trim_end_matches(":*") == text.trim_end_matches(":*")) {
+        if self
+            .announced
+            .borrow()
+            .iter()
+            .any(|mark| mark.tag.trim_end_matches(":*") == text.trim_end_matches(":*"))
+        {
             return; // when one of two ends, it could not be said which
         }
         let timeout_us = 1 + world.below(4 * run.terms.drift_us);

@@ -34,7 +34,9 @@ impl Run {
             }
             6 => {
                 if let Some(node) = self.node(machine) {
-                    judge.tell(|| format!("process {} stands still for {} ms", node.place, for_ns / 1_000_000));
+                    judge.tell(|| {
+                        format!("process {} stands still for {} ms", node.place, for_ns / 1_000_000)
+                    });
                     world.stop(node.place, for_ns);
                 }
             }

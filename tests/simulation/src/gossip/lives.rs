@@ -97,10 +97,11 @@ impl Run {
             let _ = engine.expire_marks(now_us);
             engine.snapshot()
         });
-        let (now_us, now_ns) = (self.clocks[machine].now_us(&self.world), self.world.now_ns());
+        let (now_us, present_ns) = (self.clocks[machine].now_us(&self.world), self.world.now_ns());
         let until = |mark: &Announced| {
-            let passed_us = (now_ns - mark.since_ns) / 998 + 1 + self.clocks[machine].forth_us() - mark.forth_us;
-            (mark.tag, now_us + mark.timeout_us.saturating_sub(passed_us))
+            let over_us =
+                (present_ns - mark.since_ns) / 998 + 1 + self.clocks[machine].forth_us() - mark.forth_us;
+            (mark.tag, now_us + mark.timeout_us.saturating_sub(over_us))
         };
         let announced = node.announced.borrow().iter().map(until).collect();
         let (known, tellable) = (self.judge.known(place), self.promises.told_by(place));
@@ -125,5 +126,4 @@ impl Run {
     pub(super) fn tag_above(&self, leaf: usize) -> &'static str {
         crate::tasks::tag_above(&self.world, leaf)
     }
-
 }

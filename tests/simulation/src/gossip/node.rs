@@ -100,7 +100,9 @@ impl Node {
         let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
         let versions = run.judge.versions_now(&tags);
         self.made(run, message.at, versions);
-        self.announced.borrow_mut().retain(|mark| !message.tags.contains(&tag(mark.tag.trim_end_matches(":*"))));
+        self.announced
+            .borrow_mut()
+            .retain(|mark| !message.tags.contains(&tag(mark.tag.trim_end_matches(":*"))));
     }
 
     /// It has made an invalidation when these were the versions.
@@ -114,9 +116,13 @@ impl Node {
         let invalidation = run.judge.invalidation_begins(self.place, tags);
         let parsed: Vec<_> = tags.iter().map(|text| tag(text)).collect();
         let is_all = *tags == ["*"];
-        let at = self.call(run, |engine, now_us| {
-            if is_all { engine.clear(now_us) } else { engine.invalidate(&parsed, now_us) }
-        });
+        let at =
+            self.call(
+                run,
+                |engine, now_us| {
+                    if is_all { engine.clear(now_us) } else { engine.invalidate(&parsed, now_us) }
+                },
+            );
         self.has_made(run, &invalidation, at);
     }
 

@@ -50,12 +50,18 @@ impl Post {
         1 + world.below(longest_ns)
     }
 
-    pub(super) fn send(&self, world: &World, terms: &Terms, (from, to): (usize, usize), message: &Rc<Invalidation>) {
+    pub(super) fn send(
+        &self,
+        world: &World,
+        terms: &Terms,
+        (from, to): (usize, usize),
+        message: &Rc<Invalidation>,
+    ) {
         if !self.is_healthy.get() && terms.one_in_lost > 0 && world.one_in(terms.one_in_lost) {
             return;
         }
         let is_doubled = terms.one_in_doubled > 0 && world.one_in(terms.one_in_doubled);
-        for _ in 0..1 + u8::from(is_doubled) {
+        for _ in 0..=u8::from(is_doubled) {
             self.number.set(self.number.get() + 1);
             let at = (world.now_ns() + Self::delay_ns(world, terms), self.number.get());
             self.queue.borrow_mut().insert(at, Letter { from, to, message: Rc::clone(message) });

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use zoocache::codec::ValueCodec;
-use zoocache_core::{DomainId, Fill, Header, Rejected, Tag, TagHandle, Timestamp, Verdict};
+use zoocache_core::{DomainId, Engine, Fill, Header, Rejected, Tag, TagHandle, Timestamp, Verdict};
 
 use super::Run;
 use super::node::{Near, Node, tag};
@@ -67,7 +67,7 @@ impl Node {
         if is_expired || *as_of < at_least || sealed.judge(&signals) != Verdict::Fresh {
             return None;
         }
-        let tags = sealed.dependencies().map(|handle| handle.tag()).collect();
+        let tags = sealed.dependencies().map(|handle: TagHandle| handle.tag()).collect();
         Some(Found { value: Arc::clone(value), tags, as_of: *as_of, is_own: false })
     }
 
@@ -95,7 +95,11 @@ impl Node {
             let admitted = self.call(run, |engine, now_us| engine.admit(&header, now_us));
             self.notice(run, key, &format!("{admitted:?}"));
             let sealed = admitted.ok()?;
-            self.keep(run, key, Near { sealed, value: Arc::clone(&value), as_of, expires_us: header.expires_us });
+            self.keep(
+                run,
+                key,
+                Near { sealed, value: Arc::clone(&value), as_of, expires_us: header.expires_us },
+            );
         }
         Some(Found { value, tags, as_of, is_own: false })
     }
@@ -118,7 +122,7 @@ impl Node {
 
     fn compute(&self, run: &Run, key: usize, at_least: Timestamp) -> Found {
         let (judge, recipe) = (&run.judge, recipe(key));
-        let begun = self.call(run, |engine, now_us| engine.begin(now_us));
+        let begun = self.call(run, Engine::begin);
         let as_of = begun.as_of();
         let number = judge.fill_begins(self.place, key, 0, true, true);
         let running = Running { begun, tags: Vec::new(), handles: Vec::new(), bound: as_of };
@@ -182,8 +186,11 @@ impl Node {
         (tags, handles, bound): (&[Tag], Vec<TagHandle>, Timestamp),
     ) {
         let stored = self.call(run, |engine, now_us| {
-            let handles =
-                if run.terms.interns_early { handles } else { tags.iter().map(|tag| engine.intern(tag)).collect() };
+            let handles = if run.terms.interns_early {
+                handles
+            } else {
+                tags.iter().map(|tag| engine.intern(tag)).collect()
+            };
             let sealed = engine.seal(begun, &handles, bound, now_us)?;
             let expires_us = recipe.ttl_ms.map_or(0, |ttl_ms| now_us + 1_000 * ttl_ms);
             let header = engine.header(&sealed, now_us, expires_us).ok_or(Rejected::Foreign)?;

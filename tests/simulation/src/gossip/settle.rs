@@ -129,7 +129,8 @@ impl Node {
                 }
                 run.computed.set(run.computed.get() + 1);
                 if is_expected {
-                    let what = format!("computes key {key} at its {number} read, though nothing happens any more");
+                    let what =
+                        format!("computes key {key} at its {number} read, though nothing happens any more");
                     run.judge.broken("P8", format!("process {} {what}", self.place));
                 }
             }

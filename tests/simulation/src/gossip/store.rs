@@ -35,7 +35,8 @@ impl Store {
         self.travel(world);
         let row = self.rows.borrow().get(&key).and_then(|rows| {
             let is_late = self.lags.get() && world.one_in(3);
-            let index = if is_late { usize::try_from(world.below(rows.len() as u64)).ok()? } else { rows.len() - 1 };
+            let index =
+                if is_late { usize::try_from(world.below(rows.len() as u64)).ok()? } else { rows.len() - 1 };
             rows.get(index).cloned()
         });
         self.travel(world);

@@ -41,7 +41,8 @@ impl Node {
         if !tail.is_complete {
             self.forget_all(run);
         }
-        run.judge.tell(|| format!("process {} has asked process {} until {}", self.place, peer.place, tail.to));
+        run.judge
+            .tell(|| format!("process {} has asked process {} until {}", self.place, peer.place, tail.to));
         self.asked.borrow_mut().insert(peer.place, tail.to);
         self.tell(run);
     }

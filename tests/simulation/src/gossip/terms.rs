@@ -16,6 +16,7 @@ pub(super) enum Poison {
 
 /// The terms of one run.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(super) struct Terms {
     /// How far a clock may be off, as the engines are told.
     pub(super) drift_us: u64,
@@ -46,10 +47,10 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) fn of(setup: &Setup) -> Self {
-        let random = &mut Rng::with_seed(setup.seed ^ 0x6055_1b);
+        let random = &mut Rng::with_seed(setup.seed ^ 0x0060_551b);
         let one_of = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         let drift_us = one_of(random, &[500_000, 500_000, 20_000]);
-        let drift_ns = drift_us * 1_000;
+        let ns = drift_us * 1_000;
         let poison = match random.u8(..8) {
             0 => Poison::Message,
             1 => Poison::Clock(random.usize(..setup.processes)),
@@ -57,14 +58,14 @@ impl Terms {
         };
         Self {
             drift_us,
-            think_ns: one_of(random, &[drift_ns / 200, drift_ns / 10, drift_ns, 3 * drift_ns]),
-            compute_ns: one_of(random, &[0, drift_ns / 500, drift_ns / 5, drift_ns]),
-            delay_ns: one_of(random, &[drift_ns / 500, drift_ns / 20, drift_ns / 2, 4 * drift_ns]),
+            think_ns: one_of(random, &[ns / 200, ns / 10, ns, 3 * ns]),
+            compute_ns: one_of(random, &[0, ns / 500, ns / 5, ns]),
+            delay_ns: one_of(random, &[ns / 500, ns / 20, ns / 2, 4 * ns]),
             one_in_lost: one_of(random, &[0, 0, 2, 10]),
             one_in_doubled: one_of(random, &[0, 2, 10]),
             sends_on: random.bool(),
-            pull_ns: one_of(random, &[drift_ns / 5, 2 * drift_ns, 20 * drift_ns]),
-            store_ns: one_of(random, &[0, 1_000, drift_ns / 50]),
+            pull_ns: one_of(random, &[ns / 5, 2 * ns, 20 * ns]),
+            store_ns: one_of(random, &[0, 1_000, ns / 50]),
             store_lags: random.u8(..4) == 0,
             poison,
             max_near: (random.u8(..4) == 0).then(|| random.usize(..=3)),
