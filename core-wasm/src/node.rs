@@ -222,8 +222,13 @@ impl TagHandle {
     /// # Complexity
     /// O(depth): one load for each segment.
     pub fn latest(&self) -> Timestamp {
-        let below = if self.subtree { position(self.node.raw_below()) } else { Timestamp::ZERO };
-        Node::path(&self.node).map(|node| position(node.raw_stamp())).fold(below, Timestamp::max)
+        self.positions().fold(Timestamp::ZERO, Timestamp::max)
+    }
+
+    /// The positions on the path, and below it for a subtree.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Timestamp> {
+        let below = self.subtree.then(|| position(self.node.raw_below()));
+        Node::path(&self.node).map(|node| position(node.raw_stamp())).chain(below)
     }
 
     /// Whether a change that covers this tag is announced and not settled.

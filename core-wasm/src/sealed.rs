@@ -223,7 +223,8 @@ impl Sealed {
     /// The header under which the entry is stored outside this process; `expires_us` 0 = never.
     ///
     /// Each dependency carries the highest position of its path at the time of the call. `None` if its domain is gone:
-    /// with the name of the present one it could be taken for fresh there. `domain` is that of the engine of `signals`.
+    /// with the name of the present one it could be taken for fresh there. `domain` is that of the engine of `signals`. Among
+    /// nodes without a common log it is for [`Engine::header`](crate::Engine::header) to say.
     pub fn header(
         &self,
         signals: &Signals,

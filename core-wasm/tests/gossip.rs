@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use zoocache_core::limits::{MAX_REMEMBERED_MESSAGES, MAX_TAIL_MESSAGES};
 use zoocache_core::{
     Applied, DomainId, Engine, EngineConfig, Header, HeaderDependency, Invalidation, Order, Tag, Timestamp,
+    Verdict,
 };
 
 const SECOND: u64 = 1_000_000;
@@ -126,6 +127,69 @@ fn a_header_tells_of_what_was_missed_and_is_explained() {
     engine.change(&[tag("a")], 99 * SECOND, 11 * SECOND);
     assert!(engine.explain_header(&header(12 * SECOND, "a:b", 0))[0].pending);
     assert_eq!(engine.stats().nodes, 3, "x, a, a:b: explaining makes none");
+}
+
+/// What a node computes and seals, as it is stored for others.
+fn stored(engine: &mut Engine, name: &str, now_us: u64) -> Header {
+    let fill = engine.begin(now_us);
+    let dependency = engine.intern(&tag(name));
+    let sealed = engine.seal(fill, &[dependency], Timestamp::MAX, now_us).expect("is fresh");
+    engine.header(&sealed, now_us, 0).expect("of this domain")
+}
+
+#[test]
+fn nodes_that_heard_at_different_times_take_each_others_entries() {
+    let mut nodes = [Engine::new(config(1)), Engine::new(config(2))];
+    nodes[0].invalidate(&[tag("a")], 10 * SECOND).expect("positions are left");
+    let _ = stored(&mut nodes[1], "b", 20 * SECOND);
+    let mut known = [Timestamp::ZERO; 2];
+    for now_us in (20..100).step_by(10).map(|seconds| seconds * SECOND) {
+        // What one has found out, the other hears of long after it has used its own.
+        for (from, to) in [(0, 1), (1, 0)] {
+            let tail = nodes[from].tail(known[to]);
+            for message in &tail.messages {
+                nodes[to].apply(message, now_us).expect("positions are left");
+            }
+            known[to] = tail.to;
+        }
+        for (maker, reader) in [(0, 1), (1, 0)] {
+            let header = stored(&mut nodes[maker], "a:b", now_us + 3 * SECOND);
+            let verdict = nodes[reader].judge(&header, now_us + 5 * SECOND);
+            assert_eq!(verdict, Verdict::Fresh, "of {maker}, at {now_us}");
+        }
+    }
+    assert_eq!((nodes[0].stats().missed, nodes[1].stats().missed), (0, 0), "nothing was");
+}
+
+#[test]
+fn what_is_found_out_goes_round_once() {
+    let mut nodes = [Engine::new(config(1)), Engine::new(config(2)), Engine::new(config(3))];
+    nodes[0].invalidate(&[tag("a")], 10 * SECOND).expect("positions are left");
+    let header = stored(&mut nodes[0], "a", 12 * SECOND);
+    assert_eq!(header.dependencies[0].stamp, at(10 * SECOND));
+    let made = |nodes: &mut [Engine; 3], node: usize| {
+        let _ = stored(&mut nodes[node], "b", 30 * SECOND);
+        assert_eq!(nodes[node].judge(&header, 30 * SECOND), Verdict::Stale, "applied above all that began");
+        nodes[node].tail(Timestamp::ZERO).messages
+    };
+    let (one, two) = (made(&mut nodes, 1), made(&mut nodes, 2));
+    assert_eq!(one, two, "two that find it out say the same");
+    assert_eq!(nodes[2].apply(&one[0], 31 * SECOND), Ok(Applied::Duplicate));
+    let header = stored(&mut nodes[1], "a", 32 * SECOND);
+    assert_eq!(header.dependencies[0].stamp, at(10 * SECOND), "it keeps its time");
+    assert_eq!(nodes[1].origin_of(nodes[1].latest(&tag("a"))), Some(2), "nobody knows who made it");
+}
+
+#[test]
+fn what_a_fill_did_not_know_of_is_in_its_header() {
+    let mut engine = Engine::new(config(1));
+    let fill = engine.begin(10 * SECOND);
+    let dependency = engine.intern(&tag("a"));
+    let sealed = engine.seal(fill, &[dependency], Timestamp::MAX, 10 * SECOND).expect("is fresh");
+    let message = Invalidation { origin: 2, at: at(9 * SECOND), tags: vec![tag("a")] };
+    engine.apply(&message, 10 * SECOND).expect("positions are left");
+    let header = engine.header(&sealed, 10 * SECOND, 0).expect("of this domain");
+    assert!(header.dependencies[0].stamp > header.as_of, "stale wherever it is read");
 }
 
 proptest! {

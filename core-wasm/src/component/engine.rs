@@ -83,8 +83,7 @@ impl wit::GuestEntry for Entry {
 
     fn header(&self, created: u64, expires: u64) -> Option<Vec<u8>> {
         let engine = self.engine.0.borrow();
-        let header = self.sealed.header(engine.signals(), engine.domain(), created, expires)?;
-        Some(header.encode())
+        Some(engine.header(&self.sealed, created, expires)?.encode())
     }
 }
 

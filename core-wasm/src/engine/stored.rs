@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::snapshot::checksum;
-use super::{Engine, Order};
+use super::tail::found_out;
+use super::{Applied, Engine, Invalidation, Order};
 use crate::clock::{ClockError, Timestamp};
 use crate::engine::{DependencyState, Rejected};
 use crate::header::{Header, HeaderDependency};
@@ -150,10 +150,30 @@ impl Engine {
         (as_of <= physical.saturating_add(drift)).then(|| as_of.saturating_sub(window))
     }
 
+    /// The header under which an entry is stored outside this process; `expires_us` 0 = never. `None` as of [`Sealed::header`].
+    ///
+    /// Among nodes without a common log a dependency carries the time at which its invalidations were made, as far as that
+    /// is remembered: positions of this node would look to others as if they had missed something, the later it heard of it.
+    ///
+    /// # Complexity
+    /// O(depth · log n) for each dependency, n at most [`MAX_TAIL_MESSAGES`](crate::limits::MAX_TAIL_MESSAGES).
+    pub fn header(&self, entry: &Sealed, created_us: u64, expires_us: u64) -> Option<Header> {
+        let mut header = entry.header(&self.signals, self.config.domain, created_us, expires_us)?;
+        for (dependency, handle) in header.dependencies.iter_mut().zip(entry.dependencies()) {
+            // What the fill did not know of makes the entry stale everywhere.
+            if dependency.stamp <= header.as_of {
+                let made = handle.positions().map(|at| self.history.made_at(at));
+                dependency.stamp = made.fold(Timestamp::ZERO, Timestamp::max);
+            }
+        }
+        Some(header)
+    }
+
     /// Applies, as receive events, the invalidations that only the header's positions tell of.
     ///
-    /// Positions that differ by less than the uncertainty are taken for the same message received at
-    /// two places; otherwise two nodes would reject each other's entries for ever.
+    /// Positions that differ by less than the uncertainty are taken for the same message received at two places. What is
+    /// found out keeps its time and gets a name that all who find it out give it: otherwise each of them would tell the
+    /// others of something new, and two nodes would reject each other's entries for ever.
     fn apply_missed(&mut self, header: &Header, now_us: u64) -> Result<(), ClockError> {
         let window = self.config.max_drift_us.saturating_mul(2);
         for dependency in &header.dependencies {
@@ -161,24 +181,12 @@ impl Engine {
             if dependency.stamp <= latest.saturating_add(window) {
                 continue;
             }
-            let at = if let Ok(at) = self.clock.observe(dependency.stamp, now_us) {
-                at
-            } else {
-                // What it tells stays above all that is known here, and is to be applied once.
-                let name = checksum(dependency.tag.as_str().as_bytes());
-                if self.messages.contains(name, dependency.stamp) {
-                    continue;
-                }
-                let at = self.mint(now_us)?;
-                self.messages.insert(name, dependency.stamp);
-                self.counters.drift_refused += 1;
-                at
-            };
-            self.counters.missed += 1;
-            let tags = core::slice::from_ref(&dependency.tag);
-            self.stamp(tags, at, at);
-            // Who made it is not known; those who learn through this node must not miss it.
-            self.record_own(at, tags);
+            // A time that is refused stays above all that is known here, and what it tells is applied once.
+            let tags = alloc::vec![dependency.tag.clone()];
+            let found = Invalidation { origin: found_out(&tags), at: dependency.stamp, tags };
+            if self.apply(&found, now_us)? != Applied::Duplicate {
+                self.counters.missed += 1;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::snapshot::checksum;
 use super::{Engine, Invalidation, Order};
 use crate::clock::Timestamp;
 use crate::limits::{MAX_TAIL_MESSAGES, MAX_TAIL_TAGS};
@@ -38,6 +39,16 @@ impl History {
         Self { forgotten: at, ..Self::default() }
     }
 
+    /// When the invalidation at a position was made, if it is remembered and that was not later.
+    pub(super) fn made_at(&self, at: Timestamp) -> Timestamp {
+        self.get(at).map_or(at, |message| message.at.min(at))
+    }
+
+    fn get(&self, at: Timestamp) -> Option<&Invalidation> {
+        let place = self.rows.binary_search_by_key(&at, |(at, _)| *at).ok()?;
+        self.rows.get(place).map(|(_, message)| message)
+    }
+
     fn push(&mut self, at: Timestamp, message: Invalidation) {
         self.tags += message.tags.len();
         self.rows.push_back((at, message));
@@ -47,6 +58,11 @@ impl History {
             self.forgotten = at;
         }
     }
+}
+
+/// What stands for the node that made an invalidation of which only a header tells.
+pub(super) fn found_out(tags: &[Tag]) -> u64 {
+    tags.first().map_or(0, |tag| checksum(tag.as_str().as_bytes()))
 }
 
 impl Engine {
@@ -65,14 +81,14 @@ impl Engine {
         }
     }
 
-    /// The node that made the invalidation at this position, while it is remembered.
+    /// The node that made the invalidation at this position, while it is remembered; this one if it found it out by a header,
+    /// which does not say who did.
     ///
     /// # Complexity
     /// O(log n), n at most [`MAX_TAIL_MESSAGES`].
     pub fn origin_of(&self, at: Timestamp) -> Option<u64> {
-        let rows = &self.history.rows;
-        let place = rows.binary_search_by_key(&at, |(at, _)| *at).ok()?;
-        rows.get(place).map(|(_, message)| message.origin)
+        let message = self.history.get(at)?;
+        Some(if message.origin == found_out(&message.tags) { self.config.node_id } else { message.origin })
     }
 
     pub(super) fn record_own(&mut self, at: Timestamp, tags: &[Tag]) {

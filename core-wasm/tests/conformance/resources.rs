@@ -54,7 +54,7 @@ impl Entry {
             ("judge", []) => self.judge(&engine),
             ("header", [created, expires]) => {
                 let (created, expires) = (number_in(created)?, number_in(expires)?);
-                let header = self.sealed.header(engine.signals(), engine.domain(), created, expires);
+                let header = engine.header(&self.sealed, created, expires);
                 Ok(header.map_or(Value::Null, |header| bytes_out(&header.encode())))
             }
             _ => fault("an entry has no such function"),

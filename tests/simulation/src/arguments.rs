@@ -49,7 +49,7 @@ impl Arguments {
                 }
             }
         }
-        if read.seeds == 0 {
+        if read.seeds == 0 && read.order != Order::Work {
             read.seeds = if read.order == Order::Mutants { MUTANT_SEEDS } else { SEEDS };
         }
         Ok(read)

@@ -64,6 +64,9 @@ pub(crate) fn running() -> Option<Rc<Cluster>> {
 
 /// Runs what `setup` says from the beginning to the end.
 pub(crate) fn run(setup: Setup, is_told: bool) -> Outcome {
+    if setup.ground == Ground::Gossip {
+        return crate::gossip::run(setup, is_told);
+    }
     fastrand::seed(setup.seed);
     let world = World::new(setup.seed, setup.steps_per_switch);
     let judge = Judge::new(&world, setup.promised(), is_told);
@@ -198,7 +201,8 @@ impl Cluster {
             builder = builder.max_entries(entries);
         }
         match self.setup.ground {
-            Ground::Memory => {}
+            // Nodes that gossip have engines, and no caches.
+            Ground::Memory | Ground::Gossip => {}
             Ground::Folder => return self.open_folder(place, builder),
             Ground::Redis => builder = builder.redis("redis://simulated", Codec),
             Ground::Bus => builder = builder.bus("redis://simulated"),

@@ -51,6 +51,13 @@ struct Deleted {
     is_told: bool,
 }
 
+impl Invalidation {
+    /// What must be seen afterwards.
+    pub(crate) fn versions(&self) -> Versions {
+        self.versions
+    }
+}
+
 struct Called {
     returned: u64,
     leaves: Covered,
@@ -305,6 +312,25 @@ impl Judge {
     fn covered(tags: &[&str]) -> Covered {
         let each: Vec<_> = tags.iter().map(|tag| covered(tag)).collect();
         std::array::from_fn(|leaf| each.iter().any(|covered| covered[leaf]))
+    }
+
+    /// The versions as they are, where a tag covers them.
+    pub(crate) fn versions_now(&self, tags: &[&str]) -> Versions {
+        self.truth.at(self.world.now_ns(), Self::covered(tags))
+    }
+
+    /// From now on a process must see these versions.
+    pub(crate) fn knows(&self, place: Place, versions: &Versions) {
+        if !self.world.is_dead(place) {
+            let mut seen = self.seen.borrow_mut();
+            let own = seen.own.entry(place).or_default();
+            *own = highest(own, versions);
+        }
+    }
+
+    /// The versions that a process must see.
+    pub(crate) fn known(&self, place: Place) -> Versions {
+        self.seen.borrow().own.get(&place).copied().unwrap_or_default()
     }
 
     /// It has returned: for everybody, or, with an error, for the process that called.

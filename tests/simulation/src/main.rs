@@ -12,6 +12,7 @@ mod crew;
 mod entered;
 mod faults;
 mod folder;
+mod gossip;
 mod judge;
 mod keys;
 mod machine;

@@ -16,6 +16,8 @@ pub(crate) enum Ground {
     Bus,
     /// Entries and invalidations in a folder of one machine, with near caches.
     Folder,
+    /// Entries in each process and in a store, invalidations told from one to the other.
+    Gossip,
 }
 
 /// Longer than any run, but for its end.
@@ -53,7 +55,7 @@ pub(crate) struct Setup {
 }
 
 impl Ground {
-    const ALL: [Self; 4] = [Self::Memory, Self::Folder, Self::Redis, Self::Bus];
+    const ALL: [Self; 5] = [Self::Memory, Self::Folder, Self::Redis, Self::Bus, Self::Gossip];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -61,6 +63,7 @@ impl Ground {
             Self::Folder => "folder",
             Self::Redis => "redis",
             Self::Bus => "bus",
+            Self::Gossip => "gossip",
         }
     }
 
@@ -75,7 +78,15 @@ impl Setup {
     /// What a seed decides, on the ground that is wanted, or its own.
     pub(crate) fn of(seed: u64, wanted: Option<Ground>) -> Self {
         let random = &mut Rng::with_seed(seed ^ 0x5eed);
-        let own = [Ground::Memory, Ground::Redis, Ground::Redis, Ground::Bus, Ground::Folder, Ground::Folder];
+        let own = [
+            Ground::Memory,
+            Ground::Redis,
+            Ground::Redis,
+            Ground::Bus,
+            Ground::Folder,
+            Ground::Folder,
+            Ground::Gossip,
+        ];
         let own = own[random.usize(..own.len())];
         let ground = wanted.unwrap_or(own);
         let (is_far, is_folder) = (ground != Ground::Memory, ground == Ground::Folder);
@@ -114,7 +125,7 @@ impl Setup {
         let is_alone = self.ground == Ground::Memory;
         // What has been forgotten below may live on in a near cache.
         let is_shared = match self.ground {
-            Ground::Memory | Ground::Bus => false,
+            Ground::Memory | Ground::Bus | Ground::Gossip => false,
             Ground::Redis => self.delta_ns.is_none(),
             Ground::Folder => self.max_entries.is_none(),
         };

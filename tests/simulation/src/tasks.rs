@@ -15,6 +15,7 @@ use crate::net::Weather;
 use crate::setup::Ground;
 use crate::truth::{LEAVES, Versions, highest};
 use crate::value::Value;
+use crate::world::World;
 
 /// Runs a client's operations until there are none left, or its process is killed.
 pub(crate) fn client(cluster: &Rc<Cluster>, process: &Rc<Process>) {
@@ -96,6 +97,19 @@ fn settle(cluster: &Rc<Cluster>) {
                 return;
             }
         }
+    }
+}
+
+/// The tag of a leaf, or of something above it.
+pub(crate) fn tag_above(world: &World, leaf: usize) -> &'static str {
+    let leaf = LEAVES[leaf];
+    let parent = leaf.rsplit_once(':').map_or(leaf, |(parent, _)| parent);
+    match world.below(20) {
+        0 => "*",
+        1 | 2 => leaf.split(':').next().unwrap_or(leaf),
+        3..7 => parent,
+        7 if parent == "a:b" => "a:b:*",
+        _ => leaf,
     }
 }
 
@@ -309,24 +323,12 @@ impl Client<'_> {
         self.cluster.judge.write(leaf);
         self.think(self.cluster.setup.compute_ns);
         if !self.is_over() {
-            self.invalidate(&[self.tag_above(leaf)]);
+            self.invalidate(&[tag_above(&self.cluster.world, leaf)]);
         }
     }
 
     fn leaf(&self) -> usize {
         usize::try_from(self.cluster.world.below(LEAVES.len() as u64)).unwrap_or(0)
-    }
-
-    fn tag_above(&self, leaf: usize) -> &'static str {
-        let (world, leaf) = (&self.cluster.world, LEAVES[leaf]);
-        let parent = leaf.rsplit_once(':').map_or(leaf, |(parent, _)| parent);
-        match world.below(20) {
-            0 => "*",
-            1 | 2 => leaf.split(':').next().unwrap_or(leaf),
-            3..7 => parent,
-            7 if parent == "a:b" => "a:b:*",
-            _ => leaf,
-        }
     }
 
     fn invalidate(&self, tags: &[&str]) {
@@ -353,7 +355,7 @@ impl Client<'_> {
     fn announced_change(&self) {
         let (judge, world) = (&self.cluster.judge, &self.cluster.world);
         let leaf = self.leaf();
-        let tag = self.tag_above(leaf);
+        let tag = tag_above(&self.cluster.world, leaf);
         let timeout_ms = 1 + world.below(50);
         let tags = [zoocache::Tag::parse(tag).expect("invariant: these are tags")];
         // By a clock that may be fast.

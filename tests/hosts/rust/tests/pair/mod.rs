@@ -189,7 +189,7 @@ impl<'a> Pair<'a> {
             self.guest().call_seal(&mut *self.store, self.component, component, &texts, bound, now)?;
         match (native, component) {
             (Ok(sealed), Ok(entry)) => {
-                let header = sealed.header(self.native.signals(), self.native.domain(), now, 0);
+                let header = self.native.header(&sealed, now, 0);
                 let header = header.map(|header| header.encode());
                 let guest = self.api.zoocache_engine_engine();
                 let other = guest.entry().call_header(&mut *self.store, entry, now, 0)?;
