@@ -212,6 +212,28 @@ fn data_that_went_back_is_not_trusted_if_who_knows_nothing_of_it_writes_first() 
     }
 }
 
+/// The server's clock was behind what had been given out, as after it was set back: an invalidation got a position that was
+/// not later than what it had to make stale.
+#[test]
+fn an_own_invalidation_counts_although_data_and_clock_went_back() {
+    const LATER_US: u64 = 3_600_000_000;
+    let (server, table) = (Server::start(), "{zoocache}:V");
+    let hour = Consistency::Bounded(Duration::from_hours(1));
+    let cache = server.builder().consistency(hour).build().expect("answers");
+    assert!(cache.put("before", 1, &on(&["t"])), "there is a domain");
+    server.ask(&["SAVE"]);
+    let last: Vec<String> =
+        redis::from_redis_value(server.ask(&["ZRANGE", table, "-1", "-1", "WITHSCORES"])).expect("a row");
+    let clock: u64 = last[1].parse().expect("a position");
+    server.ask(&["ZADD", table, &(clock + LATER_US).to_string(), &last[0]]);
+    cache.invalidate(&["u"]).expect("can be told");
+    assert!(cache.put("k", 1, &on(&["t"])));
+    server.ask(&["DEBUG", "RELOAD", "NOSAVE"]);
+    cache.invalidate(&["t"]).expect("can be told");
+    assert_eq!(cache.get("k"), None);
+    is_kept_again(&cache, "k", "t");
+}
+
 #[test]
 fn no_password_is_told_even_by_a_server_that_quotes_it() {
     let server = Server::with(&["--rename-command", "HELLO", ""]);

@@ -17,7 +17,7 @@ use super::row::{self, Row, tag_row};
 use super::script::{CHANGE, CLEAR, DELETE, EXTEND, INVALIDATE, PUT, REMOVE, Script, TIDY, UNLOCK};
 use super::take_in::Taken;
 use super::wait::wait_for;
-use super::{Feed, hand, trips, with};
+use super::{Feed, hand, mutant, trips, with};
 use crate::clock::boot_ns;
 
 /// How often a trip is made again when the domain changes meanwhile.
@@ -135,6 +135,32 @@ impl Feed {
             }
         }
         Err(self.failed("the table of the domain is lost again and again"))
+    }
+
+    /// Runs a script that mints a position. One that is not later than all that was known when it was asked for shows that the
+    /// server has data of earlier, and its clock is behind: that incarnation is given up, and the script runs in the next.
+    fn mint_inside(
+        &self,
+        script: &Script,
+        more_keys: &[&str],
+        arguments: &[&[u8]],
+        patiently: bool,
+    ) -> Result<(u128, Vec<Value>), ServerError> {
+        for _ in 0..ATTEMPTS {
+            let seen = self.seen();
+            let (incarnation, reply) = self.run_inside(script, more_keys, arguments, patiently)?;
+            let is_known = |at: Timestamp| seen.incarnation == incarnation && at <= seen.clock;
+            if !matches!(Reply::read(&reply), Reply::Done(at, _) if is_known(at))
+                || mutant::is_on("no_rollback_check")
+            {
+                return Ok((incarnation, reply));
+            }
+            let connection = self.connection()?;
+            if connection.incarnation == incarnation {
+                self.enter_anew(&connection, Some(incarnation))?;
+            }
+        }
+        Err(self.failed("the server goes back again and again"))
     }
 
     /// The table was lost: enters the incarnation that is there now, or a new one; a new one in any case if that one is
@@ -334,7 +360,7 @@ impl Feed {
         (marks, owed): (Vec<MarkId>, &Arc<Owed>),
         patiently: bool,
     ) -> Result<(Timestamp, Vec<Value>), ServerError> {
-        let (incarnation, reply) = self.run_inside(script, more_keys, arguments, patiently)?;
+        let (incarnation, reply) = self.mint_inside(script, more_keys, arguments, patiently)?;
         let Reply::Done(at, before) = Reply::read(&reply) else {
             return Err(self.failed("an unexpected reply"));
         };
@@ -370,7 +396,7 @@ impl Feed {
             flags.as_bytes(),
         ];
         arguments.extend(tags.iter().map(Vec::as_slice));
-        let (incarnation, mut reply) = self.run_inside(&PUT, &[&entry, &lock], &arguments, false)?;
+        let (incarnation, mut reply) = self.mint_inside(&PUT, &[&entry, &lock], &arguments, false)?;
         match &reply[..] {
             [Value::BulkString(what)] if what == b"stale" => Ok(Stored::Stale),
             [Value::BulkString(what), ..] if what == b"other" => match reply.pop() {

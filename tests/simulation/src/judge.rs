@@ -200,6 +200,8 @@ pub(crate) struct Judge {
     seen: RefCell<Seen>,
     pub(crate) counts: Cell<Counts>,
     violations: RefCell<Vec<Violation>>,
+    /// Were entries lost of which near caches know?
+    has_lost: Cell<bool>,
     /// When a machine's wall clock was set last, and how often marks may have ended by that.
     clock_set_ns: Cell<Option<u64>>,
     set_forth: Cell<u64>,
@@ -229,6 +231,7 @@ impl Judge {
             set_forth: Cell::default(),
             stores_may_fail: Cell::default(),
             violations: RefCell::default(),
+            has_lost: Cell::new(false),
             failures: RefCell::default(),
             story: RefCell::new(is_told.then(Vec::new)),
         }
@@ -411,6 +414,7 @@ impl Judge {
 
     /// What is stored may be lost: hits are monotonic as long as it is not.
     pub(crate) fn entries_may_be_lost(&self) {
+        self.has_lost.set(true);
         self.seen.borrow_mut().newest.clear();
     }
 
@@ -429,7 +433,7 @@ impl Judge {
 
     /// Among whom hits on a key are monotonic.
     fn scope(&self, place: Place) -> Place {
-        if self.promised.is_shared { 0 } else { place }
+        if self.promised.is_shared && !self.has_lost.get() { 0 } else { place }
     }
 
     pub(crate) fn read_begins(&self, place: Place, key: usize) -> Reading {
@@ -583,6 +587,10 @@ impl Judge {
     /// P7: what was stored is gone for a reason.
     fn expect_reason(&self, place: Place, key: usize, asked: u64) {
         let seen = self.seen.borrow();
+        if self.clock_set_ns.get().is_some() {
+            // A mark whose announcement has not returned may have ended.
+            return;
+        }
         // What was asked for before it was stored may have begun then.
         let Some(stored) = seen.stored.get(&(place, key)).filter(|stored| stored.at < asked) else { return };
         let concerns = |covered: &Covered| (0..LEAVES.len()).any(|leaf| covered[leaf] && stored.leaves[leaf]);
