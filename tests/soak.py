@@ -2,8 +2,9 @@
 
     ./dev soak 2          two hours; half an hour without a number
 
-Each round runs processes on an LMDB folder, nodes on a Redis server, and seeds of the simulation that no round had before.
-What they print is kept in a folder of this run; a round that fails ends nothing, and is named in the summary.
+Each round runs processes on an LMDB folder, nodes on a Redis server, and seeds of the simulation that no
+round had before. What they print is kept in a folder of this run; a round that fails ends nothing, and is
+named in the summary.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def run(name: str, command: str, settings: dict[str, str], folder: Path, sums: S
     log = folder / f"{sums.rounds:04}-{name}.log"
     environment = {**os.environ, **settings}
     with log.open("w") as output:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             command.split(), cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-        )  # noqa: S603
+        )
     sums.add(log.read_text(errors="replace"), log, has_failed=done.returncode != 0)
     if done.returncode == 0 and sums.rounds > 1:
         log.unlink()

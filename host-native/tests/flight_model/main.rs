@@ -53,7 +53,7 @@ fn two_callers() {
 fn three_callers() {
     let found = explore(3, DISTURBANCES[1]);
     let least = [found.hits, found.shared, found.failures, found.refused, found.handed_over, found.gave_up];
-    assert!(least.iter().all(|times| *times > 20), "vacuous: {found:?}");
+    assert!(least.iter().all(|times| *times > 5), "vacuous: {found:?}");
 }
 
 /// What is left out, and what is said about it.
