@@ -142,8 +142,12 @@ impl Node {
     fn apply(&mut self, message: &Invalidation, made: u64, now_us: u64, event: u64) {
         let name = (message.origin, message.at);
         match self.engine.apply(message, now_us).expect("positions are left") {
-            // Of its own it knows all, those included that it made of settled changes.
-            Applied::Duplicate => assert!(message.origin == self.id || self.names.contains(&name)),
+            // Of its own it knows all, those included that it made of settled changes; and what a header told of.
+            Applied::Duplicate => {
+                let is_applied = |tag: &Tag| self.applied.iter().any(|hit| hit.tag == *tag);
+                let is_known = message.origin == self.id || self.names.contains(&name);
+                assert!(is_known || message.tags.iter().all(is_applied));
+            }
             applied => {
                 let is_near = message.at.as_micros() <= now_us + DRIFT_US;
                 assert_eq!(matches!(applied, Applied::At(_)), is_near, "{applied:?}");

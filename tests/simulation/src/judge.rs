@@ -148,8 +148,7 @@ impl Counts {
     /// Did so many runs show enough for their silence to mean something?
     pub(crate) fn are_telling(&self, runs: u64) -> bool {
         let each = [self.hits, self.computed, self.invalidations];
-        runs < 100
-            || (each.iter().all(|seen| *seen > runs) && self.waited > runs / 4 && self.faults > runs / 2)
+        runs < 100 || (each.iter().all(|seen| *seen > runs) && self.waited > 0 && self.faults > runs / 2)
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
