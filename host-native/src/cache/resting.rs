@@ -171,7 +171,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let stripe = shared.flights.stripe(key);
             let near = shared.parts.storage.peek(key);
             // Stored or deleted meanwhile, or taken in by somebody who read later: what was read may be older.
-            let is_latest = near.as_ref().is_none_or(|near| near.number() <= entry.number());
+            let is_latest = near.as_ref().is_none_or(|near| {
+                near.number() <= entry.number() || self.status_as_of(true, near) != Status::Fresh
+            });
             gone.extend(near);
             if may_keep && stripe.sequence() == began && is_latest {
                 gone.extend(shared.parts.storage.insert(key, Arc::clone(&entry)));
