@@ -133,7 +133,7 @@ fn script(twins: &mut Twins, rng: &mut Rng) {
         0 => (script!(begin + "hello.lua"), table, hello(rng, &known)),
         1 => (script!(begin + "invalidate.lua"), table, invalidate(rng, &known)),
         2 => (script!(begin + "change.lua"), table, change(rng, &known)),
-        3 => (CHECK, table, vec![incarnation(rng, &known)]),
+        3 => (CHECK, table, vec![incarnation(rng, &known), rng.u32(0..3000).to_string()]),
         4 => (script!(begin + "clear.lua"), table, vec![incarnation(rng, &known)]),
         5 => (script!(begin + "due.lua"), table, due(rng, &known)),
         6 => (script!(begin + "tidy.lua"), table, tidy(rng, &known)),
@@ -262,7 +262,7 @@ pub(crate) fn check_by_the_clock(twins: &mut Twins) {
     };
     let both = [
         twins.ask_both(&eval(script!(begin + "hello.lua"), &["0", "0", "0", incarnation, ""])),
-        twins.ask_both(&eval(CHECK, &[incarnation])),
+        twins.ask_both(&eval(CHECK, &[incarnation, "0"])),
     ];
     for (real, simulated) in both {
         let [real, simulated]: [Vec<String>; 2] =
