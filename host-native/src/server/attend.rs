@@ -62,7 +62,8 @@ async fn duties(feed: &Feed, line: &Line, connection: &Connection, polls: bool) 
     Ok(())
 }
 
-/// Is the server still the one whose table was entered, with everything that was seen in it, and may it write? Its role changes without a word.
+/// Is the server still the one whose table was entered, with everything that was seen in it, and may it write? Its role
+/// changes without a word.
 async fn check(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), ServerError> {
     let incarnation = row::incarnation_text(connection.incarnation);
     let seen = feed.from(connection.incarnation).as_micros().to_string();
