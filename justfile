@@ -244,13 +244,21 @@ test-python-all: wheel
             continue
         fi
         venv={{ quote(target) }}/venvs/$version
-        wanted=$("$python" -VV && cat tools.txt)
+        # The oldest and the newest Django that are supported; the one between is in tools.txt.
+        case $version in
+        3.10) django="django==4.2.30 djangorestframework==3.16.1" ;;
+        3.11) django= ;;
+        *) django="django==6.1.3 djangorestframework==3.18.3" ;;
+        esac
+        wanted=$("$python" -VV && cat tools.txt && echo "$django")
         if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
             rm -rf "$venv"
             "$python" -m venv "$venv"
             # tools.txt as constraints: the same versions as in .venv, of what the tests import. They have no extras.
-            "$venv/bin/python" -m pip install --quiet --constraint <(sed 's/\[.*\]//' tools.txt) \
-                attrs hypothesis msgspec numpy pydantic pytest
+            "$venv/bin/python" -m pip install --quiet \
+                --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
+                attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
+                aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn
             echo "$wanted" >"$venv/installed.txt"
         fi
         {{ just }} _install-wheel "$venv/bin/python"
