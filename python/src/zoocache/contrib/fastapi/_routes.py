@@ -28,7 +28,7 @@ _NO_BODY = frozenset({204, 205, 304})
 
 
 def route_of(request: HTTPConnection) -> Any:
-    """Return the route that a request was matched with, as its router sees it; `None` for one of Starlette."""
+    """Return the route of a request, as its router sees it; `None` for one of Starlette."""
     scope = request.scope
     included = scope.get("fastapi")
     route = included.get("effective_route_context") if isinstance(included, dict) else None

@@ -86,7 +86,7 @@ def cache_endpoint(
             `stale_if_error`, `timeout` and `cluster_lock`, as for `cacheable`.
 
     Returns:
-        The endpoint, with `tag` and `stats` of its cached function. Called without a request, as in a test, it
+        The endpoint, with `tag` and `stats` of its cached function. Called by hand, without a request, it
         returns what the function returns, from the cache if it can.
 
     Raises:
@@ -96,8 +96,8 @@ def cache_endpoint(
     """
     if func is None:
         return functools.partial(
-            cache_endpoint, namespace=namespace, deps=deps, ttl=ttl, key=key, vary=vary, shared=shared, http=http,
-            cache=cache, **options,
+            cache_endpoint, namespace=namespace, deps=deps, ttl=ttl, key=key, vary=vary, shared=shared,
+            http=http, cache=cache, **options,
         )  # fmt: skip
     signature = get_typed_signature(func)
     injected = [
