@@ -134,8 +134,7 @@ class CachedEndpoint:
         self._may_be_stale = any(self._options.get(name) is not None for name in tolerant)
 
     def _refuse_late(self, name: str) -> None:
-                known = ", ".join(names)
-                raise TypeError(f"key wants {name!r}, but {self.func!r} has no such parameter; it has {known}")
+        """Refuse a session where the function may run after the request has ended, and so has the session."""
         for option in _IN_BACKGROUND:
             if self._options.get(option) is not None:
                 raise ConfigError(
