@@ -12,6 +12,9 @@ import pathlib
 import types
 import uuid
 
+import attrs
+import msgspec
+import pydantic
 import pytest
 from helpers import Counted
 from hypothesis import given, settings
@@ -669,3 +672,67 @@ def test_keys_do_not_depend_on_the_configuration():
     before = PROPERTY.key({"a": [1]})
     configure(max_entries=5)
     assert PROPERTY.key({"a": [1]}) == before
+
+
+class Model(pydantic.BaseModel):
+    number: int = 0
+    inner: "Model | None" = None
+
+
+class Loose(pydantic.BaseModel, extra="allow"):
+    number: int = 0
+    _hidden: int = 0
+
+
+class Struct(msgspec.Struct):
+    number: int = 0
+    inner: "Struct | None" = None
+
+
+@attrs.define
+class Defined:
+    number: int = 0
+
+
+@attrs.define
+class AlsoDefined:
+    number: int = 0
+
+
+@pytest.mark.parametrize("make", [Model, Loose, Struct, Defined])
+def test_models_are_told_apart_by_what_they_hold(make):
+    counted = Counted("x")
+    assert counted.entries(lambda f: f(make(number=1)), lambda f: f(make(number=1))) == 1
+    assert counted.entries(lambda f: f(make(number=2)), lambda f: f(make(number=1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # An endpoint may ask which fields were given.
+        (Model(), Model(number=0)),
+        (Model(inner=Model(number=1)), Model(inner=Model(number=2))),
+        (Model(number=1), Loose(number=1)),
+        (Loose(more=1), Loose(more=2)),
+        (Struct(inner=Struct(number=1)), Struct(inner=Struct(number=2))),
+        (Defined(1), AlsoDefined(1)),
+        (Model(number=1), {"number": 1}),
+    ],
+)
+def test_models_that_differ_have_different_keys(one, other):
+    counted = Counted("x")
+    assert counted.entries(lambda f: f(one), lambda f: f(other)) == 2
+
+
+def test_what_a_model_hides_is_part_of_the_key():
+    one, other = Loose(number=1), Loose(number=1)
+    other._hidden = 1
+    counted = Counted("x")
+    assert counted.entries(lambda f: f(one), lambda f: f(other)) == 2
+
+
+def test_a_model_with_more_than_its_fields_has_no_key():
+    struct = Model(number=1)
+    object.__setattr__(struct, "more", 1)
+    with pytest.raises(ValueError, match="a Model has no stable encoding"):
+        Counted("x").f(struct)

@@ -106,7 +106,22 @@ def describe(value: Any) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - o
         fields = [field.name for field in dataclasses.fields(cls)]
         if set(_attributes(value, known=())) <= {*fields}:
             return class_name(cls), tuple((f, getattr(value, f)) for f in fields if hasattr(value, f))
+    elif (parts := _parts_of_model(value)) is not None:
+        return class_name(cls), parts
     raise _no_encoding(cls.__qualname__, cls)
+
+
+def _parts_of_model(value: Any) -> tuple[Any, ...] | None:
+    """Return everything that an object of pydantic, msgspec or attrs holds; `None` for others."""
+    # Here, since those modules need this one.
+    from zoocache._errors import Refused  # noqa: PLC0415
+    from zoocache._shapes import model_shape  # noqa: PLC0415
+
+    try:
+        shape = model_shape(type(value))
+        return None if shape is None else shape.parts(value)
+    except Refused:
+        return None
 
 
 #: Decimals beyond have no key as integers or fractions, which would be longer than a key can be.

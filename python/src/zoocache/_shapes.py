@@ -38,12 +38,33 @@ class Shape(NamedTuple):
     #: Whether `copy.deepcopy` does something else than copying the parts.
     own_copy: bool = False
 
+    def parts(self, value: Any) -> tuple[Any, ...]:
+        """Take an object apart.
+
+        Raises:
+            Refused: It has more than its parts.
+        """
+        if self.take is not None:
+            return self.take(value)
+        if self.check is not None:
+            self.check(value)
+        return tuple(getattr(value, field) for field in self.fields if field is not None)
+
+
+def model_shape(cls: type) -> Shape | None:
+    """How objects of pydantic, msgspec and attrs are taken apart; `None` for others.
+
+    Raises:
+        Refused: The class may hold what nobody sees.
+    """
+    return _pydantic(cls) or _msgspec(cls) or _attrs(cls)
+
 
 def shape_of(cls: type) -> Shape | None:
     """How objects of a class are stored, or `None` if it is of no kind that is."""
     if issubclass(cls, enum.Enum):
         return Shape(_codes.ENUM, take=_take_member, make=_make_member)
-    shape = _pydantic(cls) or _msgspec(cls) or _attrs(cls) or _dataclass(cls) or _named_tuple(cls)
+    shape = model_shape(cls) or _dataclass(cls) or _named_tuple(cls)
     return shape and shape._replace(own_copy=_copies_itself(cls))
 
 

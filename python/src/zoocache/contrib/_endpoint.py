@@ -86,6 +86,7 @@ class CachedEndpoint:
         func: The endpoint.
         signature: Its signature, with annotations resolved.
         injected: Names of its parameters that take no part in the key.
+        framework: Classes of what the framework passes, which takes no part in the key either.
         cache: The cache; `None` for the default one.
         namespace, deps, ttl, key: As for `cacheable`.
         vary: Names of request headers that the response depends on.
@@ -99,6 +100,7 @@ class CachedEndpoint:
         func: Callable[..., Any],
         signature: inspect.Signature,
         injected: Collection[str],
+        framework: tuple[type, ...],
         *,
         cache: Cache | None,
         namespace: str | None,
@@ -115,7 +117,9 @@ class CachedEndpoint:
         if not isinstance(shared, bool):
             raise ConfigError(f"shared must be a bool, not {type(shared).__name__}: {shared!r}")
         self.func, self.is_shared = func, shared
-        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(func))
+        self.is_async = _is_async(func)
+        _refuse_generator(func)
+        self._framework = framework
         self.http = HttpCaching.of(http)
         self.vary = tuple(name.lower().encode("latin-1") for name in vary)
         self._options: dict[str, Any] = {**options, "namespace": namespace, "deps": deps}
@@ -229,37 +233,49 @@ class CachedEndpoint:
         return call.answer
 
     def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Take sessions, which no annotation told of, out of the arguments; returns them."""
+        """Take sessions and what frameworks pass, if no annotation told of them, out of the arguments."""
         hidden: dict[str, Any] = {}
         for name in self._suspect:
-            if name in arguments and is_session(type(arguments[name])):
+            if name not in arguments:
+                continue
+            kind = type(arguments[name])
+            if is_session(kind):
                 self._refuse_late(name)
-                hidden[name], arguments[name] = arguments[name], None
+            elif not issubclass(kind, self._framework):
+                continue
+            hidden[name], arguments[name] = arguments[name], None
         return hidden
 
-    async def serve(self, call: Call, place: tuple[Any, ...], args: tuple[Any, ...], kwargs: Any) -> Served:
+    def by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Name all arguments of a call."""
+        if not args:
+            return kwargs
+        bound = self._signature.bind_partial(*args).arguments
+        return {**bound, **kwargs}
+
+    async def serve(self, call: Call, place: tuple[Any, ...], arguments: dict[str, Any]) -> Served:
         """Return the response to a request of an async endpoint, from the cache or made now."""
-        own = {CALL: call, PLACE: place}
+        given = {**arguments, CALL: call, PLACE: place}
         stored: StoredResponse | None = None
         try:
-            stored = await self.cached(*args, **kwargs, **own)
+            stored = await self.cached(**given)
         except NotShared:
             if call.answer is None:
                 # Somebody else's, who computed at the same time.
                 with contextlib.suppress(NotShared):
-                    stored = await self.cached.bypass(*args, **kwargs, **own)
+                    stored = await self.cached.bypass(**given)
         return self._served(call, stored)
 
-    def serve_sync(self, call: Call, place: tuple[Any, ...], args: tuple[Any, ...], kwargs: Any) -> Served:
+    def serve_sync(self, call: Call, place: tuple[Any, ...], arguments: dict[str, Any]) -> Served:
         """Do what `serve` does for an endpoint that is no coroutine."""
-        own = {CALL: call, PLACE: place}
+        given = {**arguments, CALL: call, PLACE: place}
         stored: StoredResponse | None = None
         try:
-            stored = self.cached(*args, **kwargs, **own)
+            stored = self.cached(**given)
         except NotShared:
             if call.answer is None:
                 with contextlib.suppress(NotShared):
-                    stored = self.cached.bypass(*args, **kwargs, **own)
+                    stored = self.cached.bypass(**given)
         return self._served(call, stored)
 
     def _served(self, call: Call, stored: StoredResponse | None) -> Served:
@@ -300,6 +316,18 @@ class CachedEndpoint:
     def is_unchanged(self, method: str, if_none_match: bytes | str | None, stored: StoredResponse) -> bool:
         """Whether the client has the response already."""
         return self.http is not None and method in ("GET", "HEAD") and is_matched(if_none_match, stored.etag)
+
+
+def _is_async(func: Any) -> bool:
+    """Whether calls of a function are to be awaited: as frameworks ask, also through a decorator."""
+    asked = (func, inspect.unwrap(func), getattr(func, "__call__", None))  # noqa: B004 - not asked whether
+    return any(inspect.iscoroutinefunction(candidate) for candidate in asked)
+
+
+def _refuse_generator(func: Any) -> None:
+    asked = (func, inspect.unwrap(func))
+    if any(inspect.isgeneratorfunction(known) or inspect.isasyncgenfunction(known) for known in asked):
+        raise TypeError(f"{func!r} is a generator, whose answer is sent piece by piece and cannot be cached")
 
 
 def _seconds(ttl: Any) -> float | None:

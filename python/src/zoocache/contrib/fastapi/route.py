@@ -104,8 +104,8 @@ def cache_endpoint(
         name for name, parameter in signature.parameters.items() if _is_injected(parameter.annotation)
     ]
     endpoint = CachedEndpoint(
-        func, signature, injected, cache=cache, namespace=namespace, deps=deps, ttl=ttl, key=key, vary=vary,
-        shared=shared, http=http, options=options,
+        func, signature, injected, _FRAMEWORK, cache=cache, namespace=namespace, deps=deps, ttl=ttl, key=key,
+        vary=vary, shared=shared, http=http, options=options,
     )  # fmt: skip
     return _Serving(endpoint, func, signature).function()
 
@@ -141,14 +141,14 @@ class _Serving:
                 call = self._call(args, kwargs)
                 if call is None:
                     return await self._endpoint.values(*args, **kwargs)
-                return call.respond(await self._endpoint.serve(call.inner, call.place, args, kwargs))
+                return call.respond(await self._endpoint.serve(call.inner, call.place, call.arguments))
         else:
 
             def serve(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
                 call = self._call(args, kwargs)
                 if call is None:
                     return self._endpoint.values(*args, **kwargs)
-                return call.respond(self._endpoint.serve_sync(call.inner, call.place, args, kwargs))
+                return call.respond(self._endpoint.serve_sync(call.inner, call.place, call.arguments))
 
         functools.update_wrapper(serve, self._func)
         serve.__signature__ = self._signature_with_own()  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ class _Serving:
             return None
         found = route_of(request)
         route = None if found is None else self._route(found)
-        return _Request(self._endpoint, request, given, route, self._endpoint.hide(kwargs))
+        return _Request(self._endpoint, request, given, route, self._endpoint.by_name(args, kwargs))
 
     def _route(self, found: Any) -> Route:
         route = self._routes.get(id(found))
@@ -193,7 +193,17 @@ class _Serving:
 class _Request:
     """One request to a cached endpoint."""
 
-    __slots__ = ("_before", "_endpoint", "_given", "_request", "_route", "_user", "inner", "place")
+    __slots__ = (
+        "_before",
+        "_endpoint",
+        "_given",
+        "_request",
+        "_route",
+        "_user",
+        "arguments",
+        "inner",
+        "place",
+    )
 
     def __init__(
         self,
@@ -201,12 +211,13 @@ class _Request:
         request: Request,
         given: Response | None,
         route: Route | None,
-        hidden: dict[str, Any],
+        arguments: dict[str, Any],
     ) -> None:
         self._endpoint, self._request, self._given, self._route = endpoint, request, given, route
         #: Headers that dependencies have set: they are made anew for each request.
         self._before = () if given is None else tuple(given.raw_headers)
-        self.inner = Call(self._render, hidden)
+        self.inner = Call(self._render, endpoint.hide(arguments))
+        self.arguments = arguments
         scope = request.scope
         self._user = None if endpoint.is_shared else _user(request, route)
         self.place = (
