@@ -418,7 +418,7 @@ def test_sessions_take_no_part_in_the_key(shop, kind):
 @pytest.mark.parametrize("option", [{"stale_while_revalidate": 5}, {"early_refresh": 1.0}, {"timeout": 1}])
 def test_sessions_that_are_closed_when_they_would_be_needed_are_refused(shop, option):
     with pytest.raises(
-        zoocache.ConfigError, match="'db' of .* is closed; leave .* out, or open a session inside"
+        zoocache.ConfigError, match=r"'db' of .* is closed; leave .* out, or open a session inside"
     ):
 
         @cache_endpoint(**option)
