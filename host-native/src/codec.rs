@@ -130,7 +130,7 @@ pub enum OpenError {
 }
 
 /// The header of an envelope of which only the beginning is at hand; unauthenticated. `None` if it is none, or longer.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "lmdb", feature = "redis"))]
 pub(crate) fn peek_header(beginning: &[u8]) -> Option<&[u8]> {
     let (_flags, rest) = beginning.strip_prefix(&MAGIC)?.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;

@@ -624,6 +624,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let how = crate::server::Settings {
             address: Address::parse(parameter, url)?,
             prefix: settings.prefix.clone(),
+            node: self.node.clone(),
             consistency: settings.consistency,
         };
         let (feed, away) = Feed::open(how, Arc::clone(&engine))?;

@@ -43,7 +43,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 }
 
-fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
+pub(super) fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
     // The root is above everything, also above what depends on nothing.
     tag.depth() == 0
         || entry
@@ -52,7 +52,7 @@ fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
             .any(|dependency| concerns(tag, &dependency.tag(), dependency.is_subtree()))
 }
 
-fn reaches_row(tag: &Tag, header: &Header) -> bool {
+pub(super) fn reaches_row(tag: &Tag, header: &Header) -> bool {
     tag.depth() == 0
         || header
             .dependencies

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from zoocache import _native
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zoocache._options import Duration
+    from zoocache.inspect._control import Control
 
 #: Orders `configure` and `reset`, and keeps forks from happening while a storage is opened.
 lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
 _default = _native.NativeCache()
+#: The control socket of the default cache, if it has one.
+_control: list[Control] = []
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,7 @@ def configure(
     max_age: Duration = "30d",
     max_readers: int | None = None,
     secret: str | bytes | None = None,
+    control: bool | str | os.PathLike[str] = False,
 ) -> None:
     """Configure the default cache.
 
@@ -184,6 +189,9 @@ def configure(
             that opens it decides.
         secret: Authenticates the entries of a folder or server: those that were made without it are not read.
             All processes that share them give the same.
+        control: Whether other processes of this user may look at this cache and invalidate it, as the command line
+            and `zoocache.inspect` do: `True` opens a socket that is named by the process id, in a folder of the
+            user's own, also in forked children; a path opens it there.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
@@ -191,23 +199,64 @@ def configure(
         BusError: The server of `bus_url` refuses this client.
         RuntimeError: The cache is configured with other settings already.
     """
-    changed = given(locals())
+    values = locals()
+    del values["control"]
+    changed = given(values)
     if "storage_url" in changed:
         changed["storage_url"] = storage(changed["storage_url"])
     settings = check(changed)
+    socket = _socket(control)
+    if control:
+        changed["control"] = control
     with lock:
         if not _default.install(settings):
             _refuse_changes(changed)
             return
         _given.clear()
         _given.update(changed)
+        if control:
+            try:
+                _open_control(socket)
+            except ConfigError:
+                _given.clear()
+                _default.reset()
+                raise
 
 
 def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
     with lock:
+        _close_control()
         _given.clear()
         _default.reset()
+
+
+def current() -> Settings:
+    """The settings of the default cache."""
+    with lock:
+        return check({name: value for name, value in _given.items() if name in DEFAULTS})
+
+
+def _socket(control: object) -> Path | None:
+    """The path that is given for the control socket, if one is."""
+    if isinstance(control, bool):
+        return None
+    if isinstance(control, (str, os.PathLike)) and os.fspath(control):
+        return Path(os.fsdecode(control)).absolute()
+    raise ConfigError(f"control must be True, False or the path of a socket, not {control!r}")
+
+
+def _open_control(socket: Path | None) -> None:
+    # What few programs want takes its time to import.
+    from zoocache._cache import DEFAULT  # noqa: PLC0415 - it imports this module
+    from zoocache.inspect._control import Control  # noqa: PLC0415
+
+    _control.append(Control(DEFAULT, socket))
+
+
+def _close_control() -> None:
+    while _control:
+        _control.pop().close()
 
 
 def put_aside() -> tuple[_native.PutAside, dict[str, Any]]:
@@ -229,9 +278,10 @@ def put_back(cache: _native.PutAside, given: dict[str, Any]) -> None:
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
+    defaults = {**DEFAULTS, "control": False}
     for name, value in given.items():
-        if _given.get(name, DEFAULTS[name]) != value:
-            now = _given.get(name, DEFAULTS[name])
+        if _given.get(name, defaults[name]) != value:
+            now = _given.get(name, defaults[name])
             msg = (
                 f"zoocache is configured already, with {name}={_shown(name, now)}; it cannot become "
                 f"{_shown(name, value)}: call configure() once, before the first use, or reset() first"
@@ -384,8 +434,11 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _native.after_fork()
     lock.release()
+    for control in _control:
+        control.after_fork()
 
 
+atexit.register(_close_control)
 atexit.register(_native.shut_down)
 os.register_at_fork(
     before=_before_fork,

@@ -11,7 +11,7 @@
 use zoocache_core::Header;
 
 use crate::codec::{Secret, TooLong, peek_header};
-use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open, seal};
+use crate::storage::envelope::{self, CHECKSUM_BYTES, checksum, open, seal};
 use crate::storage::{NewRow, Row};
 
 pub(super) const NUMBER_DIGITS: usize = 16;
@@ -58,6 +58,15 @@ fn digits(digits: &[u8; NUMBER_DIGITS]) -> Option<u64> {
     digits
         .iter()
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+/// The key, the header and the time to idle of an entry, of which the beginning is at hand; unchecked.
+pub(super) fn glance(beginning: &[u8]) -> Option<(&[u8], Header, u64)> {
+    let rest = beginning.get(2 * NUMBER_DIGITS + CHECKSUM_BYTES..)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (header, idle_us) = envelope::peek(envelope)?;
+    Some((key, header, idle_us))
 }
 
 /// What the beginning of stored bytes says of an entry, unchecked: enough to count it, or to find it dead.

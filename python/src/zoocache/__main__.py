@@ -1,0 +1,5 @@
+"""`python -m zoocache`: the same as the command `zoocache`."""
+
+from zoocache.cli import main
+
+main()
