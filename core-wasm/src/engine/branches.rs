@@ -25,20 +25,20 @@ pub struct Branch {
 impl Engine {
     /// The tags that the engine knows just below `tag`, `most` of them at most, in no order.
     ///
-    /// A tag whose neighbours were forgotten may have the position of one of these; it is never too low.
+    /// Positions that may be those of forgotten neighbours are not told.
     ///
     /// # Complexity
     /// O(depth + most x depth).
     pub fn branches(&self, tag: &Tag, most: usize) -> Vec<Branch> {
-        let floor = self.signals.floor();
-        // What is at the floor is only known not to be later.
+        let (nodes, floor) = self.trie.children(tag);
+        let floor = floor.max(self.signals.floor());
         let known = |raw: u64| Some(position(raw)).filter(|at| *at > floor).unwrap_or(Timestamp::ZERO);
         let branch = |node: &Arc<Node>| {
             let (own, below) = (node.raw_stamp(), node.raw_below());
             let is_pending = (own | below) & PENDING != 0;
             Branch { tag: Node::tag(node, false), at: known(own), below: known(below), is_pending }
         };
-        self.trie.children(tag).take(most).map(branch).collect()
+        nodes.take(most).map(branch).collect()
     }
 }
 
@@ -56,9 +56,9 @@ mod tests {
     #[test]
     fn each_branch_has_its_own_latest_invalidation_and_that_of_what_is_below() {
         let mut engine = Engine::new(EngineConfig::new(DomainId(1)));
+        let _kept = ["shop:1", "shop:2:product:7", "shop:3"].map(|text| engine.intern(&tag(text)));
         let own = engine.invalidate(&[tag("shop:1")], 1_000).expect("a position");
         let deep = engine.invalidate(&[tag("shop:2:product:7")], 2_000).expect("a position");
-        let _kept = engine.intern(&tag("shop:3"));
         let mut branches = engine.branches(&tag("shop"), 10);
         branches.sort_by(|one, other| one.tag.as_str().cmp(other.tag.as_str()));
         let seen: Vec<_> =
@@ -68,6 +68,19 @@ mod tests {
         assert_eq!(engine.branches(&tag("shop"), 2).len(), 2);
         assert_eq!(engine.branches(&Tag::root(), 10).len(), 1);
         assert_eq!(engine.branches(&tag("nowhere:at:all"), 10), vec![]);
+    }
+
+    #[test]
+    fn what_a_forgotten_neighbour_had_is_not_told() {
+        let mut engine = Engine::new(EngineConfig::new(DomainId(1)));
+        engine.invalidate(&[tag("shop:1")], 1_000).expect("a position");
+        engine.prune(Timestamp::MAX, 100);
+        let _kept = engine.intern(&tag("shop:2"));
+        let branches = engine.branches(&tag("shop"), 10);
+        assert_eq!(
+            branches.iter().map(|branch| (branch.tag.as_str(), branch.at)).collect::<Vec<_>>(),
+            [("shop:2", Timestamp::ZERO)]
+        );
     }
 
     #[test]

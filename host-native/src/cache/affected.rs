@@ -64,7 +64,7 @@ fn concerns(tag: &Tag, dependent: &Tag, is_subtree: bool) -> bool {
     is_at_or_above(tag, dependent) || (is_subtree && is_at_or_above(dependent, tag))
 }
 
-fn is_at_or_above(upper: &Tag, lower: &Tag) -> bool {
+pub(super) fn is_at_or_above(upper: &Tag, lower: &Tag) -> bool {
     let mut path = lower.segments();
     upper.segments().all(|segment| path.next() == Some(segment))
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use zoocache_core::{Timestamp, Verdict};
+use zoocache_core::{Cause, Verdict};
 
+use super::affected::is_at_or_above;
 use super::resting::value_of;
 use super::{Cache, Status};
 use crate::counters::Count;
@@ -210,16 +211,27 @@ impl<V: Send + Sync + 'static> Cache<V> {
         })
     }
 
-    /// Who invalidated something: this process, unless others could have; then the log says who, if it still knows.
-    fn node_of_cause(&self, at: Timestamp) -> String {
+    /// What made an entry stale, and who did that: this process, unless others could have; then the log says who, and
+    /// what it was below a subtree, if it still knows.
+    fn cause_of(&self, cause: &Cause) -> StaleCause {
         let shared = &self.shared;
-        if !shared.follows_log {
-            return shared.parts.node.clone();
+        let mut found = StaleCause {
+            tag: cause.tag.to_string(),
+            at_us: cause.at.as_micros(),
+            node: shared.parts.node.clone(),
+        };
+        if shared.follows_log {
+            let wanted = Wanted { from: cause.at, to: cause.at, most: 1, newest_first: false };
+            let told = shared.parts.sequencer.history(&wanted).unwrap_or_default().pop();
+            let (tags, node) = told.map_or((Vec::new(), None), |told| (told.tags, told.node));
+            found.node = node.unwrap_or_else(|| "a process that shares the cache".to_owned());
+            if cause.tag.is_subtree()
+                && let Some(tag) = tags.iter().find(|tag| is_at_or_above(&cause.tag, tag))
+            {
+                found.tag = tag.to_string();
+            }
         }
-        let wanted = Wanted { from: at, to: at, most: 1, newest_first: false };
-        let told = shared.parts.sequencer.history(&wanted).unwrap_or_default();
-        let node = told.into_iter().find_map(|told| told.node);
-        node.unwrap_or_else(|| "a process that shares the cache".to_owned())
+        found
     }
 
     /// What is still known of past invalidations, where others are told of them; nothing in memory.
@@ -277,11 +289,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             })
             .collect();
-        let cause = parts.engine.blame(sealed).map(|cause| StaleCause {
-            tag: cause.tag.to_string(),
-            at_us: cause.at.as_micros(),
-            node: self.node_of_cause(cause.at),
-        });
+        let cause = parts.engine.blame(sealed).map(|cause| self.cause_of(&cause));
         Explanation {
             state,
             age_ms: stored.age_ms,

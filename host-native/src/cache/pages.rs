@@ -78,7 +78,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// In the order of keys: those after `from`.
     fn page_here(&self, wanted: &Filter, from: &[u8], most: usize) -> Page {
         let clock = &self.shared.parts.clock;
-        let (now_us, now_ms) = (clock.now_us(), clock.monotonic_ms());
+        let (wall_us, now_ms) = (clock.now_us(), clock.monotonic_ms());
         let mut found: BTreeMap<Vec<u8>, Listed> = BTreeMap::new();
         self.shared.parts.storage.visit(&mut |key, entry| {
             let is_after = from.is_empty() || key > from;
@@ -98,13 +98,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let expires_us = entry.expires_ms().map_or(0, |at_ms| {
                 let left_us = at_ms.saturating_sub(now_ms).saturating_mul(1_000);
                 let over_us = now_ms.saturating_sub(at_ms).saturating_mul(1_000);
-                now_us.saturating_add(left_us).saturating_sub(over_us).max(1)
+                wall_us.saturating_add(left_us).saturating_sub(over_us).max(1)
             });
             let listed = Listed {
                 key: key.to_vec(),
                 state,
                 bytes: None,
-                created_us: now_us.saturating_sub(ago_us),
+                created_us: wall_us.saturating_sub(ago_us),
                 expires_us,
                 dependencies: entry.sealed().dependencies().map(|handle| handle.tag()).collect(),
             };

@@ -32,11 +32,11 @@ fn read(note: &Value) -> Option<Invalidated> {
     let Value::Array(note) = note else { return None };
     let [Value::BulkString(id), Value::Array(fields)] = &note[..] else { return None };
     let at = position(id.split(|byte| *byte == b'-').next()?)?;
-    let (mut node, mut tags) = (None, Vec::new());
+    let (mut by, mut tags) = (None, Vec::new());
     for pair in fields.chunks_exact(2) {
         match pair {
             [Value::BulkString(name), Value::BulkString(value)] if name == b"node" => {
-                node = Some(String::from_utf8_lossy(value).into_owned());
+                by = Some(String::from_utf8_lossy(value).into_owned());
             }
             [Value::BulkString(name), Value::BulkString(value)] if name == b"tags" => {
                 tags = pieces(value)?.into_iter().map(read_tag).collect::<Option<Vec<Tag>>>()?;
@@ -44,7 +44,7 @@ fn read(note: &Value) -> Option<Invalidated> {
             _ => {}
         }
     }
-    Some(Invalidated { at: Timestamp::checked(at.as_micros())?, tags, node })
+    Some(Invalidated { at: Timestamp::checked(at.as_micros())?, tags, node: by })
 }
 
 #[cfg(test)]

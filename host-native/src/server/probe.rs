@@ -129,7 +129,6 @@ fn run<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static, time
 
 fn answer(value: Value) -> Answer {
     match value {
-        Value::Nil => Answer::Nil,
         Value::Int(number) => Answer::Int(number),
         Value::Boolean(is_so) => Answer::Int(i64::from(is_so)),
         Value::Double(number) => Answer::Number(number),

@@ -189,9 +189,9 @@ def configure(
             that opens it decides.
         secret: Authenticates the entries of a folder or server: those that were made without it are not read.
             All processes that share them give the same.
-        control: Whether other processes of this user may look at this cache and invalidate it, as the command line
-            and `zoocache.inspect` do: `True` opens a socket that is named by the process id, in a folder of the
-            user's own, also in forked children; a path opens it there.
+        control: Whether other processes of this user may look at this cache and invalidate it, as the command
+            line and `zoocache.inspect` do: `True` opens a socket that is named by the process id, in a folder
+            of the user's own, also in forked children; a path opens it there.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.

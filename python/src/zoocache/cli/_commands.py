@@ -1,11 +1,13 @@
 """The commands of `zoocache`.
 
-Exit codes: 0, it is done; 1, no cache can be reached, nothing was found, or `doctor` found an error; 2, wrong usage.
+Exit codes: 0, it is done; 1, no cache can be reached, nothing was found, or `doctor` found an error; 2, wrong
+usage.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
 _STATES = ["fresh", "stale", "changing", "expired"]
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
 @click.version_option(__version__, prog_name="zoocache")
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Look at the caches of running programs, and invalidate what is in them.
 
-    A cache is named by --url, --lmdb, --redis or --pid; without any of them by ZOOCACHE_URL, then by REDIS_URL, then
-    it is the only process that said configure(control=True). ZOOCACHE_SECRET is the secret that `get` may need.
+    A cache is named by --url, --lmdb, --redis or --pid; without any of them by ZOOCACHE_URL, then by
+    REDIS_URL, then it is the only process that said configure(control=True). ZOOCACHE_SECRET is the secret
+    that `get` may need.
 
     Exit codes: 0 done; 1 nothing can be reached or was found; 2 wrong usage.
     """
@@ -56,7 +62,10 @@ def stats(place: Place, as_json: bool) -> None:
         ("latest invalidation", "-" if told.latest is None else f"{_show.ago(told.latest)} ago"),
     ]
     pairs += [(name.replace("_", " "), _fact(name, value)) for name, value in told.facts.items()]
-    pairs += [(name.replace("_", " "), str(value)) for name, value in (told.counters or {}).items() if value]
+    counters = {
+        name: count for name, count in (told.counters or {}).items() if name not in {"entries", "tags"}
+    }
+    pairs += [(name.replace("_", " "), str(count)) for name, count in counters.items()]
     _show.print_pairs(pairs)
 
 
@@ -121,7 +130,7 @@ def get(place: Place, as_json: bool, key: str) -> None:
         return
     if value.state != "fresh":
         click.echo(f"This entry is {value.state}.", err=True)
-    _show.print_json(value.value)
+    click.echo(json.dumps(value.value, ensure_ascii=True, indent=2))
 
 
 @commands.command()
@@ -140,7 +149,9 @@ def explain(place: Place, as_json: bool, key: str) -> None:
             click.echo(f"  at {_show.at_text(told.cause.at)}, {_show.ago(told.cause.at)} ago")
             click.echo(f"  by {_show.safe(told.cause.node)}")
         click.echo(f"  stored {_show.seconds(told.age)} ago, ", nl=False)
-        click.echo("never expires" if told.expires_in is None else f"expires in {_show.seconds(told.expires_in)}")
+        click.echo(
+            "never expires" if told.expires_in is None else f"expires in {_show.seconds(told.expires_in)}"
+        )
         for dependency in told.dependencies:
             click.echo(f"  depends on {_show.safe(dependency.tag)}{' (stale)' if dependency.stale else ''}")
     if told.state == "absent":
@@ -150,7 +161,9 @@ def explain(place: Place, as_json: bool, key: str) -> None:
 @commands.command()
 @click.argument("tag", required=False)
 @click.option("--depth", type=click.IntRange(1, 16), default=1, show_default=True, help="How many levels.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many tags at most.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=200, show_default=True, help="How many tags at most."
+)
 @place_options
 def tree(place: Place, as_json: bool, tag: str | None, depth: int, limit: int) -> None:
     """Show the tags below TAG, or all: how many entries depend on them, and when they were invalidated."""
@@ -211,7 +224,9 @@ def invalidate(place: Place, as_json: bool, tags: tuple[str, ...], dry_run: bool
         else:
             position = inspector.invalidate(*tags)
     if as_json:
-        _show.print_json({"tags": tags, "affected": counts} if dry_run else {"tags": tags, "position": position})
+        _show.print_json(
+            {"tags": tags, "affected": counts} if dry_run else {"tags": tags, "position": position}
+        )
     elif dry_run:
         for tag, count in counts.items():
             click.echo(f"{_show.safe(tag)}: {count} fresh entries would go stale")
@@ -271,7 +286,9 @@ def nodes(place: Place, as_json: bool) -> None:
 
 
 @commands.command()
-@click.option("--last", type=click.IntRange(0), default=10, show_default=True, help="How many of the past first.")
+@click.option(
+    "--last", type=click.IntRange(0), default=10, show_default=True, help="How many of the past first."
+)
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @click.option("--no-follow", is_flag=True, help="Only those of the past.")
 @place_options
@@ -337,8 +354,8 @@ def doctor(place: Place, as_json: bool, max_staleness: str, strict: bool) -> Non
 def bench(place: Place, as_json: bool, seconds: float) -> None:
     """Measure hits, misses and invalidations on this machine.
 
-    In memory, in a folder of its own (beside --lmdb PATH if that is given), and with --redis on that server, under a
-    prefix of its own that is removed afterwards.
+    In memory, in a folder of its own (beside --lmdb PATH if that is given), and with --redis on that server,
+    under a prefix of its own that is removed afterwards.
     """
     measured = importlib.import_module("zoocache.cli._bench").measure(place, seconds)
     if as_json:
@@ -353,7 +370,9 @@ def _monitor(place: Place) -> None:
         try:
             monitor = importlib.import_module("zoocache.cli.monitor")
         except ModuleNotFoundError:
-            raise click.ClickException("this version has no monitor; see zoocache --help for what it can show") from None
+            raise click.ClickException(
+                "this version has no monitor; see zoocache --help for what it can show"
+            ) from None
         monitor.run(inspector)
 
 
@@ -385,4 +404,3 @@ def _nothing(text: str, as_json: bool) -> None:
     if not as_json:
         click.echo(text, err=True)
     raise SystemExit(1)
-

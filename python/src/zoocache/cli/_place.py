@@ -50,9 +50,7 @@ class Place:
         if len(sockets) == 1:
             return inspect(next(iter(sockets)))
         several = f"; these processes can be looked at: {', '.join(map(str, sockets))}" if sockets else ""
-        raise Unreachable(
-            f"no cache is named: give {_NAMED_BY}, or set ZOOCACHE_URL or REDIS_URL{several}"
-        )
+        raise Unreachable(f"no cache is named: give {_NAMED_BY}, or set ZOOCACHE_URL or REDIS_URL{several}")
 
 
 def place_options(command: _F) -> _F:
@@ -60,7 +58,12 @@ def place_options(command: _F) -> _F:
 
     @functools.wraps(command)
     def with_place(
-        url: str | None, lmdb: str | None, redis: str | None, pid: int | None, prefix: str | None, **given: Any
+        url: str | None,
+        lmdb: str | None,
+        redis: str | None,
+        pid: int | None,
+        prefix: str | None,
+        **given: Any,
     ) -> Any:
         lmdb_url = None if lmdb is None else f"{LMDB}{lmdb}"
         named = [one for one in (url, lmdb_url, redis, pid) if one is not None]

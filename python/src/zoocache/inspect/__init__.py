@@ -8,10 +8,11 @@ True
 ...     [entry.key for entry in inspector.entries().entries]
 ['greeting']
 
-`inspect` works on the default cache, on a `Cache`, on a folder or server that other programs use, and on the cache of
-another process that has said `configure(control=True)`. An inspector makes no entry, serves none and counts as no use.
-Everything comes in pages or with a limit, is read in short steps, and decodes values to plain data only: no class of
-the program is needed, imported or called. `zoocache.inspect.doctor` looks for what is wrong with a place.
+`inspect` works on the default cache, on a `Cache`, on a folder or server that other programs use, and on the
+cache of another process that has said `configure(control=True)`. An inspector makes no entry, serves none and
+counts as no use. Everything comes in pages or with a limit, is read in short steps, and decodes values to
+plain data only: no class of the program is needed, imported or called. `zoocache.inspect.doctor` looks for
+what is wrong with a place.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def inspect(
     """Make an inspector of a cache; close it, or use it in a `with` block.
 
     Args:
-        cache: A `Cache`, or nothing for the default one; `lmdb://PATH` or a server's URL, as for `configure`; the
-            process id, or the path of the control socket, of a process that has said `configure(control=True)`.
+        cache: A `Cache`, or nothing for the default one; `lmdb://PATH` or a server's URL, as for `configure`;
+            the process id, or the path of the control socket, of a process that has said
+            `configure(control=True)`.
         prefix: With a URL: that of the application.
         secret: With a URL: that of the application, which only `value` needs.
 

@@ -44,8 +44,8 @@ class Inspector(ABC):
     ) -> Page:
         """List entries, `limit` of them at most (10 000).
 
-        In memory they come in the order of their keys; elsewhere in none, and what is stored or removed meanwhile may
-        be missing. A page may have fewer entries than `limit` though others follow.
+        In memory they come in the order of their keys; elsewhere in none, and what is stored or removed
+        meanwhile may be missing. A page may have fewer entries than `limit` though others follow.
 
         Args:
             prefix: What their keys begin with.
@@ -93,8 +93,8 @@ class Inspector(ABC):
     def invalidations(self, after: int | None = None, limit: int = 100) -> tuple[Invalidation, ...]:
         """Tell of past invalidations.
 
-        A folder knows the latest one of each tag, a server all of the last thousand or so, and a process those since
-        its control socket was opened or its inspector was made.
+        A folder knows the latest one of each tag, a server all of the last thousand or so, and a process
+        those since its control socket was opened or its inspector was made.
 
         Args:
             after: The earliest ones after this position. Without it the latest ones.
@@ -127,7 +127,7 @@ class Inspector(ABC):
 
     @abstractmethod
     def prune(self) -> int:
-        """Free what nobody will read again now, instead of a little later; returns how many entries that were."""
+        """Free what nobody will read again, now instead of a little later; returns how many entries."""
 
     @abstractmethod
     def close(self) -> None:
@@ -152,7 +152,12 @@ class Inspector(ABC):
                 time.sleep(pause)
 
     def all_entries(
-        self, *, prefix: str = "", tag: str | None = None, state: State | None = None, limit: int | None = None
+        self,
+        *,
+        prefix: str = "",
+        tag: str | None = None,
+        state: State | None = None,
+        limit: int | None = None,
     ) -> Iterator[Entry]:
         """List entries page by page; see `entries`.
 

@@ -1,8 +1,9 @@
 """The control socket: how other processes look at a cache in this process's memory.
 
-`configure(control=True)` opens one, named by the process's id, in a folder of the user's own. Each connection sends one
-line, a JSON object with `do` and `with`, and gets one line back: `{"done": ...}` or `{"failed": ..., "text": ...}`.
-Only processes of the same user, and root, are answered, one after another; what is done is what an `Inspector` does.
+`configure(control=True)` opens one, named by the process's id, in a folder of the user's own. Each connection
+sends one line, a JSON object with `do` and `with`, and gets one line back: `{"done": ...}` or `{"failed":
+..., "text": ...}`. Only processes of the same user, and root, are answered, one after another; what is done
+is what an `Inspector` does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoocache._errors import CacheError, ConfigError
 from zoocache._log import logger
@@ -64,12 +65,14 @@ def private_folder() -> Path:
         found = path.lstat()
     except OSError as error:
         raise ConfigError(
-            f"control: the folder of the control sockets, {path}, cannot be used: {error.strerror}; give the path of a "
+            f"control: the folder of the control sockets, {path}, cannot be used: {error.strerror}; give the "
+            f"path of a "
             "socket instead: control='/path/to/socket'"
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ConfigError(
-            f"control: {path} must be a folder of this user that nobody else may enter (mode 700); remove it, or give "
+            f"control: {path} must be a folder of this user that nobody else may enter (mode 700); remove "
+            f"it, or give "
             "the path of a socket instead: control='/path/to/socket'"
         )
     return path
@@ -129,7 +132,7 @@ class Control:
                     self._answer(connection)
                 except OSError:
                     pass
-                except Exception:
+                except Exception:  # noqa: BLE001 - the next one is answered all the same
                     logger.exception("a request on the control socket failed")
 
     def _answer(self, connection: socket.socket) -> None:
@@ -212,7 +215,9 @@ def _listen(path: Path) -> socket.socket:
         listening.listen(16)
     except OSError as error:
         listening.close()
-        raise ConfigError(f"control: the socket {path} cannot be opened: {error.strerror or error}") from error
+        raise ConfigError(
+            f"control: the socket {path} cannot be opened: {error.strerror or error}"
+        ) from error
     return listening
 
 

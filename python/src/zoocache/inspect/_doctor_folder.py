@@ -23,7 +23,8 @@ _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "ocfs2", "gfs2", "lustre", "glusterfs",
     "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse", "virtiofs",
 }  # fmt: skip
-#: Less room than this on a disk is little, unless the disk is small; and so is less than this share of a disk.
+#: Less room than this on a disk is little, unless the disk is small; and so is less than this share of a
+#: disk.
 _LITTLE_BYTES, _SMALL_DISK_SHARE, _LITTLE_SHARE = 64 * 2**20, 0.2, 0.02
 #: What is fuller than this is nearly full.
 _NEARLY = 0.9
@@ -36,8 +37,11 @@ def examine(folder: str, prefix: str | None, secret: str | bytes | None) -> list
     path = Path(folder) if prefix is None else Path(folder) / application(prefix)
     if not path.exists():
         return [_missing(path)]
-    findings = [*_of_files(path), *_of_boot(path)]
-    if any(finding.level == "error" for finding in findings) or not (path / "boot").is_file():
+    findings = list(_of_files(path))
+    if any(finding.level == "error" for finding in findings):
+        return findings
+    findings += _of_boot(path)
+    if not (path / "boot").is_file():
         return findings
     try:
         with open_place(LMDB + folder, prefix, secret) as inspector:
@@ -64,7 +68,9 @@ def _missing(path: Path) -> Finding:
 
 def _of_files(path: Path) -> Iterator[Finding]:
     if not path.is_dir():
-        yield Finding("not-a-folder", "error", f"{path} is no folder", "give the path of a folder in storage_url")
+        yield Finding(
+            "not-a-folder", "error", f"{path} is no folder", "give the path of a folder in storage_url"
+        )
         return
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         yield Finding(
@@ -80,7 +86,8 @@ def _of_files(path: Path) -> Iterator[Finding]:
         yield Finding(
             "mixed-owners",
             "warning",
-            f"the files in {path} belong to several users ({shown}): some programs cannot write to all of them",
+            f"the files in {path} belong to several users ({shown}): some programs cannot write to all of "
+            f"them",
             f"run all programs as one user, or: chown -R USER {path}",
         )
     if path.stat().st_mode & stat.S_IWOTH:
@@ -94,7 +101,7 @@ def _of_files(path: Path) -> Iterator[Finding]:
 
 
 def _of_disk(path: Path) -> Iterator[Finding]:
-    kind = file_system(path.resolve(), Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace"))
+    kind = file_system(path.resolve(), mounts_text())
     if kind in _NETWORK:
         yield Finding(
             "network-file-system",
@@ -108,23 +115,27 @@ def _of_disk(path: Path) -> Iterator[Finding]:
         yield Finding(
             "disk-nearly-full",
             "warning",
-            f"the disk of {path} has {bytes_text(left)} left of {bytes_text(whole)}: entries are evicted early, and "
+            f"the disk of {path} has {bytes_text(left)} left of {bytes_text(whole)}: entries are evicted "
+            f"early, and "
             "invalidations may fail",
             "make room on the disk, or bound the cache with max_bytes=",
         )
+
+
+def mounts_text() -> str:
+    """What is mounted where."""
+    return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
 
 
 def file_system(path: Path, mounts: str) -> str | None:
     """The type of the file system that a path lies on, by what `/proc/self/mounts` says."""
     found, longest = None, -1
     for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
+        _device, point_text, kind, *_options = line.split(" ")
         # Blanks and the like stand there as octal numbers.
-        point = Path(fields[1].encode().decode("unicode_escape"))
+        point = Path(point_text.encode().decode("unicode_escape"))
         if (path == point or point in path.parents) and len(point.parts) >= longest:
-            found, longest = fields[2], len(point.parts)
+            found, longest = kind, len(point.parts)
     return found
 
 
@@ -145,7 +156,8 @@ def _of_boot(path: Path) -> Iterator[Finding]:
         yield Finding(
             "other-boot",
             "warning",
-            f"{path} is of another start of this machine, or of another machine: the next program that opens it "
+            f"{path} is of another start of this machine, or of another machine: the next program that opens "
+            f"it "
             "empties it, since nothing in it was synced to the disk",
             "nothing, after a restart; if it was copied, do not copy it: a cache fills itself",
         )
@@ -158,7 +170,8 @@ def _of_cache(stats: Stats) -> Iterator[Finding]:
         yield Finding(
             "map-nearly-full",
             "warning",
-            f"entries take {bytes_text(used)} of the {bytes_text(room)} that the file may have: others are evicted",
+            f"entries take {bytes_text(used)} of the {bytes_text(room)} that the file may have: others are "
+            f"evicted",
             "raise lmdb_map_size= of the program that opens the folder first, or leave it out",
         )
     readers, most = facts["readers"], facts["max_readers"]
@@ -166,7 +179,8 @@ def _of_cache(stats: Stats) -> Iterator[Finding]:
         yield Finding(
             "readers-nearly-full",
             "warning",
-            f"{readers} of {most} places for reading threads are taken: threads beyond them compute what is cached",
+            f"{readers} of {most} places for reading threads are taken: threads beyond them compute what is "
+            f"cached",
             "raise max_readers= of the program that opens the folder first",
         )
     ahead = (stats.latest.timestamp() - time.time()) if stats.latest is not None else 0
@@ -175,7 +189,8 @@ def _of_cache(stats: Stats) -> Iterator[Finding]:
             "clock-set-back",
             "warning",
             f"the latest invalidation lies {ahead:.1f} s in the future: the clock was set back, or was wrong",
-            "let one time service set the clock (timedatectl); nothing is stale, but times that are told are wrong",
+            "let one time service set the clock (timedatectl); nothing is stale, but times that are told are "
+            "wrong",
         )
 
 

@@ -37,7 +37,8 @@ def examine(url: str, prefix: str, max_staleness: float) -> list[Finding]:
                 "not-reachable",
                 "error",
                 str(error),
-                "compare address, user and password with those in configure(); is the server running, and is it TLS?",
+                "compare address, user and password with those in configure(); is the server running, and is "
+                "it TLS?",
             )
         ]
     findings = list(of_permissions(refused))
@@ -92,14 +93,17 @@ _OPTIONAL = {
 
 def of_permissions(refused: Mapping[str, str]) -> Iterator[Finding]:
     """Look at which commands are refused, and with which words."""
-    causes = {name: text for name, text in refused.items() if "NOPERM" in text or "unknown command" in text.lower()}
+    causes = {
+        name: text for name, text in refused.items() if "NOPERM" in text or "unknown command" in text.lower()
+    }
     missing = sorted(name for name in causes if name not in _OPTIONAL)
     if missing:
         yield Finding(
             "permissions",
             "error",
             f"the server refuses this user {', '.join(missing)}",
-            "let the user have them, on all of its keys: ACL SETUSER NAME ~* &* +@all -@dangerous +info +script "
+            "let the user have them, on all of its keys: ACL SETUSER NAME ~* &* +@all -@dangerous +info "
+            "+script "
             "+client; and rename none of them",
         )
     for name in sorted(causes):
@@ -154,7 +158,8 @@ def of_info(info: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "split-brain",
             "warning",
-            "the server has replicas, and goes on taking invalidations when it has lost them: after a failover some "
+            "the server has replicas, and goes on taking invalidations when it has lost them: after a "
+            "failover some "
             "machines may still use it",
             "CONFIG SET min-replicas-to-write 1, CONFIG SET min-replicas-max-lag 1",
         )
@@ -164,7 +169,8 @@ def _not_saved() -> Finding:
     return Finding(
         "saving-fails",
         "error",
-        "the server could not save its data, and may refuse invalidations for that (stop-writes-on-bgsave-error)",
+        "the server could not save its data, and may refuse invalidations for that "
+        "(stop-writes-on-bgsave-error)",
         "look into its log; a cache needs no saving: CONFIG SET save ''",
     )
 
@@ -183,7 +189,8 @@ def _of_memory(info: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "evicts-invalidations",
             "warning",
-            f"with maxmemory-policy {policy} the server may remove what orders invalidations; the cache is cold then",
+            f"with maxmemory-policy {policy} the server may remove what orders invalidations; the cache is "
+            f"cold then",
             "CONFIG SET maxmemory-policy volatile-lru",
         )
     elif policy == "noeviction":
@@ -204,7 +211,8 @@ def _of_memory(info: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "saves-for-nothing",
             "warning",
-            "the server writes each change to its disk (appendonly), and the cache is cold after a restart all the same",
+            "the server writes each change to its disk (appendonly), and the cache is cold after a restart "
+            "all the same",
             "a server of its own for the cache, with appendonly no",
         )
 
@@ -221,7 +229,8 @@ def of_clocks(server: Server) -> Iterator[Finding]:
         yield Finding(
             "clock-offset",
             "warning",
-            f"the server's clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's: nothing "
+            f"the server's clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
+            f"machine's: nothing "
             "is stale for that, but ages and times that are told are wrong",
             "let one time service set the clocks of both (timedatectl)",
         )
@@ -250,7 +259,8 @@ def _of_cache(server: Server, url: str, prefix: str, max_staleness: float) -> It
         yield Finding(
             "slow-server",
             "warning",
-            f"the server takes {took * 1000:.1f} ms to answer, and max_staleness is {max_staleness * 1000:.0f} ms: near "
+            f"the server takes {took * 1000:.1f} ms to answer, and max_staleness is "
+            f"{max_staleness * 1000:.0f} ms: near "
             "caches stop serving now and then",
             "raise max_staleness=, or move the server nearer (SLOWLOG GET shows what keeps it busy)",
         )
@@ -263,6 +273,7 @@ def of_nodes(nodes: Iterable[Node], max_staleness: float) -> Iterator[Finding]:
         yield Finding(
             "node-behind",
             "warning",
-            f"{node.name} has not heard of an invalidation for {node.behind:.1f} s; by now it serves nothing from memory",
+            f"{node.name} has not heard of an invalidation for {node.behind:.1f} s; by now it serves nothing "
+            f"from memory",
             "is that process stopped or overloaded, or its network cut?",
         )

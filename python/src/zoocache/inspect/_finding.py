@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+_STEP = 1024
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -12,7 +14,8 @@ class Finding:
 
     Attributes:
         code: What it is, in a word or two that programs can look for.
-        level: `error`: the cache does not work, or not as it promises. `warning`: it costs something, or will.
+        level: `error`: the cache does not work, or not as it promises. `warning`: it costs something, or
+            will.
         what: What was found, in a sentence.
         remedy: What to do about it.
     """
@@ -25,8 +28,11 @@ class Finding:
 
 def bytes_text(size: float) -> str:
     """A number of bytes as people read it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
+    if size < _STEP:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= _STEP
+        if size < _STEP:
+            return f"{size:.1f} {unit}"
+    size /= _STEP
     return f"{size:.1f} TB"

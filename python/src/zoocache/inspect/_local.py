@@ -1,4 +1,4 @@
-"""The inspector of a cache that is open in this process: of its own, or to look at a place that others use."""
+"""The inspector of a cache that is open in this process, be it only to look at a place of others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LocalInspector(Inspector):
         self._recent = None if is_logged else recent or Recent(cache)
         self._owns_recent = recent is None
 
-    def stats(self) -> Stats:  # noqa: D102 - see `Inspector`
+    def stats(self) -> Stats:
         # First: it brings the cache up to date.
         latest = utc(_native.position(self._native))
         counters = self._cache.stats()
@@ -82,7 +82,7 @@ class LocalInspector(Inspector):
         place = f"process {os.getpid()}"
         return Stats("memory", place, counters["entries"], None, counters["tags"], latest, counters)
 
-    def entries(  # noqa: D102
+    def entries(
         self,
         *,
         prefix: str = "",
@@ -99,7 +99,7 @@ class LocalInspector(Inspector):
         found, after = _native.entries(self._native, prefix, tag, state, place, limit)
         return Page(tuple(_entry(*row) for row in found), None if after is None else after.hex())
 
-    def value(self, key: str) -> Value:  # noqa: D102
+    def value(self, key: str) -> Value:
         found = _native.peek(self._native, key)
         state = self.explain(key).state
         if found is None:
@@ -116,20 +116,25 @@ class LocalInspector(Inspector):
             return Value(key, state, {"$type": f"{cls.__module__}:{cls.__qualname__}"}, None)
         return Value(key, state, _finite(plain(content)), len(content))
 
-    def explain(self, key: str) -> Explanation:  # noqa: D102
+    def explain(self, key: str) -> Explanation:
         return explain(self._native, key, (), {})
 
-    def tree(self, tag: str | None = None) -> tuple[Branch, ...]:  # noqa: D102
-        nodes = _native.tree(self._native, tag)
+    def tree(self, tag: str | None = None) -> tuple[Branch, ...]:
+        nodes = {row[0]: list(row[1:]) for row in _native.tree(self._native, tag)}
+        if self._recent is not None:
+            # In memory tags that nothing depends on are forgotten at once.
+            for below, is_it, position in self._recent.below(tag):
+                node = nodes.setdefault(below, [0, 0, 0, 0, False])
+                node[2 if is_it else 3] = max(node[2 if is_it else 3], position)
         return tuple(
             Branch(below, entries, fresh, utc(at), utc(at_below), changing)
-            for below, entries, fresh, at, at_below, changing in nodes
+            for below, (entries, fresh, at, at_below, changing) in sorted(nodes.items())
         )
 
-    def affected(self, tag: str) -> int:  # noqa: D102
+    def affected(self, tag: str) -> int:
         return self._cache.affected(tag)
 
-    def invalidations(self, after: int | None = None, limit: int = 100) -> tuple[Invalidation, ...]:  # noqa: D102
+    def invalidations(self, after: int | None = None, limit: int = 100) -> tuple[Invalidation, ...]:
         if self._recent is not None:
             return self._recent.invalidations(after, limit)
         first = 0 if after is None else after + 1
@@ -137,23 +142,23 @@ class LocalInspector(Inspector):
         found = [Invalidation(at, moment(at), tuple(tags), node) for at, tags, node in told]
         return tuple(reversed(found) if after is None else found)
 
-    def nodes(self) -> tuple[Node, ...]:  # noqa: D102
+    def nodes(self) -> tuple[Node, ...]:
         if self._folder is not None:
             return _processes.users_of(self._folder)
         if self._server is not None:
             return self._server.nodes(self.invalidations)
         return (_processes.this_process(),)
 
-    def invalidate(self, *tags: str) -> int:  # noqa: D102
+    def invalidate(self, *tags: str) -> int:
         return self._cache.invalidate(*tags, wait=True)
 
-    def clear(self) -> None:  # noqa: D102
+    def clear(self) -> None:
         try:
             self._native.clear()
         except Unsent as unsent:
             unsent.settle(wait=True, stacklevel=2)
 
-    def prune(self) -> int:  # noqa: D102
+    def prune(self) -> int:
         freed = 0
         end = time.monotonic() + 60
         # One call of a folder or server frees some, and goes on where the one before has stopped.
@@ -165,14 +170,12 @@ class LocalInspector(Inspector):
         self._native.prune(0)
         return freed
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         if self._recent is not None and self._owns_recent:
             self._recent.close()
 
 
-def _entry(
-    key: str, state: State, size: int | None, created: int, expires: int, tags: list[str]
-) -> Entry:
+def _entry(key: str, state: State, size: int | None, created: int, expires: int, tags: list[str]) -> Entry:
     tags.sort(key=lambda tag: (tag.startswith("fn."), tag))
     return Entry(key, state, size, moment(created), utc(expires), tuple(tags))
 

@@ -29,10 +29,16 @@ def open_place(url: str, prefix: str | None, secret: str | bytes | None) -> Insp
     checked = storage(url)
     if checked is None:
         raise Unreachable(
-            "the memory of a process cannot be looked at by a URL: let it say configure(control=True), and give its "
+            "the memory of a process cannot be looked at by a URL: let it say configure(control=True), and "
+            "give its "
             "process id"
         )
-    settings: dict[str, Any] = {"storage_url": checked, "near_cache": False, "prefix": prefix, "secret": secret}
+    settings: dict[str, Any] = {
+        "storage_url": checked,
+        "near_cache": False,
+        "prefix": prefix,
+        "secret": secret,
+    }
     if checked.startswith(LMDB):
         folder = Path(checked.removeprefix(LMDB))
         settings.update(_of_folder(folder, prefix))
@@ -45,12 +51,12 @@ def open_place(url: str, prefix: str | None, secret: str | bytes | None) -> Insp
 class _Opened(LocalInspector):
     """An inspector whose cache nobody else in this process knows."""
 
-    def stats(self) -> Any:  # noqa: D102 - see `Inspector`
+    def stats(self) -> Any:
         stats = super().stats()
         # What was counted here says nothing about those who use the cache.
         return type(stats)(**{**vars(stats), "counters": None})
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         super().close()
         self._native.reset()
 
@@ -78,7 +84,8 @@ def _check_server(url: str, prefix: str) -> None:
         return
     if kind != b"none":
         raise Unreachable(
-            f"{server.probe.table} on {server.shown} is not zoocache's: something else uses the prefix {prefix!r}"
+            f"{server.probe.table} on {server.shown} is not zoocache's: something else uses the prefix "
+            f"{prefix!r}"
         )
     try:
         others = server.prefixes()

@@ -1,8 +1,10 @@
 """Stored values as plain data, whatever program stored them.
 
-The bytes are MessagePack with the extension types of `zoocache._codes`. Nothing is imported, no class is looked up and
-nothing of a value is called: an object is shown by the name that the bytes give its class, and by its fields.
+The bytes are MessagePack with the extension types of `zoocache._codes`. Nothing is imported, no class is
+looked up and nothing of a value is called: an object is shown by the name that the bytes give its class, and
+by its fields.
 """
+# ruff: noqa: PLR2004 - the numbers are the format's
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ _FIXED = {
     0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
     0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
 }  # fmt: skip
-_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
-#: Numbers up to here are the same in JavaScript; others become texts nowhere, but big ones of their own type do.
+_CONSTANTS = {
+    0xC0: None, 0xC2: False, 0xC3: True,
+    **{number & 0xFF: number for number in range(-0x20, 0x80)},
+}  # fmt: skip
 _WIDTHS = (">B", ">H", ">I")
 
 
@@ -60,19 +64,16 @@ class _Reader:
         if depth > _DEEPEST:
             raise ValueError("nested too deeply")
         marker = self._take(1)[0]
-        if marker < 0x80 or marker >= 0xE0:
-            return marker if marker < 0x80 else marker - 0x100
-        if marker < 0x90:
-            return self._dict(marker & 0xF, depth)
-        if marker < 0xA0:
-            return self._list(marker & 0xF, depth)
-        if marker < 0xC0:
-            return self._text(marker & 0x1F)
         if marker in _CONSTANTS:
             return _CONSTANTS[marker]
         if marker in _FIXED:
             return self._number(_FIXED[marker])
-        return self._long(marker, depth)
+        return self._short(marker, depth) if marker < 0xC0 else self._long(marker, depth)
+
+    def _short(self, marker: int, depth: int) -> Any:
+        if marker < 0x90:
+            return self._dict(marker & 0xF, depth)
+        return self._list(marker & 0xF, depth) if marker < 0xA0 else self._text(marker & 0x1F)
 
     def _long(self, marker: int, depth: int) -> Any:
         if 0xD9 <= marker <= 0xDB:
@@ -151,7 +152,7 @@ class _Reader:
         if isinstance(first, str):
             fields = self.value(depth)
             if not isinstance(fields, list):
-                raise ValueError("no fields")
+                raise ValueError("no fields")  # noqa: TRY004 - of damaged bytes
             self._classes.append((first, fields))
             number = len(self._classes) - 1
         else:
@@ -161,7 +162,9 @@ class _Reader:
         shown: dict[str, Any] = {"$type": name}
         if code == _codes.ENUM or len(fields) != len(parts):
             return {**shown, "value": parts[0] if len(parts) == 1 else parts}
-        shown.update((str(field), part) for field, part in zip(fields, parts, strict=True) if part is not _GONE)
+        shown.update(
+            (str(field), part) for field, part in zip(fields, parts, strict=True) if part is not _GONE
+        )
         return shown
 
 

@@ -33,11 +33,9 @@ def users_of(folder: Path) -> tuple[Node, ...]:
     except OSError:
         return ()
     mapped = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x} {file.st_ino} "
-    found = []
-    for process in _PROC.iterdir():
-        if process.name.isdigit() and _maps(process, mapped):
-            found.append(_node(process))
-    return tuple(sorted(found, key=lambda node: node.name))
+    processes = [process for process in _PROC.iterdir() if process.name.isdigit()]
+    processes = sorted((one for one in processes if _maps(one, mapped)), key=lambda one: int(one.name))
+    return tuple(_node(process) for process in processes)
 
 
 def this_process() -> Node:
@@ -61,7 +59,11 @@ def _maps(process: Path, mapped: str) -> bool:
 def _node(process: Path) -> Node:
     pid = int(process.name)
     return Node(
-        name=f"pid:{pid}", behind=0.0, age=_age(process), address=_program(process), is_self=pid == os.getpid()
+        name=f"pid:{pid}",
+        behind=0.0,
+        age=_age(process),
+        address=_program(process),
+        is_self=pid == os.getpid(),
     )
 
 
@@ -81,10 +83,8 @@ def _program(process: Path) -> str:
         words = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    texts = [word.decode(errors="replace") for word in words[:3]]
-    name = Path(texts[0]).name if texts else ""
-    if len(texts) > 2 and texts[1] == "-m":
-        return f"{name} -m {texts[2]}"
-    if len(texts) > 1 and texts[1].endswith(".py"):
-        return f"{name} {Path(texts[1]).name}"
-    return name
+    program, first, second = [word.decode(errors="replace") for word in [*words, b"", b"", b""][:3]]
+    name = Path(program).name
+    if first == "-m":
+        return f"{name} -m {second}"
+    return f"{name} {Path(first).name}" if first.endswith(".py") else name

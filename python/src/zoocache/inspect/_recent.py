@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from zoocache.inspect.records import Invalidation, moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zoocache._cache import Cache
 
 #: Older ones are forgotten.
@@ -39,6 +41,16 @@ class Recent:
         # As explanations name it.
         node = f"pid:{os.getpid()}"
         return tuple(Invalidation(at, moment(at), tags, node) for at, tags in chosen)
+
+    def below(self, tag: str | None) -> Iterator[tuple[str, bool, int]]:
+        """Tell the tags just below one that were invalidated, or above what was; whether they were, and where."""
+        above = [] if tag in {None, "*"} else str(tag).removesuffix(":*").split(":")
+        level = len(above) + 1
+        for position, tags in self._told.copy():
+            for told in tags:
+                path = told.removesuffix(":*").split(":")
+                if path[: len(above)] == above and len(path) >= level and told != "*":
+                    yield ":".join(path[:level]), len(path) == level, position
 
     def close(self) -> None:
         """Listen no more."""

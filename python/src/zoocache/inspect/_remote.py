@@ -48,10 +48,10 @@ class RemoteInspector(Inspector):
         if not self._path.is_socket():
             raise Unreachable(_missing(process))
 
-    def stats(self) -> Stats:  # noqa: D102 - see `Inspector`
+    def stats(self) -> Stats:
         return from_json(Stats, self._ask("stats"))
 
-    def entries(  # noqa: D102
+    def entries(
         self,
         *,
         prefix: str = "",
@@ -63,34 +63,34 @@ class RemoteInspector(Inspector):
         asked = self._ask("entries", prefix=prefix, tag=tag, state=state, cursor=cursor, limit=limit)
         return from_json(Page, asked)
 
-    def value(self, key: str) -> Value:  # noqa: D102
+    def value(self, key: str) -> Value:
         return from_json(Value, self._ask("value", key=key))
 
-    def explain(self, key: str) -> Explanation:  # noqa: D102
+    def explain(self, key: str) -> Explanation:
         return from_json(Explanation, self._ask("explain", key=key))
 
-    def tree(self, tag: str | None = None) -> tuple[Branch, ...]:  # noqa: D102
+    def tree(self, tag: str | None = None) -> tuple[Branch, ...]:
         return tuple(from_json(Branch, branch) for branch in self._ask("tree", tag=tag))
 
-    def affected(self, tag: str) -> int:  # noqa: D102
+    def affected(self, tag: str) -> int:
         return int(self._ask("affected", tag=tag))
 
-    def invalidations(self, after: int | None = None, limit: int = 100) -> tuple[Invalidation, ...]:  # noqa: D102
+    def invalidations(self, after: int | None = None, limit: int = 100) -> tuple[Invalidation, ...]:
         told = self._ask("invalidations", after=after, limit=limit)
         return tuple(from_json(Invalidation, one) for one in told)
 
-    def nodes(self) -> tuple[Node, ...]:  # noqa: D102
+    def nodes(self) -> tuple[Node, ...]:
         nodes = [from_json(Node, node) for node in self._ask("nodes")]
         # Whoever was asked is not who asks.
         return tuple(Node(**{**vars(node), "is_self": node.name == f"pid:{os.getpid()}"}) for node in nodes)
 
-    def invalidate(self, *tags: str) -> int:  # noqa: D102
+    def invalidate(self, *tags: str) -> int:
         return int(self._ask("invalidate", tags=tags))
 
-    def clear(self) -> None:  # noqa: D102
+    def clear(self) -> None:
         self._ask("clear")
 
-    def prune(self) -> int:  # noqa: D102
+    def prune(self) -> int:
         return int(self._ask("prune"))
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class RemoteInspector(Inspector):
 
 
 def control_sockets() -> dict[int, Path]:
-    """Tell the control sockets of this user's processes by their process ids; those of processes that ended are not told."""
+    """Tell the control sockets of this user's processes that run, by their process ids."""
     found = {}
     try:
         paths = list(_control.folder().glob("*.sock"))

@@ -116,7 +116,8 @@ class Server:
             behind=behind,
             age=float(age) if age.isdigit() else None,
             address=fields.get("addr", ""),
-            is_self=name.endswith(f":{os.getpid()}") and name.rpartition(":")[0] == _plain(os.uname().nodename),
+            is_self=name.endswith(f":{os.getpid()}")
+            and name.rpartition(":")[0] == _plain(os.uname().nodename),
         )
 
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def examine(
-    url: str | None, prefix: str | None = None, *, max_staleness: Duration = 1.0, secret: str | bytes | None = None
+    url: str | None,
+    prefix: str | None = None,
+    *,
+    max_staleness: Duration = 1.0,
+    secret: str | bytes | None = None,
 ) -> list[Finding]:
     """Look for what is wrong.
 

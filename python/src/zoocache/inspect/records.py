@@ -1,7 +1,7 @@
 """What an inspector tells: plain records, and the same as JSON.
 
-Times are UTC, lengths of time seconds, sizes bytes. A *position* is the place of an invalidation in the order of all:
-microseconds since the Unix epoch, by the clock of whoever orders them, made unique.
+Times are UTC, lengths of time seconds, sizes bytes. A *position* is the place of an invalidation in the order
+of all: microseconds since the Unix epoch, by the clock of whoever orders them, made unique.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Value:
     Attributes:
         key: The key.
         state: What its entry is; also a value that is not fresh is shown.
-        value: None, booleans, numbers, texts, lists and dictionaries. What is of another type is a dictionary with
-            `$type`, the name that the bytes give, and its content.
+        value: None, booleans, numbers, texts, lists and dictionaries. What is of another type is a dictionary
+            with `$type`, the name that the bytes give, and its content.
         bytes: How long its encoding is; `None` for an object in memory that has none.
     """
 
@@ -118,8 +118,8 @@ class Node:
 
     Attributes:
         name: As invalidations name it.
-        behind: For how long an invalidation has been waiting for it; 0 if it knows of all. `None` where nobody can
-            tell: it asks before each read.
+        behind: For how long an invalidation has been waiting for it; 0 if it knows of all. `None` where
+            nobody can tell: it asks before each read.
         age: For how long it has been connected, or has been running.
         address: From where it is connected; for a process of this machine what runs there.
         is_self: Whether this is the process that asks.
@@ -143,8 +143,8 @@ class Stats:
         bytes: What they take, where that is counted.
         tags: Tags that are known.
         latest: The latest invalidation that is known of.
-        counters: Hits, misses and so on of the process that was asked; `None` from outside, since each process
-            counts for itself.
+        counters: Hits, misses and so on of the process that was asked; `None` from outside, since each
+            process counts for itself.
         facts: More of the storage: for a folder `map_bytes`, `used_bytes`, `readers`, ...; for a server
             `used_memory`, `maxmemory`.
     """
@@ -203,13 +203,13 @@ def _read(hint: Any, plain: Any) -> Any:
     if hint is datetime:
         return datetime.fromisoformat(plain)
     if dataclasses.is_dataclass(hint):
-        hints = _hints(hint)
+        hints = _hints(hint)  # type: ignore[arg-type]
         return hint(**{name: _read(hints[name], part) for name, part in plain.items()})  # type: ignore[operator]
     return plain
 
 
 @cache
-def _hints(cls: Any) -> dict[str, Any]:
+def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
