@@ -112,10 +112,12 @@ def as_another_user(path):
         os.seteuid(0)
 
 
-def test_files_of_several_users(folder):
-    if os.geteuid() != 0:
-        pytest.xfail("only root can give a file away")
-    os.chown(folder / "entries" / "data.mdb", 65_534, 65_534)
+def test_files_of_several_users(folder, monkeypatch):
+    if os.geteuid() == 0:
+        os.chown(folder / "entries" / "data.mdb", 65_534, 65_534)
+    else:
+        # Only root can give a file away.
+        monkeypatch.setattr(_doctor_folder, "owners_of", lambda _path: {os.geteuid(), 65_534})
     assert levels(f"lmdb://{folder}") == {"mixed-owners": "warning"}
 
 

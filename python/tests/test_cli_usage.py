@@ -149,8 +149,8 @@ def test_what_a_terminal_would_obey_is_shown_as_text(tmp_path):
 
 
 def test_without_click_it_says_which_extra_to_install():
-    source = "import sys; sys.modules['click'] = None; sys.argv = ['zoocache', 'stats']; from zoocache.cli import main; main()"
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    source = "import sys; sys.modules['click'] = None; sys.argv = ['zoocache', 'stats']; from zoocache.cli
+    import main; main()" done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", source], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1

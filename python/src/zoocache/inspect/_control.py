@@ -138,13 +138,15 @@ class Control:
     def _answer(self, connection: socket.socket) -> None:
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         user = _CREDENTIALS.unpack(peer)[1]
-        if user not in {0, os.geteuid()}:
-            _send(connection, _failed("PermissionError", "this is another user's process"))
-            return
         try:
+            # Also of those who are refused: closed with something unread, the connection would lose the
+            # answer.
             line = read_line(connection, MOST_REQUEST)
         except ValueError as error:
             _send(connection, _failed("ValueError", str(error)))
+            return
+        if user not in {0, os.geteuid()}:
+            _send(connection, _failed("PermissionError", "this is another user's process"))
             return
         _send(connection, self._done(line))
 
@@ -152,9 +154,9 @@ class Control:
         try:
             request = json.loads(line)
             operation, given = request["do"], request.get("with", {})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return _failed("ValueError", "a request is one JSON object with `do` and `with`")
-        if operation not in OPERATIONS or not isinstance(given, dict):
+        if not isinstance(operation, str) or operation not in OPERATIONS or not isinstance(given, dict):
             return _failed("ValueError", "no such operation")
         tags = given.pop("tags", [])
         try:

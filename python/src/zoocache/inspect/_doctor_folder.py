@@ -80,7 +80,7 @@ def _of_files(path: Path) -> Iterator[Finding]:
             f"run it as the user who owns the folder, or: chown -R {os.geteuid()} {path}",
         )
         return
-    owners = {file.stat().st_uid for file in [path, *path.rglob("*")] if not file.is_symlink()}
+    owners = owners_of(path)
     if len(owners) > 1:
         shown = ", ".join(str(owner) for owner in sorted(owners))
         yield Finding(
@@ -98,6 +98,11 @@ def _of_files(path: Path) -> Iterator[Finding]:
             f"chmod o-w {path}, or give all programs a secret=",
         )
     yield from _of_disk(path)
+
+
+def owners_of(path: Path) -> set[int]:
+    """The users to whom a folder and the files in it belong."""
+    return {file.lstat().st_uid for file in [path, *path.rglob("*")]}
 
 
 def _of_disk(path: Path) -> Iterator[Finding]:
