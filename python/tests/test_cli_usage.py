@@ -1,6 +1,5 @@
 """The command line without a cache, its help, its options and its exit codes."""
 
-import os
 import subprocess
 import sys
 
@@ -10,7 +9,7 @@ from redis_server import Server
 
 pytestmark = pytest.mark.memory_only("it names its storages")
 
-PASSWORD = "not-to-be-shown"
+PASSWORD = "not-to-be-shown"  # noqa: S105 - of no server
 
 
 def test_without_a_command_it_prints_help_and_ends_with_1():
@@ -149,8 +148,8 @@ def test_what_a_terminal_would_obey_is_shown_as_text(tmp_path):
 
 
 def test_without_click_it_says_which_extra_to_install():
-    source = "import sys; sys.modules['click'] = None; sys.argv = ['zoocache', 'stats']; from zoocache.cli
-    import main; main()" done = subprocess.run(  # noqa: S603 - our own interpreter
+    source = "import sys; sys.modules['click'] = None; from zoocache.cli import main; main()"
+    done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", source], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
@@ -167,4 +166,4 @@ def test_bench_measures_each_storage_and_leaves_nothing(tmp_path):
     finally:
         server.end()
     shown("bench", "--seconds", "0.01", "--lmdb", tmp_path / "cache")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -278,7 +278,7 @@ def test_invalidations_are_told_in_their_order(cache):
         assert str(os.getpid()) in told[-1].node
         assert [one.position for one in inspector.invalidations(after=positions[2])] == positions[3:]
         assert [one.position for one in inspector.invalidations(limit=2)] == positions[3:]
-        assert [one.position for one in inspector.invalidations(after=0, limit=1)][0] <= positions[0]
+        assert inspector.invalidations(after=0, limit=1)[0].position <= positions[0]
         cache.clear()
         assert inspector.invalidations(limit=1)[0].tags == ("*",)
 

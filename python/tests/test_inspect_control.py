@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from command_line import Sockets
@@ -177,12 +178,12 @@ def test_reset_closes_it(path):
 
 def test_no_thread_and_no_file_is_left_over():
     before = set(threading.enumerate())
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         configure(control=True)
         zoocache.reset()
     wait_until(lambda: set(threading.enumerate()) <= before)
-    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
+    wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= descriptors)
 
 
 def test_without_control_there_is_none():

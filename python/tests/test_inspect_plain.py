@@ -1,5 +1,6 @@
 """Stored values as plain data: whatever is stored can be shown, and no bytes do harm."""
 
+import contextlib
 import datetime as dt
 import decimal
 import json
@@ -83,10 +84,8 @@ def test_other_types_are_named(value, expected):
 @given(data=st.binary(max_size=200))
 def test_damaged_bytes_are_refused(data):
     before = set(sys.modules)
-    try:
+    with contextlib.suppress(SerializationError):
         json.dumps(plain(data))
-    except SerializationError:
-        pass
     assert set(sys.modules) == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
@@ -30,6 +31,8 @@ from zoocache.inspect.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zoocache._cache import Cache
 
 #: Beyond every position.
@@ -120,16 +123,20 @@ class LocalInspector(Inspector):
         return explain(self._native, key, (), {})
 
     def tree(self, tag: str | None = None) -> tuple[Branch, ...]:
-        nodes = {row[0]: list(row[1:]) for row in _native.tree(self._native, tag)}
+        nodes = {branch.tag: branch for branch in self._branches(tag)}
         if self._recent is not None:
             # In memory tags that nothing depends on are forgotten at once.
-            for below, is_it, position in self._recent.below(tag):
-                node = nodes.setdefault(below, [0, 0, 0, 0, False])
-                node[2 if is_it else 3] = max(node[2 if is_it else 3], position)
-        return tuple(
-            Branch(below, entries, fresh, utc(at), utc(at_below), changing)
-            for below, (entries, fresh, at, at_below, changing) in sorted(nodes.items())
-        )
+            for below, is_it, at in self._recent.below(tag):
+                node = nodes.get(below) or Branch(below, 0, 0, None, None, changing=False)
+                if is_it:
+                    nodes[below] = replace(node, invalidated=max(at, node.invalidated or at))
+                else:
+                    nodes[below] = replace(node, invalidated_below=max(at, node.invalidated_below or at))
+        return tuple(nodes[below] for below in sorted(nodes))
+
+    def _branches(self, tag: str | None) -> Iterator[Branch]:
+        for below, entries, fresh, at, at_below, changing in _native.tree(self._native, tag):
+            yield Branch(below, entries, fresh, utc(at), utc(at_below), changing)
 
     def affected(self, tag: str) -> int:
         return self._cache.affected(tag)

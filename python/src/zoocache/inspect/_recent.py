@@ -10,6 +10,7 @@ from zoocache.inspect.records import Invalidation, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from zoocache._cache import Cache
 
@@ -42,15 +43,15 @@ class Recent:
         node = f"pid:{os.getpid()}"
         return tuple(Invalidation(at, moment(at), tags, node) for at, tags in chosen)
 
-    def below(self, tag: str | None) -> Iterator[tuple[str, bool, int]]:
-        """Tell the tags just below one that were invalidated, or above what was; whether they were, and where."""
+    def below(self, tag: str | None) -> Iterator[tuple[str, bool, datetime]]:
+        """Tell the tags just below one that were invalidated, or something below them: which it was, and when."""
         above = [] if tag in {None, "*"} else str(tag).removesuffix(":*").split(":")
         level = len(above) + 1
         for position, tags in self._told.copy():
             for told in tags:
                 path = told.removesuffix(":*").split(":")
                 if path[: len(above)] == above and len(path) >= level and told != "*":
-                    yield ":".join(path[:level]), len(path) == level, position
+                    yield ":".join(path[:level]), len(path) == level, moment(position)
 
     def close(self) -> None:
         """Listen no more."""
