@@ -166,7 +166,11 @@ def explain(place: Place, as_json: bool, key: str) -> None:
 )
 @place_options
 def tree(place: Place, as_json: bool, tag: str | None, depth: int, limit: int) -> None:
-    """Show the tags below TAG, or all: how many entries depend on them, and when they were invalidated."""
+    """Show the tags below TAG, or the first ones.
+
+    With each tag come the entries that depend on it or on what is below it, how many of them are fresh, and
+    how long ago it, and something below it, was invalidated.
+    """
     with place.open() as inspector:
         found = _levels(inspector, tag, depth, limit)
     if as_json:
@@ -202,7 +206,7 @@ def _levels(inspector: Inspector, tag: str | None, depth: int, limit: int) -> li
 @click.argument("tag")
 @place_options
 def affected(place: Place, as_json: bool, tag: str) -> None:
-    """Count the fresh entries that invalidating TAG would make stale."""
+    """Count the entries that invalidating TAG would reach."""
     with place.open() as inspector:
         count = inspector.affected(tag)
     if as_json:
@@ -216,7 +220,7 @@ def affected(place: Place, as_json: bool, tag: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only count what it would make stale.")
 @place_options
 def invalidate(place: Place, as_json: bool, tags: tuple[str, ...], dry_run: bool) -> None:
-    """Make everything stale that depends on a TAG or on anything below it."""
+    """Make stale what depends on a TAG, or on what is below."""
     with place.open() as inspector:
         if dry_run:
             counts = {tag: inspector.affected(tag) for tag in tags}
@@ -265,7 +269,7 @@ def prune(place: Place, as_json: bool) -> None:
 @commands.command()
 @place_options
 def nodes(place: Place, as_json: bool) -> None:
-    """List the processes that use the cache, and how far each is behind."""
+    """List the processes that use it, and how far behind."""
     with place.open() as inspector:
         found = inspector.nodes()
     if as_json:
@@ -293,7 +297,7 @@ def nodes(place: Place, as_json: bool) -> None:
 @click.option("--no-follow", is_flag=True, help="Only those of the past.")
 @place_options
 def tail(place: Place, as_json: bool, last: int, count: int | None, no_follow: bool) -> None:
-    """Show invalidations as they happen, until it is interrupted."""
+    """Show invalidations as they happen."""
     with place.open() as inspector:
         # One more than asked for: it says from where on to follow.
         past = inspector.invalidations(limit=max(last, 1))
