@@ -137,6 +137,12 @@ pub(crate) fn peek_header(beginning: &[u8]) -> Option<&[u8]> {
     rest.get(..u32::from_le_bytes(*length) as usize)
 }
 
+/// Does an envelope, of which the beginning is at hand, say that it is authenticated?
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+pub(crate) fn is_authenticated(beginning: &[u8]) -> bool {
+    beginning.strip_prefix(&MAGIC).and_then(<[u8]>::first).is_some_and(|flags| flags & AUTHENTICATED != 0)
+}
+
 /// Puts a payload into an envelope.
 ///
 /// # Errors

@@ -90,13 +90,13 @@ pub(crate) fn tree<'py>(
 pub(crate) fn history<'py>(
     py: Python<'py>,
     cache: &NativeCache,
-    from: u64,
-    to: u64,
+    first: u64,
+    last: u64,
     most: usize,
     newest_first: bool,
 ) -> PyResult<Bound<'py, PyList>> {
     let bound = |us| Timestamp::checked(us).unwrap_or(Timestamp::MAX);
-    let wanted = Wanted { from: bound(from), to: bound(to), most, newest_first };
+    let wanted = Wanted { from: bound(first), to: bound(last), most, newest_first };
     let home = cache.home.owned(py)?;
     let told = host(py, aside(py, &home, || home.cache.history(&wanted)))?;
     let listed = PyList::empty(py);

@@ -168,7 +168,9 @@ def test_a_folder_of_another_boot(tmp_path):
     with shop(path):
         pass
     (path / "boot").write_text("00000000-0000-0000-0000-000000000000\n0\n")
+    before = (path / "entries" / "data.mdb").read_bytes()
     assert levels(f"lmdb://{path}") == {"other-boot": "warning"}
+    assert (path / "entries" / "data.mdb").read_bytes() == before
 
 
 def test_files_of_something_else(tmp_path):

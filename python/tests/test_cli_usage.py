@@ -115,18 +115,20 @@ def test_a_prefix_names_the_application(tmp_path):
         assert "app-shop" in done.stderr
 
 
-def test_a_secret_by_the_environment(tmp_path):
-    with shop(tmp_path, f"secret={PASSWORD!r}"):
-        listed = told("keys", "__main__.product@product(7", "--lmdb", tmp_path)
-        assert listed["entries"][0]["key"] == "__main__.product@product(7)"
-        without = zoocache("get", "__main__.product@product(7)", "--lmdb", tmp_path)
+@pytest.mark.parametrize("kind", ["lmdb", "redis"])
+def test_a_secret_is_needed_for_values_only(kind, tmp_path, request):
+    key = "__main__.product@product(7)"
+    url = f"lmdb://{tmp_path}" if kind == "lmdb" else request.getfixturevalue("redis_server").url
+    with shop(url, f"secret={PASSWORD!r}"):
+        assert told("keys", key, "--url", url)["entries"][0]["key"] == key
+        assert told("explain", key, "--url", url)["state"] == "fresh"
+        assert told("affected", "shop:1:product:7", "--url", url)["affected"] == 1
+        assert told("tree", "shop:1", "--url", url)["branches"][0]["fresh"] == 19
+        without = zoocache("get", key, "--url", url)
         assert without.returncode == 1
-        assert (
-            told("get", "__main__.product@product(7)", "--lmdb", tmp_path, ZOOCACHE_SECRET=PASSWORD)["value"][
-                "number"
-            ]
-            == 7
-        )
+        assert "secret" in without.stderr
+        with_it = told("get", key, "--url", url, ZOOCACHE_SECRET=PASSWORD)
+        assert with_it["value"]["number"] == 7
 
 
 def test_the_only_process_that_can_be_looked_at_is_meant():

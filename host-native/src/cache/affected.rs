@@ -35,8 +35,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             }),
             // Everything that the near cache holds lies below, too.
-            Some(resting) => self.visit_below(resting, &mut |_, row, is_fresh| {
-                count += u64::from(is_fresh && reaches_row(tag, &row.header));
+            Some(resting) => self.glance_below(resting, &mut |header, is_fresh| {
+                count += u64::from(is_fresh && reaches_row(tag, header));
             }),
         }
         count

@@ -177,7 +177,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
-    fn state_below(&self, header: &Header, expires_us: u64) -> EntryState {
+    pub(super) fn state_below(&self, header: &Header, expires_us: u64) -> EntryState {
         let parts = &self.shared.parts;
         let now_us = parts.clock.now_us();
         // Its own expiry may have been extended since.

@@ -66,8 +66,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 paths.extend(entry.sealed().dependencies().filter_map(|on| child(tag, level, &on.tag())));
                 count_all(&mut paths, self.status_untouched(entry) == Status::Fresh);
             }),
-            Some(resting) => self.visit_below(resting, &mut |_, row, is_fresh| {
-                let on = row.header.dependencies.iter();
+            Some(resting) => self.glance_below(resting, &mut |header, is_fresh| {
+                let on = header.dependencies.iter();
                 paths.extend(on.filter_map(|on| child(tag, level, &on.tag)));
                 count_all(&mut paths, is_fresh);
             }),

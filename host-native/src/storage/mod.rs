@@ -148,8 +148,24 @@ pub trait Rows: Send + Sync + 'static {
     ///
     /// # Errors
     /// When they could not be read.
-    fn glance(&self, _from: &[u8]) -> Result<(Vec<Glimpse>, Vec<u8>), Error> {
-        Ok((Vec::new(), Vec::new()))
+    fn glance(&self, from: &[u8]) -> Result<(Vec<Glimpse>, Vec<u8>), Error> {
+        let mut seen = Vec::new();
+        self.visit(&mut |key, row| {
+            let (header, bytes) = (row.header.clone(), row.payload.len() as u64);
+            let (key, place, expires_us) = (key.to_vec(), key.to_vec(), row.expires_us);
+            seen.push(Glimpse { key, header, expires_us, bytes, place });
+        })?;
+        seen.retain(|glimpse| from.is_empty() || *glimpse.place > *from);
+        seen.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+        Ok((seen, Vec::new()))
+    }
+    /// A row whose value is not this process's to read, as it was authenticated with a secret that this process was not
+    /// given; for those who look at it.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    fn glance_at(&self, _key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        Ok(None)
     }
     /// Facts of a folder, where entries rest in one.
     ///

@@ -315,6 +315,22 @@ impl Rows for LmdbStorage {
         })?)
     }
 
+    fn glance_at(&self, key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        if self.secret.is_some() {
+            return Ok(None);
+        }
+        let rooms = self.folder.rooms()?;
+        let hash = *blake3::hash(key).as_bytes();
+        Ok(rooms.entries.read(|txn| {
+            let Some(bytes) = rooms.entries.table(ROWS).get(txn, &hash)? else { return Ok(None) };
+            let Some(header) = row::foreign(bytes, key) else { return Ok(None) };
+            let place = place_of(&rooms, txn, &hash)?;
+            let expires_us = place.map_or(header.expires_us, |place| place.expires_us);
+            let bytes = bytes.len() as u64;
+            Ok(Some(Glimpse { key: key.to_vec(), header, expires_us, bytes, place: hash.to_vec() }))
+        })?)
+    }
+
     fn folder(&self) -> Result<Option<crate::FolderFacts>, Error> {
         Ok(Some(self.folder.facts()?))
     }

@@ -2,7 +2,7 @@
 
 use zoocache_core::Header;
 
-use crate::codec::Secret;
+use crate::codec::{Secret, is_authenticated};
 use crate::storage::Row;
 use crate::storage::envelope::{self, CHECKSUM_BYTES, checksum, open};
 
@@ -40,6 +40,14 @@ pub(super) fn peek(bytes: &[u8]) -> Option<(&[u8], Header)> {
     let key = key_of(bytes)?;
     let (header, _idle_us) = envelope::peek(bytes.get(CHECKSUM_BYTES + 12 + key.len()..)?)?;
     Some((key, header))
+}
+
+/// The header of a row of this key that was authenticated by somebody else.
+pub(super) fn foreign(bytes: &[u8], key: &[u8]) -> Option<Header> {
+    let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let (stored_key, header) = peek(bytes)?;
+    let envelope = rest.get(12 + stored_key.len()..)?;
+    (checksum(rest) == *sum && stored_key == key && is_authenticated(envelope)).then_some(header)
 }
 
 /// The key of a row, if it is one.

@@ -305,6 +305,17 @@ impl Rows for RedisStorage {
         Ok((seen, end))
     }
 
+    fn glance_at(&self, key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        let fetched = if self.secret.is_some() { None } else { self.feed.get(key)?.stored };
+        let Some(stored) = fetched else { return Ok(None) };
+        let Some((header, idle_us, expires_us)) = row::foreign(&stored, key) else { return Ok(None) };
+        let left_us = self.feed.left_us(expires_us);
+        let expires = header.expires_us != 0 || idle_us != 0;
+        let expires_us = if expires { self.clock.now_us().saturating_add(left_us).max(1) } else { 0 };
+        let (bytes, place) = (stored.len() as u64, Vec::new());
+        Ok(Some(Glimpse { key: key.to_vec(), header, expires_us, bytes, place }))
+    }
+
     fn stats(&self) -> Option<StorageStats> {
         None
     }

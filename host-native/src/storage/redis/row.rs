@@ -10,7 +10,7 @@
 
 use zoocache_core::Header;
 
-use crate::codec::{Secret, TooLong, peek_header};
+use crate::codec::{Secret, TooLong, is_authenticated, peek_header};
 use crate::storage::envelope::{self, CHECKSUM_BYTES, checksum, open, seal};
 use crate::storage::{NewRow, Row};
 
@@ -67,6 +67,18 @@ pub(super) fn glance(beginning: &[u8]) -> Option<(&[u8], Header, u64)> {
     let (key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     let (header, idle_us) = envelope::peek(envelope)?;
     Some((key, header, idle_us))
+}
+
+/// The header, the time to idle, and the expiry by the server's clock, of an entry of this key that was authenticated by
+/// somebody else.
+pub(super) fn foreign(stored: &[u8], key: &[u8]) -> Option<(Header, u64, u64)> {
+    let (_number, rest) = stored.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (expires_us, rest) = rest.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (sum, rest) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let (stored_key, header, idle_us) = glance(stored)?;
+    let envelope = rest.get(4 + stored_key.len()..)?;
+    let is_it = checksum(rest) == *sum && stored_key == key && is_authenticated(envelope);
+    is_it.then_some((header, idle_us, digits(expires_us)?))
 }
 
 /// What the beginning of stored bytes says of an entry, unchecked: enough to count it, or to find it dead.

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         Value,
     )
 
+#: Entries of one page of many: in memory each page looks at all.
+_PAGE = 10_000
+
 
 class Inspector(ABC):
     """Looks at one cache. Made by `zoocache.inspect.inspect`; its methods may be called from any thread."""
@@ -170,7 +173,7 @@ class Inspector(ABC):
         cursor: str | None = None
         left = limit
         while left is None or left > 0:
-            size = 1000 if left is None else min(left, 1000)
+            size = _PAGE if left is None else min(left, _PAGE)
             page = self.entries(prefix=prefix, tag=tag, state=state, cursor=cursor, limit=size)
             yield from page.entries
             cursor = page.cursor

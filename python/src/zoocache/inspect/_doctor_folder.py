@@ -41,7 +41,8 @@ def examine(folder: str, prefix: str | None, secret: str | bytes | None) -> list
     if any(finding.level == "error" for finding in findings):
         return findings
     findings += _of_boot(path)
-    if not (path / "boot").is_file():
+    # Whoever opens a folder of another boot empties it.
+    if not (path / "boot").is_file() or any(finding.code == "other-boot" for finding in findings):
         return findings
     try:
         with open_place(LMDB + folder, prefix, secret) as inspector:
