@@ -109,6 +109,7 @@ def test_errors_are_the_same_as_inside(path):
         b'{"do": "stats", "with": []}\n',
         b'{"do": "stats", "with": {"nonsense": 1}}\n',
         b'{"do": "invalidate", "with": {"tags": 5}}\n',
+        b'{"do": "invalidate", "with": {"tags": "abc"}}\n',
         b'{"do": "invalidate", "with": {"tags": [{}]}}\n',
         b'{"do": "entries", "with": {"limit": "many"}}\n',
         b'{"do": "entries", "with": {"prefix": null}}\n',

@@ -98,5 +98,5 @@ class told_as_text:  # noqa: N801 - used as a statement
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, InvalidTag):
             raise click.UsageError(str(error)) from error
-        if isinstance(error, CacheError):
+        if isinstance(error, (CacheError, OSError)) and not isinstance(error, BrokenPipeError):
             raise click.ClickException(str(error)) from error

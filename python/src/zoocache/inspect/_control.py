@@ -23,7 +23,6 @@ from zoocache._errors import CacheError, ConfigError
 from zoocache._log import logger
 from zoocache.inspect._local import LocalInspector
 from zoocache.inspect._processes import is_alive
-from zoocache.inspect._recent import Recent
 from zoocache.inspect.records import to_json
 
 if TYPE_CHECKING:
@@ -91,8 +90,7 @@ class Control:
         # A path that was given belongs to the process that was given it; its children have none then.
         self._pid = os.getpid()
         self.path = self._wanted or private_folder() / f"{self._pid}.sock"
-        self._recent = Recent(self._cache)
-        self._inspector = LocalInspector(self._cache, self._recent)
+        self._inspector = LocalInspector(self._cache)
         self._socket = _listen(self.path)
         self._ends = False
         threading.Thread(target=self._serve, name="zoocache-control", daemon=True).start()
@@ -100,7 +98,7 @@ class Control:
     def after_fork(self) -> None:
         """To be called in a forked child: the parent's socket is the parent's."""
         self._socket.close()
-        self._recent.close()
+        self._inspector.close()
         if self._wanted is None:
             try:
                 self._open()
@@ -110,7 +108,7 @@ class Control:
     def close(self) -> None:
         """Answer no more, and remove the socket."""
         self._ends = True
-        self._recent.close()
+        self._inspector.close()
         # Wakes the thread that waits there.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -159,6 +157,8 @@ class Control:
         if not isinstance(operation, str) or operation not in OPERATIONS or not isinstance(given, dict):
             return _failed("ValueError", "no such operation")
         tags = given.pop("tags", [])
+        if not isinstance(tags, list):
+            return _failed("ValueError", "tags are a list")
         try:
             result = getattr(self._inspector, operation)(*tags, **given)
         except Exception as error:  # noqa: BLE001 - for whoever asks

@@ -43,7 +43,7 @@ _STATES = ("fresh", "stale", "changing", "expired")
 class LocalInspector(Inspector):
     """Looks at a `Cache`."""
 
-    def __init__(self, cache: Cache, recent: Recent | None = None) -> None:
+    def __init__(self, cache: Cache) -> None:
         self._cache, self._native = cache, cache._native  # noqa: SLF001 - our own
         settings = cache._place()  # noqa: SLF001
         self._settings = settings
@@ -52,8 +52,7 @@ class LocalInspector(Inspector):
         self._server = Server(address, settings.prefix) if address is not None else None
         # Others' invalidations are in the log; what is told in memory only must be listened to.
         is_logged = self._folder is not None or self._server is not None
-        self._recent = None if is_logged else recent or Recent(cache)
-        self._owns_recent = recent is None
+        self._recent = None if is_logged else Recent(cache)
 
     def stats(self) -> Stats:
         # First: it brings the cache up to date.
@@ -178,7 +177,7 @@ class LocalInspector(Inspector):
         return freed
 
     def close(self) -> None:
-        if self._recent is not None and self._owns_recent:
+        if self._recent is not None:
             self._recent.close()
 
 

@@ -44,7 +44,11 @@ class Recent:
         return tuple(Invalidation(at, moment(at), tags, node) for at, tags in chosen)
 
     def below(self, tag: str | None) -> Iterator[tuple[str, bool, datetime]]:
-        """Tell the tags just below one that were invalidated, or something below them: which it was, and when."""
+        """Tell what was invalidated just below a tag, or still further down.
+
+        Returns:
+            Of each the tag just below, whether it was that one itself, and when.
+        """
         above = [] if tag in {None, "*"} else str(tag).removesuffix(":*").split(":")
         level = len(above) + 1
         for position, tags in self._told.copy():
