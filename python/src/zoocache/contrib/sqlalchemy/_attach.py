@@ -16,17 +16,18 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+import zoocache
 from zoocache.contrib.sqlalchemy import _ends, _reads, _writes
 from zoocache.contrib.sqlalchemy._attached import Settings
 from zoocache.contrib.sqlalchemy._footprint import noting
 from zoocache.contrib.sqlalchemy._work import place
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from sqlalchemy.engine import Dialect
 
-    import zoocache
 
 _lock = threading.RLock()
 
@@ -39,7 +40,7 @@ class _Attached:
         self.users: set[Attachment] = set()
         self._engine = engine
         dialect: Any = engine.dialect
-        self._listeners = [
+        self._listeners: list[tuple[str, Callable[..., Any]]] = [
             ("before_cursor_execute", self._before),
             ("after_execute", self._after),
             ("handle_error", self._failed),
@@ -126,7 +127,8 @@ class Attachment:
                 found = _attached[engine.dialect] = _Attached(engine, self._settings)
             elif found.settings != self._settings:
                 raise exc.ArgumentError(
-                    f"{engine!r} is attached already, with other options: {found.settings}, not {self._settings}"
+                    f"{engine!r} is attached already with other options, {found.settings}: "
+                    f"detach that, or attach it with the same instead of {self._settings}"
                 )
             found.users.add(self)
             self._engines.add(engine)
@@ -146,31 +148,34 @@ def attach(
     prefix: str = "",
     name: str | None = None,
     crash_safe: bool = False,
-    timeout: float | timedelta = 30,
+    timeout: float | timedelta | str = 30,
 ) -> Attachment:
-    """Let an engine invalidate what it changes, after each commit, and answer `cached` statements from a cache.
+    """Let an engine invalidate what it changes, after commits, and answer `cached` statements from a cache.
 
     Everything that uses the engine takes part, whatever was given: all of its sessions, and Core.
 
     Args:
-        target: An engine, sync or async; or sessions, whose engines are attached when they are first used, if they
-            are not known before: a `sessionmaker`, `async_sessionmaker`, `scoped_session`, a class of sessions or
-            one of them.
+        target: An engine, sync or async; or sessions, whose engines are attached when they are first used, if
+            they are not known before: a `sessionmaker`, `async_sessionmaker`, `scoped_session`, a class of
+            sessions or one of them.
         cache: The cache; `None` for the default one.
-        prefix: What tags begin with, `"shop"` for `"shop:users:5"`; to keep databases apart that have tables
-            of the same names.
-        name: What the database is called in keys, the same for all that use it. By default that is the URL of the
-            engine without its secrets.
-        crash_safe: Invalidate with `changing(...)` around each commit, so that nothing stale is served even if
-            the process dies between the commit and the invalidation. It costs one more operation of the cache.
-        timeout: Of these `changing(...)`: seconds, or a `timedelta`.
+        prefix: What tags begin with, `"shop"` for `"shop:users:5"`: keeps databases apart that have tables of
+            the same names.
+        name: What the database is called in keys, the same for all that use it. By default that is the URL of
+            the engine without its secrets.
+        crash_safe: Invalidate with `changing(...)` around each commit, so that nothing stale is served even
+            if the process dies between the two. It costs one more operation of the cache.
+        timeout: Of these `changing(...)`: seconds, a `timedelta`, or a text such as `"30s"`.
 
     Returns:
         The attachment. The same engine may be attached several times, with the same options.
 
     Raises:
         ArgumentError: The target is none of these, or its engine is attached with other options.
+        InvalidTag: `prefix` is not a tag.
+        ConfigError: `timeout` makes no sense.
     """
+    (zoocache.changing if cache is None else cache.changing)(prefix or "any", timeout=timeout)  # checks them
     attachment = Attachment(Settings(cache, prefix, name, crash_safe, timeout))
     engines, sessions = _resolve(target)
     for engine in engines:
@@ -215,27 +220,32 @@ def _root(engine: Engine) -> Engine:
 
 def _resolve(target: Any) -> tuple[list[Engine], Any]:
     """The engines that are known, and the sessions whose engines are not."""
+    found: tuple[list[Engine], Any]
     if isinstance(target, Engine):
-        return [target], None
-    if isinstance(target, AsyncEngine):
-        return [target.sync_engine], None
-    if isinstance(target, (scoped_session, async_scoped_session)):
-        return _resolve(target.session_factory)
-    if isinstance(target, async_sessionmaker):
-        sync = target.kw.get("sync_session_class", target.class_.sync_session_class)
-        return _engines(target.kw), _resolve(sync)[1] if not _engines(target.kw) else None
-    if isinstance(target, sessionmaker):
-        return _engines(target.kw), target
-    if isinstance(target, AsyncSession):
-        return _resolve(target.sync_session)
-    if isinstance(target, Session) or (isinstance(target, type) and issubclass(target, Session)):
-        return [], target
-    if isinstance(target, type) and issubclass(target, AsyncSession):
-        return [], target.sync_session_class
-    raise exc.ArgumentError(
-        "attach() needs an engine, a sessionmaker, a scoped_session, a class of sessions or a session, "
-        f"not {target!r}"
-    )
+        found = [target], None
+    elif isinstance(target, AsyncEngine):
+        found = [target.sync_engine], None
+    elif isinstance(target, (scoped_session, async_scoped_session)):
+        found = _resolve(target.session_factory)
+    elif isinstance(target, async_sessionmaker):
+        sync_class = target.kw.get("sync_session_class", target.class_.sync_session_class)
+        known = _engines(target.kw)
+        # Without an engine of its own it takes those of its class.
+        found = known, None if known else sync_class
+    elif isinstance(target, sessionmaker):
+        found = _engines(target.kw), target
+    elif isinstance(target, AsyncSession):
+        found = [], target.sync_session
+    elif isinstance(target, Session) or (isinstance(target, type) and issubclass(target, Session)):
+        found = [], target
+    elif isinstance(target, type) and issubclass(target, AsyncSession):
+        found = [], target.sync_session_class
+    else:
+        raise exc.ArgumentError(
+            "attach() needs an engine, a sessionmaker, a scoped_session, a class of sessions or a session, "
+            f"not {target!r}"
+        )
+    return found
 
 
 def _engines(options: Any) -> list[Engine]:

@@ -9,6 +9,7 @@ import zoocache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import ExecutionContext
@@ -27,7 +28,7 @@ class Settings:
     prefix: str
     name: str | None
     crash_safe: bool
-    timeout: float
+    timeout: float | timedelta | str
 
     def tag(self, table: TableClause, context: ExecutionContext) -> str:
         """The tag of a table that a statement names."""

@@ -24,7 +24,7 @@ class Cached:
             `default_ttl` of the cache.
         tags: What the rows depend on beside the tables in the statement: those of views, functions of the
             database and text. A statement with text in it needs them; `()` says that it reads nothing else.
-        key: What else the rows depend on, such as a tenant whom the database knows by a setting of the connection.
+        key: What else the rows depend on, such as a tenant that is a setting of the connection.
     """
 
     ttl: float | timedelta | str | None = None

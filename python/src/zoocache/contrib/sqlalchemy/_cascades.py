@@ -1,4 +1,4 @@
-"""What the database changes by itself: rows that refer to others by foreign keys with ON DELETE or ON UPDATE."""
+"""What the database changes by itself: rows that refer to others, with ON DELETE or ON UPDATE."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.sql.schema import ForeignKey, Table
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from sqlalchemy import Column
     from sqlalchemy.sql.selectable import TableClause
 
 _ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
@@ -57,11 +58,15 @@ def _referring(table: Any) -> Iterator[ForeignKey]:
         return
     for other in list(table.metadata.tables.values()):
         for key in other.foreign_keys:
-            try:
-                if key.column.table is table:
-                    yield key
-            except exc.NoReferenceError:  # to a table that nobody has described
-                continue
+            if (column := _referred(key)) is not None and column.table is table:
+                yield key
+
+
+def _referred(key: ForeignKey) -> Column[Any] | None:
+    try:
+        return key.column
+    except exc.NoReferenceError:  # to a table that nobody has described
+        return None
 
 
 def extended(table: TableClause) -> Table | None:
@@ -71,30 +76,23 @@ def extended(table: TableClause) -> Table | None:
     """
     if not isinstance(table, Table) or not table.primary_key.columns:
         return None
-    parents = []
-    for column in table.primary_key:
-        try:
-            parents.append({key.column.table for key in column.foreign_keys})
-        except exc.NoReferenceError:
-            return None
-    for parent in set.intersection(*parents):
-        if (
-            isinstance(parent, Table)
-            and parent is not table
-            and len(parent.primary_key) == len(table.primary_key)
-        ):
-            referred = {key.column for column in table.primary_key for key in column.foreign_keys}
-            if set(parent.primary_key) <= referred:
-                return parent
+    referred: list[set[Column[Any]]] = [
+        {found for key in column.foreign_keys if (found := _referred(key)) is not None}
+        for column in table.primary_key
+    ]
+    for parent in set.intersection(*({column.table for column in columns} for columns in referred)):
+        key = set(parent.primary_key)
+        if parent is not table and len(key) == len(referred) and key <= set.union(*referred):
+            return parent
     return None
 
 
 def extended_key(table: Table, parent: Table, key: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the key of the extended row, in the order of the other table's columns."""
     values = {
-        foreign.column: value
+        found: value
         for column, value in zip(table.primary_key, key, strict=True)
         for foreign in column.foreign_keys
-        if foreign.column.table is parent
+        if (found := _referred(foreign)) is not None and found.table is parent
     }
     return tuple(values[column] for column in parent.primary_key)

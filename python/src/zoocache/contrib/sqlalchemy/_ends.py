@@ -1,7 +1,7 @@
-"""Where transactions end: the one place that every COMMIT, ROLLBACK and savepoint goes through is the dialect.
+"""Where transactions end: every COMMIT, ROLLBACK and savepoint goes through the dialect.
 
-The events of sessions and connections do not do. That of a session's commit comes also when it has joined a transaction
-of others, which ends later; that of a connection's commit comes before the commit.
+The events of sessions and connections do not do. That of a session's commit also comes when it has joined a
+transaction of others, which ends later; that of a connection's commit comes before the commit.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ def _rollback(
 
 
 def _savepoint(
-    settings: Settings, dialect: Any, original: Callable[..., None], connection: Any, name: str
-) -> None:  # noqa: ARG001
+    _settings: Settings, _dialect: Any, original: Callable[..., None], connection: Any, name: str
+) -> None:
     original(connection, name)
     place(connection.info).work.savepoint(name)
 
 
 def _roll_back_to(
-    settings: Settings, dialect: Any, original: Callable[..., None], connection: Any, name: str
-) -> None:  # noqa: ARG001
+    _settings: Settings, _dialect: Any, original: Callable[..., None], connection: Any, name: str
+) -> None:
     original(connection, name)
     place(connection.info).work.roll_back_to(name)
 
@@ -86,7 +86,7 @@ def _release(
         settle(settings, dialect, connection.info)
 
 
-_WRAPPERS = {
+_WRAPPERS: dict[str, Callable[..., None]] = {
     "do_commit": _commit,
     "do_commit_twophase": _commit,
     "do_rollback": _rollback,

@@ -1,6 +1,6 @@
 """What a statement reads and writes, noted while it is compiled: there everything that it means is rendered.
 
-Eager loads, inheritance, criteria of loaders and column properties are no statement's own, but stand in its SQL.
+Eager loads, inheritance, criteria of loaders and column properties are not in the statement, but in its SQL.
 SQLAlchemy keeps compiled statements, so this is done once for each.
 """
 
@@ -10,19 +10,18 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.sql import operators
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.dml import Delete, Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.schema import Table
-from sqlalchemy.sql.selectable import Select
+from sqlalchemy.sql.selectable import Select, TableClause
 
 from zoocache.contrib.sqlalchemy._cascades import changed_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.sql.selectable import TableClause
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 #: Dialects whose UPDATE and DELETE may change several tables of a join.
 _UPDATE_JOINS = {"mysql", "mariadb"}
@@ -34,7 +33,8 @@ class Footprint:
 
     Attributes:
         tables: Every table that it names in a FROM, as often as it does.
-        written: The INSERT, UPDATE and DELETE in it, each with its table.
+        dml: Each INSERT, UPDATE and DELETE in it.
+        written: Their tables.
         others: Tables whose rows the database changes with those of `written`.
         has_text: Whether a part of it is text, which may name any table.
         is_textual: Whether all of it is.
@@ -44,7 +44,8 @@ class Footprint:
     """
 
     tables: list[TableClause] = field(default_factory=list)
-    written: list[Any] = field(default_factory=list)
+    dml: list[Any] = field(default_factory=list)
+    written: list[TableClause] = field(default_factory=list)
     others: set[TableClause] = field(default_factory=set)
     has_text: bool = False
     is_textual: bool = False
@@ -95,7 +96,7 @@ class Noting:
         return super().visit_delete(statement, *args, **kwargs)  # type: ignore[misc]
 
     def _writes(self, statement: Any) -> None:
-        self.zoocache_footprint.written.append(statement)
+        self.zoocache_footprint.dml.append(statement)
 
 
 def noting(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
@@ -112,9 +113,10 @@ def footprint(compiled: SQLCompiler) -> Footprint:
     known: Footprint | None = getattr(compiled, "zoocache_complete", None) or _compiled_again.get(compiled)
     if known is not None:
         return known
-    if isinstance(compiled, Noting):
-        compiled.zoocache_complete = _complete(compiled, compiled.zoocache_footprint)
-        return compiled.zoocache_complete
+    noted: Footprint | None = getattr(compiled, "zoocache_footprint", None)
+    if noted is not None:
+        compiled.zoocache_complete = _complete(compiled, noted)  # type: ignore[attr-defined]
+        return noted
     statement: Any = compiled.statement
     again = statement.compile(dialect=compiled.dialect, column_keys=compiled.column_keys)
     result = _complete(again, again.zoocache_footprint)
@@ -125,7 +127,7 @@ def footprint(compiled: SQLCompiler) -> Footprint:
 
 def _complete(compiled: SQLCompiler, noted: Footprint) -> Footprint:
     statement: Any = getattr(compiled.compile_state, "statement", compiled.statement)
-    is_alone = len(noted.written) == 1
+    is_alone = len(noted.dml) == 1
     if isinstance(statement, Insert) and is_alone and isinstance(statement.table, Table):
         if _is_plain(statement):
             noted.inserted = statement.table
@@ -133,28 +135,38 @@ def _complete(compiled: SQLCompiler, noted: Footprint) -> Footprint:
         key = {column.key for column in statement.table.primary_key}
         if isinstance(statement, Delete) or not _set_columns(compiled, statement) & key:
             noted.row = _row(compiled, statement.table, statement)
-    elif isinstance(statement, Select) and not noted.written and len(noted.tables) == 1:
+    elif isinstance(statement, Select) and not noted.dml and len(noted.tables) == 1:
         (table,) = noted.tables
         if isinstance(table, Table):
             noted.row = _row(compiled, table, statement)
-    for dml in noted.written:
+    for dml in noted.dml:
+        noted.written += _tables_of(dml)
         noted.others |= _others(compiled, dml, is_alone=is_alone and isinstance(statement, UpdateBase))
     return noted
 
 
-def _others(compiled: SQLCompiler, dml: Any, *, is_alone: bool) -> set[TableClause]:
+def _others(compiled: Any, dml: Any, *, is_alone: bool) -> set[TableClause]:
     """The tables whose rows the database changes with those of the table that a statement names."""
+    deletes = True
+    updates: set[str] | None = None
     if isinstance(dml, Delete):
-        others = changed_with(dml.table, deletes=True, updates=())
+        updates = set()
     elif isinstance(dml, Update) and is_alone:
-        others = changed_with(dml.table, deletes=False, updates=_set_columns(compiled, dml))
+        deletes, updates = False, _set_columns(compiled, dml)
     elif isinstance(dml, Insert) and is_alone and _is_plain(dml):
-        others = set()
-    else:  # such as INSERT OR REPLACE
-        others = changed_with(dml.table, deletes=True, updates=None)
+        deletes, updates = False, set()
+    # Another INSERT, such as INSERT OR REPLACE, may do both.
+    others: set[TableClause] = set()
+    for table in _tables_of(dml):
+        others |= changed_with(table, deletes=deletes, updates=updates)
     if compiled.dialect.name in _UPDATE_JOINS and isinstance(dml, (Update, Delete)):
-        others = others.union(compiled.zoocache_footprint.tables)  # type: ignore[attr-defined]
+        others.update(compiled.zoocache_footprint.tables)
     return others
+
+
+def _tables_of(dml: Any) -> list[TableClause]:
+    """The tables that a statement is about: one, or those of a join."""
+    return [part for part in visitors.iterate(dml.table) if isinstance(part, TableClause)]
 
 
 def _is_plain(statement: Any) -> bool:
@@ -174,7 +186,7 @@ def _set_columns(compiled: SQLCompiler, statement: Any) -> set[str]:
 
 
 def _row(compiled: SQLCompiler, table: Table, statement: Any) -> tuple[Table, list[str]] | None:
-    """The table, and the names of the parameters that its primary key must be equal to; `None` if there are none."""
+    """The table, and the names of the parameters that its primary key must be equal to, if there are such."""
     found: dict[Any, str | None] = {}
     for criterion in _conjuncts(statement._where_criteria):  # noqa: SLF001 - `whereclause` is made of them
         if (

@@ -1,7 +1,7 @@
 """Serves statements from the cache: in place of the cursor, with the rows as the driver gave them.
 
-Above it nothing is different. SQLAlchemy makes values, objects and collections of the rows as it always does: types,
-identity map, inheritance and eager loads are its own.
+Above it nothing is different. SQLAlchemy makes values, objects and collections of the rows as it always does:
+types, identity map, inheritance and eager loads are its own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     #: What a cursor describes of its columns, and the rows.
     _Rows = tuple[tuple[tuple[Any, ...], ...], tuple[tuple[Any, ...], ...]]
+
+_NAMESPACE = "zoocache.contrib.sqlalchemy"
 
 #: Isolation levels at which each statement reads what is committed when it begins.
 _BY_STATEMENT = {"READ COMMITTED", "AUTOCOMMIT"}
@@ -179,20 +181,12 @@ def execute(settings: Settings, cursor: Any, statement: str, parameters: Any, co
     return True
 
 
-def _options(ttl: Any) -> Any:
-    return {
-        "namespace": "zoocache.contrib.sqlalchemy",
-        "key": lambda key: key,
-        "deps": lambda deps: deps,
-        "ttl": ttl,
-    }
-
-
 @functools.lru_cache(maxsize=256)
 def _rows(cache: zoocache.Cache | None, ttl: Any) -> Callable[[Any, list[str], Callable[[], _Rows]], _Rows]:
     """The cached function that runs statements; the lifetime is the function's, so there is one for each."""
+    cacheable = zoocache.cacheable if cache is None else cache.cacheable
 
-    @(zoocache.cacheable if cache is None else cache.cacheable)(**_options(ttl))
+    @cacheable(namespace=_NAMESPACE, key=lambda key: key, deps=lambda deps: deps, ttl=ttl)
     def rows(key: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
         return run()
 
@@ -204,8 +198,9 @@ def _rows_async(
     cache: zoocache.Cache | None, ttl: Any
 ) -> Callable[[Any, list[str], Callable[[], _Rows]], Coroutine[Any, Any, _Rows]]:
     """As `_rows`. Who waits for another task's rows lets the event loop go on."""
+    cacheable = zoocache.cacheable if cache is None else cache.cacheable
 
-    @(zoocache.cacheable if cache is None else cache.cacheable)(**_options(ttl))
+    @cacheable(namespace=_NAMESPACE, key=lambda key: key, deps=lambda deps: deps, ttl=ttl)
     async def rows(key: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
         return await greenlet_spawn(run)
 

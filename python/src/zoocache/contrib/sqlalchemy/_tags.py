@@ -143,7 +143,7 @@ def _identity(state: InstanceState[Any], columns: list[Column[Any]]) -> tuple[An
     missing = [column.name for column in columns if column not in values]
     if missing:
         raise exc.ArgumentError(
-            f"{mapper.class_.__name__} is not mapped by the primary key of its table, which has {missing[0]!r}"
+            f"{mapper.class_.__name__} is not mapped by {missing[0]!r} of its table's primary key"
         )
     return tuple(values[column] for column in columns)
 

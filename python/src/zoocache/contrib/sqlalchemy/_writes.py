@@ -54,7 +54,7 @@ def before(settings: Settings, connection: Connection, context: Any) -> Kind:
         return Kind.CONTROLS
     else:
         noted = footprint(context.compiled)
-        if not noted.written and not _may_write(noted, context):
+        if not noted.dml and not _may_write(noted, context):
             return Kind.READS
         tables = _tables(settings, noted, context)
     work.wrote()
@@ -128,8 +128,8 @@ def is_done(dialect: Dialect, dbapi_connection: Any, work: Work) -> bool:
 
 def _tables(settings: Settings, noted: Footprint, context: Any) -> list[str]:
     tables = [*noted.others]
-    for statement in noted.written:
-        tables += _with_extended(statement.table)
+    for table in noted.written:
+        tables += _with_extended(table)
     return [settings.tag(table, context) for table in tables]
 
 
@@ -144,8 +144,8 @@ def _changes(settings: Settings, noted: Footprint, context: Any) -> Iterator[tup
     for other in noted.others:
         yield settings.tag(other, context), None
     keys = _keys(noted, context)
-    for statement in noted.written:
-        table, rows = statement.table, keys
+    for written in noted.written:
+        table, rows = written, keys
         for changed in _with_extended(table):
             if changed is not table and rows is not None:
                 rows = [extended_key(table, changed, key) for key in rows]  # type: ignore[arg-type]
