@@ -20,7 +20,7 @@ import zoocache
 from zoocache.contrib.sqlalchemy import _ends, _reads, _writes
 from zoocache.contrib.sqlalchemy._attached import Settings
 from zoocache.contrib.sqlalchemy._footprint import noting
-from zoocache.contrib.sqlalchemy._work import place
+from zoocache.contrib.sqlalchemy._work import info_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,22 +63,27 @@ class _Attached:
     def _before(
         self, connection: Connection, _cursor: Any, _text: Any, _values: Any, context: Any, _many: Any
     ) -> None:
+        if info_of(connection) is None:
+            return
         if _writes.before(self.settings, connection, context) is _writes.Kind.READS:
             _reads.before(self.settings, connection, context)
 
     def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        if info_of(context.root_connection) is None:
+            return False
         return _reads.execute(self.settings, cursor, statement, parameters, context)
 
     def _after(
         self, connection: Connection, _statement: Any, _many: Any, _values: Any, _options: Any, result: Any
     ) -> None:
         context = getattr(result, "context", None)
-        if context is not None:  # a default that is executed by itself has none
+        # A default that is executed by itself has none.
+        if context is not None and info_of(connection) is not None:
             _writes.after(self.settings, connection, context)
 
     def _failed(self, failure: Any) -> None:
         connection = failure.connection
-        if connection is None or connection.closed or connection.invalidated:
+        if connection is None or connection.closed or connection.invalidated or info_of(connection) is None:
             return
         # A part of it may have been done.
         work = place(connection.info).work

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from zoocache.contrib.sqlalchemy._work import Work, place
+from zoocache.contrib.sqlalchemy._work import Work, info_of, place
 from zoocache.contrib.sqlalchemy._writes import is_done, settle
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _commit(
     **kwargs: Any,
 ) -> None:
     # Of two phases: a connection with more around it.
-    info = _info(connection)
+    info = info_of(connection)
     if info is None:
         original(connection, *args, **kwargs)
         return
@@ -49,7 +49,7 @@ def _rollback(
     *args: Any,
     **kwargs: Any,
 ) -> None:
-    info = _info(connection)
+    info = info_of(connection)
     if info is None:
         original(connection, *args, **kwargs)
         return
@@ -112,11 +112,3 @@ def unwrap(dialect: Dialect) -> None:
 def _pooled(connection: Any) -> Any:
     """The connection of the pool: of two phases it is given as one with more around it."""
     return getattr(connection, "connection", connection) if hasattr(connection, "dialect") else connection
-
-
-def _info(connection: Any) -> Any:
-    """What lives beside a DBAPI connection; `None` while an engine is connected for the first time."""
-    try:
-        return connection.info
-    except (AttributeError, NotImplementedError):
-        return None

@@ -172,7 +172,7 @@ def execute(settings: Settings, cursor: Any, statement: str, parameters: Any, co
         columns = tuple((column[0], column[1], None, None, None, None, None) for column in cursor.description)
         return columns, tuple(tuple(row) for row in cursor.fetchall())
 
-    key = (identity(connection, settings.name), plan.cached.key, statement, parameters)
+    key = (identity(connection, settings.name), plan.cached.key, statement, _stable(parameters))
     if context.dialect.is_async:
         columns, rows = await_only(_rows_async(settings.cache, plan.cached.ttl)(key, plan.deps, run))
     else:
@@ -181,13 +181,27 @@ def execute(settings: Settings, cursor: Any, statement: str, parameters: Any, co
     return True
 
 
+def _stable(parameters: Any) -> Any:
+    """The parameters of a driver, in types that keys are made of."""
+    if isinstance(parameters, dict):
+        return {name: _stable(value) for name, value in parameters.items()}
+    if isinstance(parameters, (list, tuple)):
+        return type(parameters), [_stable(value) for value in parameters]
+    if isinstance(parameters, memoryview):
+        return "memoryview", bytes(parameters)
+    if type(parameters).__module__.startswith("psycopg.") and hasattr(parameters, "obj"):
+        # Its `Binary`, `Json` and `Jsonb`.
+        return type(parameters), _stable(parameters.obj)
+    return parameters
+
+
 @functools.lru_cache(maxsize=256)
 def _rows(cache: zoocache.Cache | None, ttl: Any) -> Callable[[Any, list[str], Callable[[], _Rows]], _Rows]:
     """The cached function that runs statements; the lifetime is the function's, so there is one for each."""
     cacheable = zoocache.cacheable if cache is None else cache.cacheable
 
-    @cacheable(namespace=_NAMESPACE, key=lambda key: key, deps=lambda deps: deps, ttl=ttl)
-    def rows(key: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
+    @cacheable(namespace=_NAMESPACE, key=lambda query: query, deps=lambda deps: deps, ttl=ttl)
+    def rows(query: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
         return run()
 
     return rows
@@ -200,7 +214,7 @@ def _rows_async(
     """As `_rows`. Who waits for another task's rows lets the event loop go on."""
     cacheable = zoocache.cacheable if cache is None else cache.cacheable
 
-    @cacheable(namespace=_NAMESPACE, key=lambda key: key, deps=lambda deps: deps, ttl=ttl)
+    @cacheable(namespace=_NAMESPACE, key=lambda query: query, deps=lambda deps: deps, ttl=ttl)
     async def rows(key: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
         return await greenlet_spawn(run)
 

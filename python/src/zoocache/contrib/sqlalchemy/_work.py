@@ -141,3 +141,11 @@ def place(info: MutableMapping[Any, Any]) -> Place:
     if found is None:
         found = info[_KEY] = Place()
     return found
+
+
+def info_of(connection: Any) -> MutableMapping[Any, Any] | None:
+    """Return the `info` of a connection; `None` while a dialect looks at its first one, which has none yet."""
+    try:
+        return connection.info  # type: ignore[no-any-return]
+    except NotImplementedError:
+        return None

@@ -188,5 +188,5 @@ def add_tags(settings: Settings, connection: Connection, tags: tuple[str, ...]) 
     work.is_lasting |= work.is_autocommit
     for tag in tags:
         work.add(tag)
-    if is_done(connection.dialect, connection.connection, work):
+    if work.is_autocommit:
         settle(settings, connection.dialect, connection.info)
