@@ -92,7 +92,25 @@ def postgres():
     server.end()
 
 
-@pytest.fixture(params=KINDS)
+def pytest_configure(config):
+    config.addinivalue_line("markers", "kinds(*names): the kinds of databases that a test is about")
+
+
+def pytest_generate_tests(metafunc):
+    if "database" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("kinds")
+        kinds = [kind for kind in KINDS if marker is None or kind in marker.args]
+        metafunc.parametrize("database", kinds or [None], indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests about databases that are not installed."""
+    others = [item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("database", 1) is None]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture
 def database(request, tmp_path):
     kind = request.param
     if kind == "postgresql":

@@ -262,13 +262,8 @@ def test_autocommit(database, told):
         assert "label" in told or database.fresh(lambda session: session.get(Label, 8)) is None
 
 
+@pytest.mark.kinds("postgresql")
 def test_two_phases(database, told):
-    if database.is_sqlite:
-        engine = database.engine()
-        attach(engine)
-        with pytest.raises(NotImplementedError), Session(engine, twophase=True) as session:
-            session.get(Label, 1)
-        return
     engine = database.engine()
     attach(engine)
     with Session(engine, twophase=True) as session:
@@ -448,6 +443,9 @@ def test_wrong_targets_and_options(database):
         attach("engine")
     with pytest.raises(zoocache.InvalidTag):
         attach(engine, prefix="a|b")
+    for prefix in ["a" * 51, "a:" * 10 + "a"]:
+        with pytest.raises(Exception, match="prefix may have 50 characters and 8 levels"):
+            attach(engine, prefix=prefix)
     with pytest.raises(zoocache.ConfigError, match="timeout"):
         attach(engine, timeout=-1)
     with Session(engine) as session, pytest.raises(Exception, match="is not attached"):
@@ -489,9 +487,8 @@ def test_statements_that_were_compiled_before(database, told):
         database.fill()
 
 
+@pytest.mark.kinds("postgresql")
 def test_deleting_in_a_cte(database, told):
-    if database.is_sqlite:
-        return
     engine = database.engine()
     attach(engine)
     with Session(engine) as session:

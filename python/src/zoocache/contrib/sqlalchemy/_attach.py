@@ -20,6 +20,7 @@ import zoocache
 from zoocache.contrib.sqlalchemy import _ends, _reads, _writes
 from zoocache.contrib.sqlalchemy._attached import Settings
 from zoocache.contrib.sqlalchemy._footprint import noting
+from zoocache.contrib.sqlalchemy._tags import LONGEST_PREFIX
 from zoocache.contrib.sqlalchemy._work import info_of, place
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _lock = threading.RLock()
+
+_DEEPEST_PREFIX = 7
 
 
 class _Attached:
@@ -180,6 +183,11 @@ def attach(
         InvalidTag: `prefix` is not a tag.
         ConfigError: `timeout` makes no sense.
     """
+    if len(prefix) > LONGEST_PREFIX or prefix.count(":") > _DEEPEST_PREFIX:
+        raise exc.ArgumentError(
+            f"prefix may have {LONGEST_PREFIX} characters and {_DEEPEST_PREFIX + 1} levels, so that there is room "
+            f"for tables and keys below it: {prefix!r}"
+        )
     (zoocache.changing if cache is None else cache.changing)(prefix or "any", timeout=timeout)  # checks them
     attachment = Attachment(Settings(cache, prefix, name, crash_safe, timeout))
     engines, sessions = _resolve(target)

@@ -215,7 +215,7 @@ def _rows_async(
     cacheable = zoocache.cacheable if cache is None else cache.cacheable
 
     @cacheable(namespace=_NAMESPACE, key=lambda query: query, deps=lambda deps: deps, ttl=ttl)
-    async def rows(key: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
+    async def rows(query: Any, deps: list[str], run: Callable[[], _Rows]) -> _Rows:  # noqa: ARG001 - for the cache
         return await greenlet_spawn(run)
 
     return rows

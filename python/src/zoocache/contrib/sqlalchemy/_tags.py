@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
 #: A tag has 256 characters and 16 levels at most: room for a prefix, schema, table and key.
-_LONGEST_PART = 32
+LONGEST_PREFIX = 50
+_LONGEST_PART = 48
+_LONGEST_KEY = 100
 _MOST_PARTS = 4
 
 #: Texts that are equal for the database only if they are the same, on these dialects, without a collation.
@@ -36,10 +38,11 @@ def _part(text: str) -> str:
     escaped = quote(text, safe="", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E")
     if not escaped:
         return "~"
-    if len(escaped) > _LONGEST_PART:
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
-        return f"~{digest.hexdigest()}"
-    return escaped
+    return escaped if len(escaped) <= _LONGEST_PART else _digest(text)
+
+
+def _digest(text: str) -> str:
+    return f"~{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -68,9 +71,10 @@ def tag_of(
 def row_below(table_tag: str, key: Sequence[Any]) -> str:
     """The tag of a row, below that of its table."""
     parts = [_part(str(value)) for value in key]
-    if len(parts) > _MOST_PARTS:
-        parts = [_part(":".join(parts).ljust(_LONGEST_PART + 1))]
-    return ":".join([table_tag, *parts])
+    row = ":".join(parts)
+    if len(parts) > _MOST_PARTS or len(row) > _LONGEST_KEY:
+        row = _digest(row)
+    return f"{table_tag}:{row}"
 
 
 def is_exact(column: Column[Any], value: Any, dialect: Dialect) -> bool:
