@@ -22,8 +22,8 @@ def programs():
 class Server:
     """A server that listens on a port of 127.0.0.1 and on a socket, with an empty database `postgres`.
 
-    It does not run as root, which PostgreSQL refuses: then it belongs to the user `postgres`. Options are those of
-    `postgresql.conf`, such as `max_prepared_transactions=5`.
+    It does not run as root, which PostgreSQL refuses: then it belongs to the user `postgres`. Options are those
+    of `postgresql.conf`, such as `max_prepared_transactions=5`.
     """
 
     host = "127.0.0.1"
@@ -38,7 +38,18 @@ class Server:
         if is_root:
             shutil.chown(self.folder, self.user)
         self._data = self.folder / "data"
-        self._run("initdb", "--pgdata", self._data, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C")
+        self._run(
+            "initdb",
+            "--pgdata",
+            self._data,
+            "--auth",
+            "trust",
+            "--no-sync",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+        )
         self.port = _free_port()
         fast = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
         settings = [*fast, f"port={self.port}", f"unix_socket_directories={self.folder}", *options]

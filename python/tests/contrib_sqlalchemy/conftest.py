@@ -105,7 +105,11 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     """Leave out the tests about databases that are not installed."""
-    others = [item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("database", 1) is None]
+    others = [
+        item
+        for item in items
+        if getattr(item, "callspec", None) and item.callspec.params.get("database", 1) is None
+    ]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]
 

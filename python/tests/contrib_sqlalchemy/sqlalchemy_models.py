@@ -86,7 +86,10 @@ class Product(Base):
     labels: Mapped[list[Label]] = relationship(secondary=product_tag, order_by=Label.id)
     reviews: Mapped[list[Review]] = relationship(order_by=Review.id, cascade="all, delete-orphan")
     review_count = column_property(
-        select(func.count(Review.id)).where(Review.product_id == id).correlate_except(Review).scalar_subquery()
+        select(func.count(Review.id))
+        .where(Review.product_id == id)
+        .correlate_except(Review)
+        .scalar_subquery()
     )
 
 
@@ -167,10 +170,14 @@ class CodeUse(Base):
 def fill(session):
     """Put the same rows into a new database."""
     red, blue = Label(id=1, text="red"), Label(id=2, text="blue")
-    tea = Product(id=1, name="tea", labels=[red], reviews=[Review(id=1, text="good"), Review(id=2, text="hot")])
+    tea = Product(
+        id=1, name="tea", labels=[red], reviews=[Review(id=1, text="good"), Review(id=2, text="hot")]
+    )
     rice = Product(id=2, name="rice", price=decimal.Decimal("2.25"), labels=[red, blue])
     session.add_all([tea, rice, Product(id=3, name="salt")])
-    session.add_all([Person(id=1, name="ann"), Engineer(id=2, name="bob", language="C"), Guest(id=3, name="eve")])
+    session.add_all(
+        [Person(id=1, name="ann"), Engineer(id=2, name="bob", language="C"), Guest(id=3, name="eve")]
+    )
     session.add_all([Parent(id=1, children=[Child(id=1), Child(id=2)]), Parent(id=2, children=[Child(id=3)])])
     session.flush()
     session.add_all([Toy(id=1, child_id=1), Toy(id=2, child_id=3)])

@@ -61,7 +61,11 @@ def test_eager_loads(database):
             database.sent.clear()
             async with AsyncSession(engine) as session:
                 products = (await session.scalars(statement, execution_options=CACHED)).all()
-                assert [[label.text for label in product.labels] for product in products] == [["red"], ["red", "blue"], []]
+                assert [[label.text for label in product.labels] for product in products] == [
+                    ["red"],
+                    ["red", "blue"],
+                    [],
+                ]
         assert database.sent == []
 
     run(database, test)

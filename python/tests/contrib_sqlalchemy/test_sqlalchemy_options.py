@@ -45,7 +45,13 @@ def test_ttl(session, database, ttl, make):
 def test_tags(session, database):
     statement = LABEL.execution_options(cached={"tags": ["view:1"]})
     session.scalar(statement)
-    for tag, is_sent in [("view:2", False), ("view:1", True), ("label:2", False), ("label:1", True), ("label", True)]:
+    for tag, is_sent in [
+        ("view:2", False),
+        ("view:1", True),
+        ("label:2", False),
+        ("label:1", True),
+        ("label", True),
+    ]:
         database.sent.clear()
         zoocache.invalidate(tag)
         session.scalar(statement)
@@ -100,12 +106,17 @@ def test_not_cached(session, option):
 def test_for_whole_sessions_and_engines(database):
     engine = database.engine()
     attach(engine)
-    for bind, options in [(engine.execution_options(cached=True), {}), (engine, {"execution_options": {"cached": True}})]:
+    for bind, options in [
+        (engine.execution_options(cached=True), {}),
+        (engine, {"execution_options": {"cached": True}}),
+    ]:
         for _ in range(2):
             database.sent.clear()
             with Session(bind, **options) as session:
                 # Lazy loads are cached, too.
-                assert [[label.text for label in product.labels] for product in session.scalars(select(Product))]
+                assert [
+                    [label.text for label in product.labels] for product in session.scalars(select(Product))
+                ]
                 assert session.get(Label, 1).text == "red"
                 session.get(Label, 1).text = "red"
                 session.commit()
@@ -115,7 +126,9 @@ def test_for_whole_sessions_and_engines(database):
 
 @pytest.mark.kinds("sqlite")
 def test_values_that_callers_change_do_not_change_the_cache(session, database):
-    statement = select(Everything.data).where(Everything.id == uuid.UUID(int=2)).execution_options(cached=True)
+    statement = (
+        select(Everything.data).where(Everything.id == uuid.UUID(int=2)).execution_options(cached=True)
+    )
     session.scalar(statement)["a"].append("changed")
     assert "changed" not in session.scalar(statement)["a"]
 
@@ -189,7 +202,10 @@ def test_tags_of_long_keys():
     [
         ((5,), "a Table, a mapped class or an instance of one is needed, not 5"),
         ((Place, "a"), "a value for each column of the primary key of 'place' \\(row, seat\\), not 1 values"),
-        ((Table("bare", MetaData(), Column("x", Integer)), 1), "needs a table with a primary key, which 'bare' has not"),
+        (
+            (Table("bare", MetaData(), Column("x", Integer)), 1),
+            "needs a table with a primary key, which 'bare' has not",
+        ),
         ((Base, 1), "a Table, a mapped class or an instance"),
     ],
 )
@@ -202,5 +218,3 @@ def test_schemas():
     assert table_tag(Label, schema="Shop") == "shop.label"
     assert row_tag(Label, 5, schema="shop", prefix="main") == "main:shop.label:5"
     assert row_tag(Everything, uuid.UUID(int=1)) == "everything:00000000-0000-0000-0000-000000000001"
-
-

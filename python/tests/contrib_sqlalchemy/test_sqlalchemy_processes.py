@@ -25,15 +25,16 @@ def test_two_processes(database, tmp_path):
             return list(session.scalars(LABELS))
 
     with Other(folder, cwd=__file__.rpartition("/")[0]) as other:
+        other.run(f"url = {database.url!r}")
         other.run(
-            f"""
+            """
             import sys
             sys.path.insert(0, ".")
             from sqlalchemy import create_engine, select
             from sqlalchemy.orm import Session
             from sqlalchemy_models import Everything, Label
             from zoocache.contrib.sqlalchemy import attach
-            engine = create_engine({database.url!r})
+            engine = create_engine(url)
             attach(engine)
             sent = []
             execute = engine.dialect.do_execute
@@ -61,7 +62,9 @@ def test_two_processes(database, tmp_path):
         other.run("sent.clear()")
         assert other("labels()") == ["red", "blue"]
         assert other("everything()") == [None, 995]
-        assert other("[one for one in sent if 'label' in one or 'everything' in one]") == []  # this process has asked
+        assert (
+            other("[one for one in sent if 'label' in one or 'everything' in one]") == []
+        )  # this process has asked
         for number in range(10):
             other.run(f"write('other {number}')")
             assert labels() == [f"other {number}", "blue"]
@@ -81,15 +84,16 @@ def test_a_process_that_dies_between_commit_and_invalidation(database, tmp_path)
     with Session(engine) as session:
         assert session.scalars(LABELS).all() == ["red", "blue"]
     with Other(folder, cwd=__file__.rpartition("/")[0]) as other:
+        other.run(f"url = {database.url!r}")
         other.run(
-            f"""
+            """
             import os, sys
             sys.path.insert(0, ".")
             from sqlalchemy import create_engine
             from sqlalchemy.orm import Session
             from sqlalchemy_models import Label
             from zoocache.contrib.sqlalchemy import attach
-            engine = create_engine({database.url!r})
+            engine = create_engine(url)
             commit = engine.dialect.do_commit
             def die(connection):
                 commit(connection)

@@ -163,9 +163,13 @@ def test_whatever_two_sessions_do(database, begin):
     engine = database.engine(isolation_level="REPEATABLE READ") if is_strict else database.engine()
     plain = create_engine(database.url, poolclass=NullPool)
     if database.is_sqlite:
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0") and None)
+        event.listen(
+            engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0") and None
+        )
         if begin == "own":
-            event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+            event.listen(
+                engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
+            )
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     attach(engine)
 
@@ -175,7 +179,9 @@ def test_whatever_two_sessions_do(database, begin):
     Here.engine, Here.plain = engine, plain
     checks = list(HealthCheck)
     run_state_machine_as_test(
-        Here, settings=settings(max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=checks)
+        Here,
+        settings=settings(
+            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=checks
+        ),
     )
     plain.dispose()
-

@@ -165,7 +165,9 @@ def test_streams_are_not_cached(database):
     attach(engine)
     for options in [{"yield_per": 1}, {"stream_results": True}]:
         with Session(engine) as session:
-            assert session.scalars(select(Label.text), execution_options={"cached": True, **options}).all() == ["red", "blue"]
+            assert session.scalars(
+                select(Label.text), execution_options={"cached": True, **options}
+            ).all() == ["red", "blue"]
     assert zoocache.stats()["entries"] == 0
 
 
@@ -275,5 +277,3 @@ def test_a_writer_that_waits(database):
         writer.execute(update(Label).where(Label.id == 1).values(text="changed"))
         writer.commit()
         assert reader.result() == "changed"
-
-

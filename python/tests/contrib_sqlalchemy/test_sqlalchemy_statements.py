@@ -1,4 +1,4 @@
-"""Cached statements give what they would give without a cache, in the same types, and send nothing when they hit."""
+"""Cached statements give what they give without a cache, in the same types, and send nothing when they hit."""
 
 import datetime as dt
 import decimal
@@ -55,7 +55,9 @@ def plain(value):
 
 
 def rows(statement):
-    return lambda session: plain(session.execute(statement, execution_options={"cached": True}).unique().all())
+    return lambda session: plain(
+        session.execute(statement, execution_options={"cached": True}).unique().all()
+    )
 
 
 STATEMENTS = {
@@ -74,7 +76,9 @@ STATEMENTS = {
     "cte": select(Product.name, (c := counts.cte()).c.n).join(c).order_by(Product.id),
     "exists": select(Product.name).where(exists().where(Review.product_id == Product.id)),
     "any": select(Product.name).where(Product.labels.any(Label.text == "blue")),
-    "scalar subquery": select(select(func.max(Review.id)).scalar_subquery(), Product.name).order_by(Product.id),
+    "scalar subquery": select(select(func.max(Review.id)).scalar_subquery(), Product.name).order_by(
+        Product.id
+    ),
     "union": union_all(select(Product.name), select(Label.text)).order_by("name"),
     "aggregate": select(func.sum(Product.price), func.count()).select_from(Product),
     "core": select(product).order_by(product.c.id),
@@ -96,7 +100,9 @@ STATEMENTS = {
     "inheriting": select(Engineer).order_by(Engineer.id),
     "single table": select(Guest),
     "with_polymorphic": select(everyone).order_by(everyone.id),
-    "selectin_polymorphic": select(Person).options(selectin_polymorphic(Person, [Engineer])).order_by(Person.id),
+    "selectin_polymorphic": select(Person)
+    .options(selectin_polymorphic(Person, [Engineer]))
+    .order_by(Person.id),
     "all types": select(Everything).order_by(Everything.id),
     "uuid": select(Everything).where(Everything.id == uuid.UUID(int=2)),
     "decimal": select(Everything.id).where(Everything.number == decimal.Decimal("12345678901.50000")),
@@ -206,4 +212,6 @@ def test_parameters_with_different_types_are_different(database):
     for value in [1, True, "1", 1.0, decimal.Decimal(1), None, b"1"]:
         with engine.connect() as connection:
             statement = select(literal(value), Product.id).where(Product.id == 1)
-            assert type(connection.execute(statement, execution_options={"cached": True}).one()[0]) is type(value)
+            assert type(connection.execute(statement, execution_options={"cached": True}).one()[0]) is type(
+                value
+            )

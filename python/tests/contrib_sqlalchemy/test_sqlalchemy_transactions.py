@@ -1,7 +1,21 @@
-"""What is invalidated, and when: after the COMMIT of the database, whoever sends it, and never for what is undone."""
+"""What is invalidated, and when: after the COMMIT of the database, whoever sends it; never what is undone."""
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy_models import (
@@ -46,7 +60,9 @@ def new_product(session):
 
 
 def through_core(session):
-    session.connection().execute(update(TABLES["product"]).where(TABLES["product"].c.name == "tea").values(name="x"))
+    session.connection().execute(
+        update(TABLES["product"]).where(TABLES["product"].c.name == "tea").values(name="x")
+    )
 
 
 def bulk_objects(session):
@@ -74,7 +90,10 @@ def in_cte(session):
 CHANGES = {
     "insert and secondary": (new_product, {"product:9", "product_label:9:1"}),
     "update": (without_flush, {"label:1"}),
-    "delete and secondary": (lambda s: s.delete(s.get(Product, 2)), {"product:2", "product_label:2:1", "product_label:2:2"}),
+    "delete and secondary": (
+        lambda s: s.delete(s.get(Product, 2)),
+        {"product:2", "product_label:2:1", "product_label:2:2"},
+    ),
     "inherited": (lambda s: setattr(s.get(Engineer, 2), "language", "x"), {"engineer:2", "person:2"}),
     "inherited insert": (lambda s: s.add(Engineer(id=9, name="n", language="C")), {"engineer:9", "person:9"}),
     "of the base": (lambda s: setattr(s.get(Engineer, 2), "name", "x"), {"person:2"}),
@@ -84,14 +103,28 @@ CHANGES = {
     "part of a composite": (lambda s: setattr(s.get(Place, ("a", 1)), "seat", 7), {"place"}),
     "cascades of the database": (lambda s: s.delete(s.get(Parent, 1)), {"parent:1", "child", "toy"}),
     "orm update": (lambda s: s.execute(update(Label).where(Label.text == "red").values(text="x")), {"label"}),
-    "orm update of a row": (lambda s: s.execute(update(Label).where(Label.id == 1).values(text="x")), {"label:1"}),
+    "orm update of a row": (
+        lambda s: s.execute(update(Label).where(Label.id == 1).values(text="x")),
+        {"label:1"},
+    ),
     "orm delete": (lambda s: s.execute(delete(Review)), {"review"}),
     "orm delete of a row": (lambda s: s.execute(delete(Review).where(Review.id == 1)), {"review:1"}),
-    "either row": (lambda s: s.execute(delete(Review).where((Review.id == 1) | (Review.id == 2))), {"review"}),
-    "orm insert": (lambda s: s.execute(insert(Label), [{"id": 8, "text": "x"}, {"id": 9, "text": "y"}]), {"label:8", "label:9"}),
-    "insert of many values": (lambda s: s.execute(insert(Label).values([{"id": 8, "text": "x"}, {"id": 9, "text": "y"}])), {"label"}),
+    "either row": (
+        lambda s: s.execute(delete(Review).where((Review.id == 1) | (Review.id == 2))),
+        {"review"},
+    ),
+    "orm insert": (
+        lambda s: s.execute(insert(Label), [{"id": 8, "text": "x"}, {"id": 9, "text": "y"}]),
+        {"label:8", "label:9"},
+    ),
+    "insert of many values": (
+        lambda s: s.execute(insert(Label).values([{"id": 8, "text": "x"}, {"id": 9, "text": "y"}])),
+        {"label"},
+    ),
     "insert from select": (
-        lambda s: s.execute(insert(Label).from_select(["id", "text"], select(Product.id + 100, Product.name))),
+        lambda s: s.execute(
+            insert(Label).from_select(["id", "text"], select(Product.id + 100, Product.name))
+        ),
         {"label"},
     ),
     "bulk insert": (bulk_objects, {"label:8", "label:9"}),
@@ -144,7 +177,7 @@ def test_the_key_that_the_database_gives_is_told(engine, told):
 def test_a_failed_statement_invalidates_nothing(engine, told):
     with Session(engine) as session:
         session.add(Label(id=1, text="again"))
-        with pytest.raises(Exception, match="(?i)unique"):
+        with pytest.raises(Exception, match=r"(?i)unique"):
             session.commit()
         session.rollback()
         session.get(Label, 2).text = "x"
@@ -257,7 +290,7 @@ def test_autocommit(database, told):
         connection.rollback()
         assert told == {"label:1"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        with pytest.raises(Exception, match="(?i)unique"):
+        with pytest.raises(Exception, match=r"(?i)unique"):
             connection.execute(insert(TABLES["label"]), [{"id": 8, "text": "x"}, {"id": 1, "text": "again"}])
         assert "label" in told or database.fresh(lambda session: session.get(Label, 8)) is None
 
@@ -415,9 +448,20 @@ def sessions_of(engine):
     }
 
 
-@pytest.mark.parametrize("kind", [
-    "engine", "options", "sessionmaker", "unbound", "configured", "class", "session", "scoped", "binds",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "engine",
+        "options",
+        "sessionmaker",
+        "unbound",
+        "configured",
+        "class",
+        "session",
+        "scoped",
+        "binds",
+    ],
+)
 def test_what_can_be_attached_and_detached(database, told, kind):
     target, session = sessions_of(database.engine())[kind]
     with attach(target), attach(target):
@@ -432,14 +476,16 @@ def test_what_can_be_attached_and_detached(database, told, kind):
 
 def test_everything_is_as_before_after_detaching(database):
     engine = database.engine()
-    before = {name: getattr(engine.dialect, name) for name in ["do_commit", "do_rollback", "statement_compiler"]}
+    before = {
+        name: getattr(engine.dialect, name) for name in ["do_commit", "do_rollback", "statement_compiler"]
+    }
     attach(engine).detach()
     assert before == {name: getattr(engine.dialect, name) for name in before}
 
 
 def test_wrong_targets_and_options(database):
     engine = database.engine()
-    with pytest.raises(Exception, match="attach\\(\\) needs an engine.* not 'engine'"):
+    with pytest.raises(Exception, match=r"attach\(\) needs an engine.* not 'engine'"):
         attach("engine")
     with pytest.raises(zoocache.InvalidTag):
         attach(engine, prefix="a|b")

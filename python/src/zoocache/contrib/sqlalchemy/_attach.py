@@ -179,14 +179,15 @@ def attach(
         The attachment. The same engine may be attached several times, with the same options.
 
     Raises:
-        ArgumentError: The target is none of these, or its engine is attached with other options.
+        ArgumentError: The target is none of these, its engine is attached with other options, or `prefix` is
+            too long.
         InvalidTag: `prefix` is not a tag.
         ConfigError: `timeout` makes no sense.
     """
     if len(prefix) > LONGEST_PREFIX or prefix.count(":") > _DEEPEST_PREFIX:
         raise exc.ArgumentError(
-            f"prefix may have {LONGEST_PREFIX} characters and {_DEEPEST_PREFIX + 1} levels, so that there is room "
-            f"for tables and keys below it: {prefix!r}"
+            f"prefix may have {LONGEST_PREFIX} characters and {_DEEPEST_PREFIX + 1} levels, so that there is "
+            f"room for tables and keys below it: {prefix!r}"
         )
     (zoocache.changing if cache is None else cache.changing)(prefix or "any", timeout=timeout)  # checks them
     attachment = Attachment(Settings(cache, prefix, name, crash_safe, timeout))

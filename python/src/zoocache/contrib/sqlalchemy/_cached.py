@@ -36,6 +36,9 @@ class Cached:
             raise exc.ArgumentError(f"tags must be a list of tags, not the text {self.tags!r}")
 
 
+_DEFAULT = Cached()
+
+
 def option(value: Any) -> Cached | None:
     """Return what the value of the option means.
 
@@ -45,7 +48,7 @@ def option(value: Any) -> Cached | None:
     if value is None or value is False:
         return None
     if value is True:
-        return Cached()
+        return _DEFAULT
     if isinstance(value, Cached):
         return value
     if isinstance(value, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import uuid
@@ -31,6 +32,7 @@ def identity(connection: Connection, name: str | None) -> str:
     return f"{driver} connection {here.name}"
 
 
+@functools.lru_cache(maxsize=100)
 def _where(url: URL) -> str | None:
     """A digest of all in the URL that leads to the database, or `None` if it leads nowhere."""
     host, database = url.host or "", url.database or ""

@@ -144,7 +144,7 @@ def place(info: MutableMapping[Any, Any]) -> Place:
 
 
 def info_of(connection: Any) -> MutableMapping[Any, Any] | None:
-    """Return the `info` of a connection; `None` while a dialect looks at its first one, which has none yet."""
+    """Return the `info` of a connection; `None` while a dialect looks at its first one, which has none."""
     try:
         return connection.info  # type: ignore[no-any-return]
     except NotImplementedError:
