@@ -54,7 +54,7 @@ mod _native {
     #[pymodule_export]
     use super::codec::{decode_value, encode_value};
     #[pymodule_export]
-    use super::context::{Tracking, current_deps};
+    use super::context::{Tracking, current_deps, keep_private};
     #[pymodule_export]
     use super::demand::Demand;
     #[pymodule_export]

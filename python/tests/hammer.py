@@ -71,8 +71,12 @@ class Hammer:
             for key in self._keys:
                 await self._change(client, key, f"first {key}")
             left = itertools.count(reads, -1)
-            readers = [self._reader(client, random.Random(f"{seed} {number}"), left) for number in range(READERS)]
-            writing = asyncio.gather(*(self._writer(client, random.Random(-number)) for number in range(WRITERS)))
+            readers = [
+                self._reader(client, random.Random(f"{seed} {number}"), left) for number in range(READERS)
+            ]
+            writing = asyncio.gather(
+                *(self._writer(client, random.Random(-number)) for number in range(WRITERS))
+            )
             await asyncio.gather(*readers)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import zoocache
 from zoocache import ConfigError
+from zoocache._identity import IDENTIFIES
 from zoocache._time import milliseconds
 from zoocache.context import get_current_deps
 from zoocache.contrib._http import StoredResponse, etag_of, is_matched, may_be_shared
@@ -173,6 +174,8 @@ class CachedEndpoint:
 
         functools.update_wrapper(compute, func)
         del compute.__wrapped__  # type: ignore[attr-defined]
+        # Other processes know the endpoint, not this wrapper.
+        setattr(compute, IDENTIFIES, func)
         compute.__annotations__ = {"return": StoredResponse}
         compute.__signature__ = self._with_own_parameters()  # type: ignore[attr-defined]
         options = {**self._options, "ttl": self._ttl_of_stored(), "copy": "share"}
