@@ -22,8 +22,8 @@ def programs():
 class Server:
     """A server that listens on a port of 127.0.0.1 and on a socket, with an empty database `postgres`.
 
-    It does not run as root, which PostgreSQL refuses: then it belongs to the user `postgres`. Options are those
-    of `postgresql.conf`, such as `max_prepared_transactions=5`.
+    It cannot run as root: then it belongs to the user `postgres`. Options are those of `postgresql.conf`,
+    such as `max_prepared_transactions=5`.
     """
 
     host = "127.0.0.1"

@@ -7,6 +7,7 @@ from redis_server import Server
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import selectinload
+from sqlalchemy.util import await_only
 from sqlalchemy_models import Label, Product
 
 import zoocache
@@ -86,22 +87,32 @@ def test_one_task_asks_for_all(database):
     run(database, test)
 
 
-def test_a_task_that_is_cancelled_leaves_nothing_behind(database):
+def test_a_task_that_is_cancelled_leaves_the_question_to_another(database):
     async def test(engine):
+        begun, cancelled = asyncio.Event(), asyncio.Event()
+        execute = engine.sync_engine.dialect.do_execute
+
+        def held(cursor, statement, parameters, context=None):
+            if context.execution_options.get("cached") and not begun.is_set():
+                begun.set()
+                await_only(cancelled.wait())
+            execute(cursor, statement, parameters, context)
+
         async def ask():
             async with AsyncSession(engine) as session:
                 return (await session.scalars(LABELS)).all()
 
-        for turns in range(12):
-            zoocache.clear()
-            task = asyncio.ensure_future(ask())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            others = [asyncio.ensure_future(ask()) for _ in range(2)]
+        engine.sync_engine.dialect.do_execute = held
+        task = asyncio.ensure_future(ask())
+        await begun.wait()
+        others = [asyncio.ensure_future(ask()) for _ in range(2)]
+        while zoocache.stats()["waits"] < len(others):
             await asyncio.sleep(0)
-            task.cancel()
-            assert await asyncio.gather(*others) == [["red", "blue"]] * 2
-            await asyncio.gather(task, return_exceptions=True)
+        task.cancel()
+        assert await asyncio.gather(*others) == [["red", "blue"]] * 2
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled.set()
 
     run(database, test)
 

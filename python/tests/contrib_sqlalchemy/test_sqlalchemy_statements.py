@@ -1,4 +1,4 @@
-"""Cached statements give what they give without a cache, in the same types, and send nothing when they hit."""
+"""Cached statements give what they give without a cache, in the same types, and send nothing on a hit."""
 
 import datetime as dt
 import decimal
