@@ -1,0 +1,229 @@
+"""The entries of one place, of which a process has one `Store`, whatever aliases and threads use it."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import zoocache
+from zoocache.context import DepsTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    #: What makes an entry: what is stored, and for how many seconds (`None` for ever).
+    Make = Callable[[], "tuple[Any, float | None]"]
+
+#: Stands for an entry that is not there.
+MISSING = object()
+
+_FOR_EVER = timedelta(days=36_500)
+#: `early_refresh` makes each lifetime an age, in the application's default cache, too. So small, it does
+#: nothing else.
+_NO_EARLY_REFRESH = 1e-12
+_NAMESPACE = "zoocache.contrib.django"
+#: How often `add` may meet computations of others that fail, before their exception is raised.
+_ATTEMPTS = 100
+
+
+class Store:
+    """Entries under texts, each with a lifetime and tags.
+
+    All of them belong to one cached function, so that what is computed for an entry is computed once, and an
+    invalidation that lands meanwhile is not missed.
+
+    Args:
+        cache: A `zoocache.Cache`, or the module `zoocache` for the default one.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
+        self._is_default = cache is zoocache
+        self._locks = tuple(threading.Lock() for _ in range(64))
+        self._slot, self._turn = _functions(cache)
+
+    def get(self, key: str) -> Any:
+        """Return what is stored under `key`, or `MISSING`."""
+        return self.cache.get(self._slot.key(key), MISSING)
+
+    async def aget(self, key: str) -> Any:
+        """Do what `get` does."""
+        return await self.cache.get_async(self._slot.key(key), MISSING)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return what is stored under those of `keys` that are there."""
+        names = {self._slot.key(key): key for key in keys}
+        return {names[name]: found for name, found in self.cache.get_many(list(names)).items()}
+
+    async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Do what `get_many` does."""
+        names = {self._slot.key(key): key for key in keys}
+        return {names[name]: found for name, found in (await self.cache.get_many_async(list(names))).items()}
+
+    def put(self, items: Mapping[str, Any], timeout: float | None, tags: Iterable[str]) -> None:
+        """Store what is computed as of now."""
+        deps = list(tags)
+        if timeout is not None and timeout <= 0:
+            for key in items:
+                self.delete(key)
+        elif self._is_default:
+            # Each hit may prolong what the cache's own `set` stores.
+            for key, value in items.items():
+                self._slot.refresh(key, _constant(value, timeout, deps))
+        else:
+            named = {self._slot.key(key): value for key, value in items.items()}
+            self.cache.set_many(named, deps=[self._slot.tag, *deps], ttl=_duration(timeout))
+
+    def add(self, key: str, value: Any, timeout: float | None, tags: Iterable[str]) -> bool:
+        """Store if nothing is there; returns whether it was not."""
+        make = _Once(_constant(value, timeout, list(tags)))
+        for _ in range(_ATTEMPTS):
+            try:
+                self._slot(key, make)
+            except RecursionError:
+                raise
+            except Exception as error:
+                # If it is of another computation, for which this one waited, it says nothing of this one.
+                if make.was_called:
+                    raise
+                failure = error
+            else:
+                return make.was_called
+        raise failure
+
+    def get_or_make(self, key: str, make: Make) -> Any:
+        """Return what is stored under `key`, or make it: once at a time."""
+        return self._slot(key, make)
+
+    def make(self, key: str, make: Make) -> Any:
+        """Make an entry anew, whatever is there."""
+        return self._slot.refresh(key, make)
+
+    def rewrite(self, key: str, change: Callable[[Any], Any], timeout: float | None | object) -> Any:
+        """Replace what is stored by what `change` makes of it; the tags stay.
+
+        Args:
+            key: The key.
+            change: Takes what is stored and returns what is to be.
+            timeout: The new lifetime in seconds; `MISSING` leaves what remains of the old one.
+
+        Returns:
+            What `change` returned, or `MISSING` if nothing is there.
+        """
+        # A fill that begins before the entry is read: it is not kept if its tags are invalidated meanwhile.
+        return self._alone(key, lambda: self._slot.refresh(key, lambda: self._changed(key, change, timeout)))
+
+    def move(self, key: str, to: str, timeout: float | None) -> bool:
+        """Store under another key what is under this one; returns whether it was there."""
+        if self.get(key) is MISSING:
+            return False
+        try:
+            self._slot.refresh(to, lambda: self._changed(key, lambda value: value, timeout))
+        except _NotThereError:
+            return False
+        self.delete(key)
+        return True
+
+    def delete(self, key: str) -> bool:
+        """Remove an entry; returns whether it was there."""
+        return bool(self._slot.invalidate(key))
+
+    def clear(self) -> None:
+        """Remove everything; of the application's default cache, what Django has stored in it."""
+        if self._is_default:
+            self.cache.invalidate(self._slot.tag)
+        else:
+            self.cache.clear()
+
+    def name(self, key: str) -> str:
+        """Return the key by which `explain` knows the entry."""
+        return str(self._slot.key(key))
+
+    def _changed(
+        self, key: str, change: Callable[[Any], Any], timeout: float | None | object
+    ) -> tuple[Any, Any]:
+        # Outside of the computation that is running, since the old lifetime would bound the new one.
+        value, tags, remaining = contextvars.Context().run(self._read, key)
+        if value is MISSING:
+            raise _NotThereError
+        zoocache.add_deps(tags)
+        return change(value), remaining if timeout is MISSING else timeout
+
+    def _read(self, key: str) -> tuple[Any, Iterable[str], float | None]:
+        name = self._slot.key(key)
+        with DepsTracker() as tracker:
+            value = self.cache.get(name, MISSING)
+        return value, tracker.deps, self.cache.explain(name).expires_in
+
+    def _alone(self, key: str, action: Callable[[], Any]) -> Any:
+        """Do what no other thread, and no other process, does for the same key at the same time."""
+        if self.get(key) is MISSING:
+            return MISSING
+        with self._locks[hash(key) % len(self._locks)]:
+            try:
+                return self._turn(key, action)
+            except _NotThereError:
+                return MISSING
+
+
+class _NotThereError(Exception):
+    """What ends the rewriting of an entry that is not there."""
+
+
+class _Once:
+    """A `Make` that tells whether it was called."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self.was_called = False
+
+    def __call__(self) -> tuple[Any, float | None]:
+        self.was_called = True
+        return self._make()
+
+
+def _functions(cache: Any) -> tuple[Any, Any]:
+    lifetime = threading.local()
+
+    # The lifetime is asked for in the same thread, right after the computation.
+    @cache.cacheable(
+        namespace=_NAMESPACE,
+        key=_key,
+        ttl=lambda _value: lifetime.duration,
+        early_refresh=_NO_EARLY_REFRESH,
+        cluster_lock=True,
+        copy="share",
+    )
+    def entry(key: str, make: Make | None = None) -> Any:  # noqa: ARG001 - the key of the call
+        assert make is not None  # noqa: S101 - for type checkers
+        value, timeout = make()
+        lifetime.duration = _duration(timeout)
+        return value
+
+    @cache.cacheable(
+        namespace=_NAMESPACE, key=_key, cache_if=lambda _result: False, cluster_lock=True, copy="share"
+    )
+    def turn(key: str, action: Callable[[], Any]) -> Any:  # noqa: ARG001 - the key of the call
+        return action()
+
+    return entry, turn
+
+
+def _key(key: str) -> str:
+    return key
+
+
+def _duration(timeout: float | None) -> float | timedelta:
+    if timeout is None:
+        return _FOR_EVER
+    return max(timeout, 0)
+
+
+def _constant(value: Any, timeout: float | None, tags: list[str]) -> Make:
+    def make() -> tuple[Any, float | None]:
+        zoocache.add_deps(tags)
+        return value, timeout
+
+    return make
