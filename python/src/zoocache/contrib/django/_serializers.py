@@ -46,6 +46,7 @@ class CodecSerializer:
         Raises:
             SerializationError: The bytes are damaged or hold a class that is not known.
         """
+        _types.learn_models()
         return codec.loads(data)
 
 

@@ -102,13 +102,13 @@ def store(place: Place) -> Store:
                 cache = zoocache.Cache(**settings, read_extend_ttl=False)
             except zoocache.ConfigError as error:
                 raise ImproperlyConfigured(f"this cache of settings.CACHES: {error}") from error
-            found = _stores[identity] = Store(cache)
+            found = _stores[identity] = Store(cache, is_shared=place.url != _MEMORY)
         return found
 
 
 @functools.cache
 def _default_store() -> Store:
-    return Store(zoocache)
+    return Store(zoocache, is_shared=True)
 
 
 def _forget(*, setting: str, **_signal: object) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import secrets
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ import zoocache
 from zoocache.context import DepsTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     #: What makes an entry: what is stored, and for how many seconds (`None` for ever).
     Make = Callable[[], "tuple[Any, float | None]"]
@@ -24,6 +27,10 @@ _FOR_EVER = timedelta(days=36_500)
 #: nothing else.
 _NO_EARLY_REFRESH = 1e-12
 _NAMESPACE = "zoocache.contrib.django"
+#: Before the key of what tells processes that one of them changes an entry.
+_LOCK = "\0lock\0"
+#: In seconds: how long a process that was killed keeps others from it, and how often they look.
+_LONGEST_LOCK, _POLL = 10, 0.001
 #: How often `add` may meet computations of others that fail, before their exception is raised.
 _ATTEMPTS = 100
 
@@ -36,13 +43,15 @@ class Store:
 
     Args:
         cache: A `zoocache.Cache`, or the module `zoocache` for the default one.
+        is_shared: Whether other processes may use it, too.
     """
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, *, is_shared: bool) -> None:
         self.cache = cache
+        self._is_shared = is_shared
         self._is_default = cache is zoocache
         self._locks = tuple(threading.Lock() for _ in range(64))
-        self._slot, self._turn = _functions(cache)
+        self._slot = _entry_function(cache)
 
     def get(self, key: str) -> Any:
         """Return what is stored under `key`, or `MISSING`."""
@@ -112,8 +121,15 @@ class Store:
         Returns:
             What `change` returned, or `MISSING` if nothing is there.
         """
-        # A fill that begins before the entry is read: it is not kept if its tags are invalidated meanwhile.
-        return self._alone(key, lambda: self._slot.refresh(key, lambda: self._changed(key, change, timeout)))
+        if self.get(key) is MISSING:
+            return MISSING
+        with self._alone(key):
+            try:
+                # A computation that begins before the entry is read: it is not kept if its tags are
+                # invalidated meanwhile.
+                return self._slot.refresh(key, lambda: self._changed(key, change, timeout))
+            except _NotThereError:
+                return MISSING
 
     def move(self, key: str, to: str, timeout: float | None) -> bool:
         """Store under another key what is under this one; returns whether it was there."""
@@ -141,6 +157,21 @@ class Store:
         """Return the key by which `explain` knows the entry."""
         return str(self._slot.key(key))
 
+    @contextlib.contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Make a block that no other thread, and no other process, enters for the same key."""
+        with self._locks[hash(key) % len(self._locks)]:
+            if not self._is_shared:
+                yield
+                return
+            mark, owner = f"{_LOCK}{key}", secrets.token_hex(8)
+            while not self.add(mark, owner, _LONGEST_LOCK, ()):
+                time.sleep(_POLL)
+            try:
+                yield
+            finally:
+                self.delete(mark)
+
     def _changed(
         self, key: str, change: Callable[[Any], Any], timeout: float | None | object
     ) -> tuple[Any, Any]:
@@ -156,16 +187,6 @@ class Store:
         with DepsTracker() as tracker:
             value = self.cache.get(name, MISSING)
         return value, tracker.deps, self.cache.explain(name).expires_in
-
-    def _alone(self, key: str, action: Callable[[], Any]) -> Any:
-        """Do what no other thread, and no other process, does for the same key at the same time."""
-        if self.get(key) is MISSING:
-            return MISSING
-        with self._locks[hash(key) % len(self._locks)]:
-            try:
-                return self._turn(key, action)
-            except _NotThereError:
-                return MISSING
 
 
 class _NotThereError(Exception):
@@ -184,7 +205,7 @@ class _Once:
         return self._make()
 
 
-def _functions(cache: Any) -> tuple[Any, Any]:
+def _entry_function(cache: Any) -> Any:
     lifetime = threading.local()
 
     # The lifetime is asked for in the same thread, right after the computation.
@@ -202,13 +223,7 @@ def _functions(cache: Any) -> tuple[Any, Any]:
         lifetime.duration = _duration(timeout)
         return value
 
-    @cache.cacheable(
-        namespace=_NAMESPACE, key=_key, cache_if=lambda _result: False, cluster_lock=True, copy="share"
-    )
-    def turn(key: str, action: Callable[[], Any]) -> Any:  # noqa: ARG001 - the key of the call
-        return action()
-
-    return entry, turn
+    return entry
 
 
 def _key(key: str) -> str:

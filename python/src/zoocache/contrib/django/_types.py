@@ -1,4 +1,4 @@
-"""Classes of Django whose objects zoocache's codec stores: responses, and texts marked as safe."""
+"""Classes of Django whose objects zoocache's codec stores: responses, models, and texts marked as safe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import functools
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
+from django.apps import apps
+from django.db.models import Model
+from django.db.models.fields.files import FieldFile
 from django.http import HttpResponse
 from django.template.response import ContentNotRenderedError, SimpleTemplateResponse
 from django.utils.safestring import SafeString
@@ -16,16 +19,55 @@ register_type(SafeString, encode=str.__str__, decode=SafeString, name="django.Sa
 
 
 def learn(value: Any) -> None:
-    """Let a response be stored, whatever its class is.
+    """Let responses be stored, whatever their class is, and objects of models.
 
-    A process that has not met the class yet does not read what others have stored of it: a miss.
+    A process that has not met the class of a response yet does not read what others have stored of it: that
+    is a miss.
     """
+    learn_models()
     if isinstance(value, HttpResponse):
-        _learn_class(type(value))
+        _learn_response(type(value))
+
+
+def learn_models() -> None:
+    """Let objects of all installed models be stored and read."""
+    if apps.models_ready:
+        _learn_models()
 
 
 @functools.cache
-def _learn_class(cls: type[Any]) -> None:
+def _learn_models() -> None:
+    for model in apps.get_models(include_auto_created=True):
+        register_type(model, encode=_fields, decode=functools.partial(_loaded, model))
+
+
+def _fields(instance: Any) -> tuple[Any, ...]:
+    """The columns that were loaded, and what a query has annotated. Related objects are asked for anew."""
+    state = instance._state  # noqa: SLF001 - documented
+    columns, others = {}, {}
+    names = {field.attname for field in instance._meta.concrete_fields}
+    for name, value in vars(instance).items():
+        if name in names:
+            columns[name] = value.name if isinstance(value, FieldFile) else value
+        elif not name.startswith("_"):
+            others[name] = value
+    return state.db, state.adding, columns, others
+
+
+def _loaded(model: type[Model], parts: tuple[Any, ...]) -> Any:
+    database, adding, columns, others = parts
+    known = [field.attname for field in model._meta.concrete_fields if field.attname in columns]  # noqa: SLF001
+    if len(known) < len(columns):
+        raise ValueError(f"{model.__name__} has other fields than when the value was stored")
+    instance = model.from_db(database, known, [columns[name] for name in known])
+    instance._state.adding = adding  # noqa: SLF001 - documented
+    for name, value in others.items():
+        setattr(instance, name, value)
+    return instance
+
+
+@functools.cache
+def _learn_response(cls: type[Any]) -> None:
     register_type(cls, encode=_taken_apart, decode=functools.partial(_made, cls))
 
 
@@ -68,4 +110,4 @@ def _cookie(morsel: Morsel[Any]) -> tuple[Any, ...]:
 
 
 for _class in (HttpResponse, *HttpResponse.__subclasses__()):
-    _learn_class(_class)
+    _learn_response(_class)
