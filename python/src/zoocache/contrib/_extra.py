@@ -23,5 +23,7 @@ def extra(name: str, needed: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        msg = f"zoocache.contrib.{name} needs {needed}: {error}; install it with: pip install 'zoocache[{name}]'"
+        msg = (
+            f"zoocache.contrib.{name} needs {needed}: {error}; to install it: pip install 'zoocache[{name}]'"
+        )
         raise ImportError(msg, name=error.name, path=error.path) from error

@@ -1,0 +1,184 @@
+"""What is to be known of a route: what it turns results into, and which headers tell its users apart."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi.routing import serialize_response
+from fastapi.security.base import SecurityBase
+from starlette.responses import Response
+
+from zoocache.contrib._credentials import digest, says_who
+from zoocache.contrib._http import StoredResponse
+
+if TYPE_CHECKING:
+    from fastapi.dependencies.models import Dependant
+    from starlette.requests import HTTPConnection
+
+_JSON = "dump_json" in inspect.signature(serialize_response).parameters
+_SHAPE = (
+    "response_model", "response_model_include", "response_model_exclude", "response_model_by_alias",
+    "response_model_exclude_unset", "response_model_exclude_defaults", "response_model_exclude_none",
+    "status_code",
+)  # fmt: skip
+#: Statuses whose responses have no body.
+_NO_BODY = frozenset({204, 205, 304})
+
+
+def route_of(request: HTTPConnection) -> Any:
+    """Return the route of a request, as its router sees it; `None` for one of Starlette."""
+    scope = request.scope
+    included = scope.get("fastapi")
+    route = included.get("effective_route_context") if isinstance(included, dict) else None
+    if route is None:
+        route = scope.get("route")
+    return route if hasattr(route, "response_model_exclude_unset") else None
+
+
+@dataclass(frozen=True)
+class Route:
+    """A FastAPI route on which a cached endpoint is served."""
+
+    route: Any
+    #: Tells routes apart that serve the same endpoint.
+    name: str
+    #: Request headers that its dependencies read, in lower case; and whether they may read any.
+    reads: frozenset[bytes]
+    reads_any: bool
+    #: Query parameters that hold credentials.
+    queries: tuple[str, ...]
+
+    @classmethod
+    def of(cls, route: Any) -> Route:
+        """Look at a route."""
+        reads: set[bytes] = set()
+        queries: set[str] = set()
+        reads_any = _look(route.dependant, reads, queries, is_endpoint=True)
+        shape = ",".join(_shown(getattr(route, name, None)) for name in _SHAPE)
+        shape += _shown(getattr(route.response_class, "value", route.response_class))
+        return cls(route, f"{route.path_format} {shape}", frozenset(reads), reads_any, tuple(sorted(queries)))
+
+    def user(self, request: HTTPConnection) -> str | None:
+        """Return a digest of what the request says of who asks, as far as the endpoint may read it."""
+        found: list[tuple[bytes, bytes]] = [
+            (name, value)
+            for name, value in request.scope["headers"]
+            if name in self.reads or (self.reads_any and says_who(name))
+        ]
+        for name in self.queries:
+            found += ((b"?" + name.encode(), value.encode()) for value in request.query_params.getlist(name))
+        return digest(found) if found else None
+
+    def vary(self) -> list[bytes]:
+        """Names of the request headers by which users are told apart."""
+        return sorted(self.reads | ({b"authorization", b"cookie"} if self.reads_any else set()))
+
+    def rendered(self, result: Any, given: Response) -> Response:
+        """Make a response as FastAPI does; `given` is what dependencies and endpoint may have set up."""
+        if isinstance(result, Response):
+            return result
+        route = self.route
+        is_default = hasattr(route.response_class, "value")
+        response_class = route.response_class.value if is_default else route.response_class
+        as_bytes = _JSON and is_default and route.response_field is not None
+        more: dict[str, Any] = {"dump_json": True} if as_bytes else {}
+        coroutine = serialize_response(
+            field=route.response_field,
+            response_content=result,
+            include=route.response_model_include,
+            exclude=route.response_model_exclude,
+            by_alias=route.response_model_by_alias,
+            exclude_unset=route.response_model_exclude_unset,
+            exclude_defaults=route.response_model_exclude_defaults,
+            exclude_none=route.response_model_exclude_none,
+            is_coroutine=True,
+            **more,
+        )
+        content = _finished(coroutine)
+        status = given.status_code or route.status_code
+        more = {} if status is None else {"status_code": status}
+        if as_bytes:
+            response = Response(content, media_type="application/json", **more)
+        else:
+            response = response_class(content, **more)
+        if response.status_code in _NO_BODY or response.status_code < 200:  # noqa: PLR2004 - informational
+            response.body = b""
+        return response
+
+
+def _finished(coroutine: Any) -> Any:
+    """Run a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("FastAPI's serialize_response waits for something; this version is not supported")
+
+
+def _look(dependant: Dependant, reads: set[bytes], queries: set[str], *, is_endpoint: bool) -> bool:
+    """Collect what a dependency, or the endpoint, reads of a request; whether it may read any of it."""
+    scheme = inspect.unwrap(dependant.call) if dependant.call is not None else None
+    if isinstance(scheme, SecurityBase):
+        place = getattr(getattr(scheme.model, "in_", None), "value", None)
+        name = getattr(scheme.model, "name", None)
+        if place == "query" and name is not None:
+            queries.add(name)
+        elif place == "header" and name is not None:
+            reads.add(name.lower().encode("latin-1"))
+        elif place == "cookie":
+            reads.add(b"cookie")
+        else:
+            reads.add(b"authorization")
+        # It is given the whole request, and reads what it declares.
+        return False
+    if not is_endpoint:
+        # What the endpoint itself declares is among its arguments.
+        if dependant.cookie_params:
+            reads.add(b"cookie")
+        reads.update(field.alias.lower().encode("latin-1") for field in dependant.header_params)
+    reads_any = bool(
+        (dependant.request_param_name and dependant.request_param_name != OWN_REQUEST)
+        or dependant.websocket_param_name
+        or dependant.http_connection_param_name
+    )
+    for inner in dependant.dependencies:
+        reads_any |= _look(inner, reads, queries, is_endpoint=False)
+    return reads_any
+
+
+#: The names of our own parameters.
+OWN_REQUEST, OWN_RESPONSE = "zoocache_request_", "zoocache_response_"
+
+
+def _shown(value: Any) -> str:
+    """Show a value in the same way in each process."""
+    if isinstance(value, (set, frozenset)):
+        return "{" + ",".join(sorted(map(_shown, value))) + "}"
+    if isinstance(value, dict):
+        return "{" + ",".join(sorted(f"{_shown(key)}:{_shown(inner)}" for key, inner in value.items())) + "}"
+    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else repr(value)
+
+
+def stored(
+    response: Response, set_by_endpoint: tuple[tuple[bytes, bytes], ...], *, is_whole: bool
+) -> StoredResponse:
+    """Take a finished response apart.
+
+    Raises:
+        TypeError: It has no body of its own: a stream or a file.
+    """
+    body = getattr(response, "body", None)
+    if body is None or hasattr(response, "body_iterator"):
+        raise TypeError(
+            f"a {type(response).__name__} is sent piece by piece and cannot be cached; "
+            "return its content, or leave cache_endpoint out"
+        )
+    return StoredResponse(
+        status=response.status_code,
+        headers=(*response.raw_headers, *set_by_endpoint),
+        body=bytes(body),
+        is_whole=is_whole,
+    )
