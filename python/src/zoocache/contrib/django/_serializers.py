@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
@@ -36,8 +37,9 @@ class CodecSerializer:
         try:
             return codec.dumps(value)
         except SerializationError as error:
+            instead = "; a queryset's results are list(queryset)" if isinstance(value, QuerySet) else ""
             raise SerializationError(
-                f'{error}; or let this cache store whatever can be pickled: OPTIONS={{"SERIALIZER": "pickle"}}'
+                f'{error}{instead}; or let this cache store whatever can be pickled: OPTIONS={{"SERIALIZER": "pickle"}}'
             ) from None
 
     def loads(self, data: bytes) -> Any:

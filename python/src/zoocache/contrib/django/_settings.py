@@ -7,6 +7,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
@@ -91,8 +92,7 @@ def read(location: object, params: Mapping[str, Any]) -> Place:
 def store(place: Place) -> Store:
     """Return the store of a place, which a process opens once."""
     if place.url is None:
-        configure_from_settings()
-        return _default_store()
+        return default_store()
     settings = {"storage_url": place.url, **place.options}
     identity = place.name, repr(sorted(settings.items()))
     with _lock:
@@ -106,9 +106,31 @@ def store(place: Place) -> Store:
         return found
 
 
+def default_store() -> Store:
+    """Return the store in the application's default cache."""
+    configure_from_settings()
+    return _default_store()
+
+
 @functools.cache
 def _default_store() -> Store:
     return Store(zoocache, is_shared=True)
+
+
+def store_of(alias: str | None) -> Store:
+    """Return the store of an alias of `settings.CACHES`, or the default cache's for `None`.
+
+    Raises:
+        InvalidCacheBackendError: There is no such alias, or its cache is another's.
+    """
+    if alias is None:
+        return default_store()
+    found = getattr(caches[alias], "store", None)
+    if not isinstance(found, Store):
+        raise InvalidCacheBackendError(
+            f"the cache {alias!r} has no tags; its BACKEND must be zoocache.contrib.django.CacheBackend"
+        )
+    return found
 
 
 def _forget(*, setting: str, **_signal: object) -> None:

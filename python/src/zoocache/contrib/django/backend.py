@@ -50,42 +50,42 @@ class CacheBackend(BaseCache):
         super().__init__(params)
         place = _settings.read(location, params)
         self._serializer = place.serializer
-        self._store: Store = _settings.store(place)
+        self.store: Store = _settings.store(place)
 
     @property
     def zoocache(self) -> Any:
         """The `zoocache.Cache` of the entries, or the module `zoocache` if it is the default one."""
-        return self._store.cache
+        return self.store.cache
 
     def entry_key(self, key: str, version: int | None = None) -> str:
         """Return the key by which `explain` of the `zoocache.Cache` knows an entry."""
-        return self._store.name(self.make_and_validate_key(key, version=version))
+        return self.store.name(self.make_and_validate_key(key, version=version))
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         """Return the value, or `default` if there is none."""
-        return self._value(self._store.get(self.make_and_validate_key(key, version=version)), default)
+        return self._value(self.store.get(self.make_and_validate_key(key, version=version)), default)
 
     async def aget(self, key: str, default: Any = None, version: int | None = None) -> Any:
         """Do what `get` does."""
-        return self._value(await self._store.aget(self.make_and_validate_key(key, version=version)), default)
+        return self._value(await self.store.aget(self.make_and_validate_key(key, version=version)), default)
 
     def has_key(self, key: str, version: int | None = None) -> bool:
         """Return whether there is a value."""
-        return self._store.get(self.make_and_validate_key(key, version=version)) is not MISSING
+        return self.store.get(self.make_and_validate_key(key, version=version)) is not MISSING
 
     async def ahas_key(self, key: str, version: int | None = None) -> bool:
         """Do what `has_key` does."""
-        return await self._store.aget(self.make_and_validate_key(key, version=version)) is not MISSING
+        return await self.store.aget(self.make_and_validate_key(key, version=version)) is not MISSING
 
     def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
         """Return the values that are there; a server is asked once for all."""
         names = {self.make_and_validate_key(key, version=version): key for key in keys}
-        return self._values(names, self._store.get_many(names))
+        return self._values(names, self.store.get_many(names))
 
     async def aget_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
         """Do what `get_many` does."""
         names = {self.make_and_validate_key(key, version=version): key for key in keys}
-        return self._values(names, await self._store.aget_many(names))
+        return self._values(names, await self.store.aget_many(names))
 
     def set(
         self,
@@ -113,7 +113,7 @@ class CacheBackend(BaseCache):
             SerializationError: The value cannot be stored.
         """
         made = self.make_and_validate_key(key, version=version)
-        self._store.put({made: self._stored(value)}, self._seconds(timeout), _checked(tags))
+        self.store.put({made: self._stored(value)}, self._seconds(timeout), _checked(tags))
 
     async def aset(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
         """Do what `set` does."""
@@ -132,7 +132,7 @@ class CacheBackend(BaseCache):
             self.make_and_validate_key(key, version=version): self._stored(value)
             for key, value in data.items()
         }
-        self._store.put(items, self._seconds(timeout), _checked(tags))
+        self.store.put(items, self._seconds(timeout), _checked(tags))
         return []
 
     async def aset_many(self, data: Mapping[str, Any], *args: Any, **kwargs: Any) -> list[str]:
@@ -154,7 +154,7 @@ class CacheBackend(BaseCache):
             Whether it was stored.
         """
         made = self.make_and_validate_key(key, version=version)
-        return self._store.add(made, self._stored(value), self._seconds(timeout), _checked(tags))
+        return self.store.add(made, self._stored(value), self._seconds(timeout), _checked(tags))
 
     async def aadd(self, key: str, value: Any, *args: Any, **kwargs: Any) -> bool:
         """Do what `add` does."""
@@ -187,9 +187,9 @@ class CacheBackend(BaseCache):
         """
         made = self.make_and_validate_key(key, version=version)
         make = self._make(default, self._seconds(timeout), _checked(tags))
-        value = self._value(self._store.get_or_make(made, make), MISSING)
+        value = self._value(self.store.get_or_make(made, make), MISSING)
         if value is MISSING:
-            value = self._serializer_value(self._store.make(made, make))
+            value = self._serializer_value(self.store.make(made, make))
         return value
 
     async def aget_or_set(self, key: str, default: Any, *args: Any, **kwargs: Any) -> Any:
@@ -202,8 +202,8 @@ class CacheBackend(BaseCache):
         """Give a value another timeout; its tags stay. Returns whether it was there."""
         made, seconds = self.make_and_validate_key(key, version=version), self._seconds(timeout)
         if seconds is not None and seconds <= 0:
-            return self._store.delete(made)
-        return self._store.rewrite(made, lambda stored: stored, seconds) is not MISSING
+            return self.store.delete(made)
+        return self.store.rewrite(made, lambda stored: stored, seconds) is not MISSING
 
     async def atouch(self, key: str, *args: Any, **kwargs: Any) -> bool:
         """Do what `touch` does."""
@@ -216,7 +216,7 @@ class CacheBackend(BaseCache):
             ValueError: There is no value.
         """
         made = self.make_and_validate_key(key, version=version)
-        stored = self._store.rewrite(
+        stored = self.store.rewrite(
             made, lambda stored: self._stored(self._serializer_value(stored) + delta), MISSING
         )
         if stored is MISSING:
@@ -236,7 +236,7 @@ class CacheBackend(BaseCache):
         before: int = self.version if version is None else version
         made = self.make_and_validate_key(key, version=before)
         to = self.make_and_validate_key(key, version=before + delta)
-        if not self._store.move(made, to, self._seconds(DEFAULT_TIMEOUT)):
+        if not self.store.move(made, to, self._seconds(DEFAULT_TIMEOUT)):
             raise _not_found(key)
         return before + delta
 
@@ -246,14 +246,14 @@ class CacheBackend(BaseCache):
 
     def delete(self, key: str, version: int | None = None) -> bool:
         """Remove a value; returns whether there was one."""
-        return self._store.delete(self.make_and_validate_key(key, version=version))
+        return self.store.delete(self.make_and_validate_key(key, version=version))
 
     def clear(self) -> None:
         """Remove everything, also what other KEY_PREFIXes and versions hold in this place.
 
         With LOCATION "default" that is what Django's aliases have stored there.
         """
-        self._store.clear()
+        self.store.clear()
 
     def invalidate(self, *tags: str) -> int:
         """Make everything that depends on a tag, or on anything below it, stale; see `zoocache.invalidate`.
@@ -266,11 +266,11 @@ class CacheBackend(BaseCache):
         Raises:
             InvalidTag: A tag is not valid; then nothing is invalidated.
         """
-        return int(self._store.cache.invalidate(*tags))
+        return int(self.store.cache.invalidate(*tags))
 
     async def ainvalidate(self, *tags: str) -> int:
         """Do what `invalidate` does."""
-        return int(await self._store.cache.invalidate_async(*tags))
+        return int(await self.store.cache.invalidate_async(*tags))
 
     def _stored(self, value: Any) -> Any:
         """What is stored of a value: bytes, unless nobody can change it anyway."""
@@ -279,6 +279,8 @@ class CacheBackend(BaseCache):
     def _value(self, stored: Any, default: Any) -> Any:
         if stored is MISSING:
             return default
+        if type(stored) is not bytes:
+            return stored
         try:
             return self._serializer_value(stored)
         except SerializationError as error:
