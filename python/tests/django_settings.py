@@ -1,9 +1,7 @@
-"""The settings of Django for all tests of this process, which can be made once. A test overrides what it needs."""
-
+"""The settings of Django for all tests of this process, made once. A test overrides what it needs."""
 
 import django
 from django.conf import settings
-
 
 
 def setup():

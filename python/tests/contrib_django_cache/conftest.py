@@ -1,8 +1,7 @@
 """Caches of Django in every storage, and a request's way to a view."""
 
-import pytest
-
 import django_settings
+import pytest
 
 django_settings.setup()
 
@@ -13,10 +12,16 @@ from redis_server import Server  # noqa: E402
 BACKEND = "zoocache.contrib.django.CacheBackend"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "storages(*names): the storages that a test runs in, instead of all")
+
+
 def pytest_generate_tests(metafunc):
     """A test that asks for a cache, or its location, runs in every storage."""
     if "location" in metafunc.fixturenames:
-        metafunc.parametrize("location", ["memory", "lmdb", "redis", "default"], indirect=True)
+        marker = metafunc.definition.get_closest_marker("storages")
+        names = marker.args if marker else ("memory", "lmdb", "redis", "default")
+        metafunc.parametrize("location", names, indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -278,17 +278,27 @@ def test_async_forms(cache):
     asyncio.run(use())
 
 
-class TestTags:
-    STORING = {
-        "set": lambda cache, tags: cache.set("key", [1], tags=tags),
-        "set_many": lambda cache, tags: cache.set_many({"key": [1]}, tags=tags),
-        "add": lambda cache, tags: cache.add("key", [1], tags=tags),
-        "get_or_set": lambda cache, tags: cache.get_or_set("key", lambda: [1], tags=tags),
-    }
+STORING = {
+    "set": lambda cache, tags: cache.set("key", [1], tags=tags),
+    "set_many": lambda cache, tags: cache.set_many({"key": [1]}, tags=tags),
+    "add": lambda cache, tags: cache.add("key", [1], tags=tags),
+    "get_or_set": lambda cache, tags: cache.get_or_set("key", lambda: [1], tags=tags),
+}
+CHANGING = {
+    "touch": lambda cache: cache.touch("key", 500),
+    "incr": lambda cache: cache.incr("key"),
+    "incr_version": lambda cache: (cache.incr_version("key"), cache.decr_version("key", version=2)),
+}
 
+
+class TestTags:
     @pytest.mark.parametrize("store", STORING.values(), ids=STORING)
     def test_an_invalidation_drops_what_depends_on_it(self, cache, store):
-        for tag, invalidated in (("product:1", "product:1"), ("product:1", "product"), ("product:*", "product:2")):
+        for tag, invalidated in (
+            ("product:1", "product:1"),
+            ("product:1", "product"),
+            ("product:*", "product:2"),
+        ):
             store(cache, [tag, "other"])
             cache.set("unrelated", 1, tags="shop:1")
             assert cache.get("key") == [1]
@@ -302,12 +312,6 @@ class TestTags:
             with pytest.raises(zoocache.InvalidTag):
                 store(cache, tags)
             assert cache.get("key") is None
-
-    CHANGING = {
-        "touch": lambda cache: cache.touch("key", 500),
-        "incr": lambda cache: cache.incr("key"),
-        "incr_version": lambda cache: (cache.incr_version("key"), cache.decr_version("key", version=2)),
-    }
 
     @pytest.mark.parametrize("change", CHANGING.values(), ids=CHANGING)
     def test_tags_outlive_changes(self, cache, change):

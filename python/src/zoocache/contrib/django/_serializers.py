@@ -39,7 +39,8 @@ class CodecSerializer:
         except SerializationError as error:
             instead = "; a queryset's results are list(queryset)" if isinstance(value, QuerySet) else ""
             raise SerializationError(
-                f'{error}{instead}; or let this cache store whatever can be pickled: OPTIONS={{"SERIALIZER": "pickle"}}'
+                f"{error}{instead}; or let this cache store whatever can be pickled: "
+                'OPTIONS={"SERIALIZER": "pickle"}'
             ) from None
 
     def loads(self, data: bytes) -> Any:

@@ -134,10 +134,13 @@ def store_of(alias: str | None) -> Store:
 
 
 def _forget(*, setting: str, **_signal: object) -> None:
-    # In tests that override it.
+    # In tests that override it. Django keeps what it has made, so folders have to be closed.
     if setting == "CACHES":
         with _lock:
+            forgotten = list(_stores.values())
             _stores.clear()
+        for store in forgotten:
+            store.close()
 
 
 setting_changed.connect(_forget)

@@ -55,21 +55,22 @@ class Store:
 
     def get(self, key: str) -> Any:
         """Return what is stored under `key`, or `MISSING`."""
-        return self.cache.get(self._slot.key(key), MISSING)
+        return _bare(self.cache.get(self._slot.key(key), MISSING))
 
     async def aget(self, key: str) -> Any:
         """Do what `get` does."""
-        return await self.cache.get_async(self._slot.key(key), MISSING)
+        return _bare(await self.cache.get_async(self._slot.key(key), MISSING))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return what is stored under those of `keys` that are there."""
         names = {self._slot.key(key): key for key in keys}
-        return {names[name]: found for name, found in self.cache.get_many(list(names)).items()}
+        return {names[name]: _bare(found) for name, found in self.cache.get_many(list(names)).items()}
 
     async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Do what `get_many` does."""
         names = {self._slot.key(key): key for key in keys}
-        return {names[name]: found for name, found in (await self.cache.get_many_async(list(names))).items()}
+        found = await self.cache.get_many_async(list(names))
+        return {names[name]: _bare(stored) for name, stored in found.items()}
 
     def put(self, items: Mapping[str, Any], timeout: float | None, tags: Iterable[str]) -> None:
         """Store what is computed as of now."""
@@ -87,30 +88,45 @@ class Store:
 
     def add(self, key: str, value: Any, timeout: float | None, tags: Iterable[str]) -> bool:
         """Store if nothing is there; returns whether it was not."""
-        make = _Once(_constant(value, timeout, list(tags)))
+        # What is added is told from what others add.
+        own, deps = (secrets.token_hex(8), value), list(tags)
+        for _ in range(_ATTEMPTS):
+            make = _Once(_constant(own, timeout, deps))
+            self._find_or_make(key, make)
+            if not make.was_called:
+                return False
+            if timeout is not None and timeout <= 0:
+                return True
+            # Who has waited for two others makes a value that may not be stored, as another's was.
+            found = self.cache.get(self._slot.key(key), MISSING)
+            if found is not MISSING:
+                return type(found) is tuple and found[0] == own[0]
+        return True
+
+    def _find_or_make(self, key: str, make: _Once) -> None:
         for _ in range(_ATTEMPTS):
             try:
                 self._slot(key, make)
             except RecursionError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised again
                 # If it is of another computation, for which this one waited, it says nothing of this one.
-                if make.was_called:
-                    raise
                 failure = error
+                if make.was_called:
+                    break
             else:
-                return make.was_called
+                return
         raise failure
 
     def get_or_make(self, key: str, make: Make) -> Any:
         """Return what is stored under `key`, or make it: once at a time."""
-        return self._slot(key, make)
+        return _bare(self._slot(key, make))
 
     def make(self, key: str, make: Make) -> Any:
         """Make an entry anew, whatever is there."""
-        return self._slot.refresh(key, make)
+        return _bare(self._slot.refresh(key, make))
 
-    def rewrite(self, key: str, change: Callable[[Any], Any], timeout: float | None | object) -> Any:
+    def rewrite(self, key: str, change: Callable[[Any], Any], timeout: object) -> Any:
         """Replace what is stored by what `change` makes of it; the tags stay.
 
         Args:
@@ -153,6 +169,11 @@ class Store:
         else:
             self.cache.clear()
 
+    def close(self) -> None:
+        """Let go of a folder or server; memory, and the application's default cache, stay."""
+        if self._is_shared and not self._is_default:
+            self.cache.close()
+
     def name(self, key: str) -> str:
         """Return the key by which `explain` knows the entry."""
         return str(self._slot.key(key))
@@ -164,17 +185,15 @@ class Store:
             if not self._is_shared:
                 yield
                 return
-            mark, owner = f"{_LOCK}{key}", secrets.token_hex(8)
-            while not self.add(mark, owner, _LONGEST_LOCK, ()):
+            mark = f"{_LOCK}{key}"
+            while not self.add(mark, None, _LONGEST_LOCK, ()):
                 time.sleep(_POLL)
             try:
                 yield
             finally:
                 self.delete(mark)
 
-    def _changed(
-        self, key: str, change: Callable[[Any], Any], timeout: float | None | object
-    ) -> tuple[Any, Any]:
+    def _changed(self, key: str, change: Callable[[Any], Any], timeout: object) -> tuple[Any, Any]:
         # Outside of the computation that is running, since the old lifetime would bound the new one.
         value, tags, remaining = contextvars.Context().run(self._read, key)
         if value is MISSING:
@@ -186,7 +205,7 @@ class Store:
         name = self._slot.key(key)
         with DepsTracker() as tracker:
             value = self.cache.get(name, MISSING)
-        return value, tracker.deps, self.cache.explain(name).expires_in
+        return _bare(value), tracker.deps, self.cache.explain(name).expires_in
 
 
 class _NotThereError(Exception):
@@ -224,6 +243,11 @@ def _entry_function(cache: Any) -> Any:
         return value
 
     return entry
+
+
+def _bare(stored: Any) -> Any:
+    """What was given to be stored; what `add` stores has a mark of its own."""
+    return stored[1] if type(stored) is tuple else stored
 
 
 def _key(key: str) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - `_meta` and `_state` of models are public, as Django documents
 """Classes of Django whose objects zoocache's codec stores: responses, models, and texts marked as safe."""
 
 from __future__ import annotations
@@ -7,7 +8,6 @@ from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 from django.http import HttpResponse
 from django.template.response import ContentNotRenderedError, SimpleTemplateResponse
@@ -16,6 +16,9 @@ from django.utils.safestring import SafeString
 from zoocache import register_type
 
 register_type(SafeString, encode=str.__str__, decode=SafeString, name="django.SafeString")
+
+
+_known_responses: set[type[Any]] = set()
 
 
 def learn(value: Any) -> None:
@@ -43,9 +46,9 @@ def _learn_models() -> None:
 
 def _fields(instance: Any) -> tuple[Any, ...]:
     """The columns that were loaded, and what a query has annotated. Related objects are asked for anew."""
-    state = instance._state  # noqa: SLF001 - documented
+    state = instance._state
     columns, others = {}, {}
-    names = {field.attname for field in instance._meta.concrete_fields}
+    names = {field.attname for field in type(instance)._meta.concrete_fields}
     for name, value in vars(instance).items():
         if name in names:
             columns[name] = value.name if isinstance(value, FieldFile) else value
@@ -54,20 +57,22 @@ def _fields(instance: Any) -> tuple[Any, ...]:
     return state.db, state.adding, columns, others
 
 
-def _loaded(model: type[Model], parts: tuple[Any, ...]) -> Any:
+def _loaded(model: Any, parts: tuple[Any, ...]) -> Any:
     database, adding, columns, others = parts
-    known = [field.attname for field in model._meta.concrete_fields if field.attname in columns]  # noqa: SLF001
+    known = [field.attname for field in model._meta.concrete_fields if field.attname in columns]
     if len(known) < len(columns):
         raise ValueError(f"{model.__name__} has other fields than when the value was stored")
     instance = model.from_db(database, known, [columns[name] for name in known])
-    instance._state.adding = adding  # noqa: SLF001 - documented
+    instance._state.adding = adding
     for name, value in others.items():
         setattr(instance, name, value)
     return instance
 
 
-@functools.cache
 def _learn_response(cls: type[Any]) -> None:
+    if cls in _known_responses:
+        return
+    _known_responses.add(cls)
     register_type(cls, encode=_taken_apart, decode=functools.partial(_made, cls))
 
 
@@ -86,7 +91,7 @@ def _taken_apart(response: Any) -> tuple[Any, ...]:
 
 def _made(cls: type[Any], parts: tuple[Any, ...]) -> Any:
     status, reason, charset, headers, cookies, content = parts
-    response = cls.__new__(cls)
+    response: Any = object.__new__(cls)
     if issubclass(cls, SimpleTemplateResponse):
         SimpleTemplateResponse.__init__(response, None, status=status, charset=charset)
         response.content = content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from zoocache.contrib.django._store import MISSING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from zoocache.contrib.django._settings import Place
     from zoocache.contrib.django._store import Make, Store
 
 _logger = logging.getLogger("zoocache")
@@ -42,15 +44,23 @@ class CacheBackend(BaseCache):
             (accepted: one entry goes for each that comes), SERIALIZER (`"codec"`, `"pickle"`, a class), and
             the parameters of `zoocache.configure`.
 
-    Raises:
-        ImproperlyConfigured: LOCATION or OPTIONS make no sense.
+    The first use raises `ImproperlyConfigured` if LOCATION or OPTIONS make no sense; `manage.py check` says
+    so, too.
     """
 
     def __init__(self, location: object, params: dict[str, Any]) -> None:
-        super().__init__(params)
-        place = _settings.read(location, params)
-        self._serializer = place.serializer
-        self.store: Store = _settings.store(place)
+        options = params.get("OPTIONS")
+        super().__init__({**params, "OPTIONS": options if isinstance(options, dict) else {}})
+        self._location, self._params = location, params
+
+    @functools.cached_property
+    def _place(self) -> Place:
+        return _settings.read(self._location, self._params)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The entries. Opened here, since Django's own checks make an object of each cache."""
+        return _settings.store(self._place)
 
     @property
     def zoocache(self) -> Any:
@@ -196,9 +206,7 @@ class CacheBackend(BaseCache):
         """Do what `get_or_set` does."""
         return await _in_thread(self.get_or_set, key, default, *args, **kwargs)
 
-    def touch(
-        self, key: str, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
-    ) -> bool:
+    def touch(self, key: str, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Give a value another timeout; its tags stay. Returns whether it was there."""
         made, seconds = self.make_and_validate_key(key, version=version), self._seconds(timeout)
         if seconds is not None and seconds <= 0:
@@ -274,7 +282,7 @@ class CacheBackend(BaseCache):
 
     def _stored(self, value: Any) -> Any:
         """What is stored of a value: bytes, unless nobody can change it anyway."""
-        return value if type(value) in _IMMUTABLE else self._serializer.dumps(value)
+        return value if type(value) in _IMMUTABLE else self._place.serializer.dumps(value)
 
     def _value(self, stored: Any, default: Any) -> Any:
         if stored is MISSING:
@@ -289,7 +297,7 @@ class CacheBackend(BaseCache):
             return default
 
     def _serializer_value(self, stored: Any) -> Any:
-        return self._serializer.loads(stored) if type(stored) is bytes else stored
+        return self._place.serializer.loads(stored) if type(stored) is bytes else stored
 
     def _values(self, names: Mapping[str, str], found: Mapping[str, Any]) -> dict[str, Any]:
         values = {names[name]: self._value(stored, MISSING) for name, stored in found.items()}

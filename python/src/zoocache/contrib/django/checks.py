@@ -29,9 +29,7 @@ def _check_zoocache() -> list[CheckMessage]:
         return [Error(f"ZOOCACHE must be a dict, not {type(given).__name__}", hint=hint, id="zoocache.E001")]
     known = inspect.signature(zoocache.configure).parameters
     return [
-        Error(
-            f"ZOOCACHE has an unknown key {name!r}", hint=f"{hint}: {', '.join(known)}", id="zoocache.E002"
-        )
+        Error(f"ZOOCACHE has an unknown key {name!r}", hint=f"{hint}: {', '.join(known)}", id="zoocache.E002")
         for name in given
         if name not in known
     ]

@@ -88,7 +88,7 @@ def cached(parser: Parser, token: Token) -> CachedNode:
     parser.delete_first_token()
     words = token.split_contents()
     options: dict[str, FilterExpression] = {}
-    while len(words) > _NEEDED and words[-1].partition("=")[0] in ("tags", "using"):
+    while words[-1].partition("=")[0] in ("tags", "using"):
         name, _, expression = words.pop().partition("=")
         if name in options or not expression:
             raise TemplateSyntaxError(f'"{_NAME}" tag takes {name}= once, with a value')

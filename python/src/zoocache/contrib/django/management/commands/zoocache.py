@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.core.cache import InvalidCacheBackendError
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.management.base import BaseCommand, CommandError
 
 import zoocache
@@ -22,13 +22,15 @@ class Command(BaseCommand):
     """Counters, invalidation and explanations of a cache."""
 
     help = (
-        "Looks into the application's default zoocache, or one of settings.CACHES, and invalidates. A cache in "
-        "memory is each process's own: this command sees an empty one, and no other process hears of it."
+        "Looks into the application's default zoocache, or one of settings.CACHES, and invalidates. A cache "
+        "in memory is each process's own: this command sees an empty one, and no other process hears of it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what the command takes."""
-        parser.add_argument("--cache", metavar="ALIAS", help="an alias of settings.CACHES; default: zoocache's")
+        parser.add_argument(
+            "--cache", metavar="ALIAS", help="an alias of settings.CACHES; default: zoocache's"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         actions.add_parser("stats", help="print the counters and sizes")
@@ -77,8 +79,6 @@ class Command(BaseCommand):
     def _explain(self, store: Store, options: dict[str, Any]) -> dict[str, Any]:
         key = options["key"]
         if options["cache"]:
-            from django.core.cache import caches  # noqa: PLC0415 - after store_of has looked at the alias
-
             key = caches[options["cache"]].entry_key(key)
         explanation = store.cache.explain(key)
         return {"data": dataclasses.asdict(explanation), "text": explanation}
