@@ -55,6 +55,7 @@ def outcome(cache, name, arguments, named):
         return type(error)
 
 
+@pytest.mark.not_on_server("it has a clock of its own")
 @pytest.mark.parametrize("kind", ["memory", "lmdb", "default"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(operations, max_size=25), timeout=st.sampled_from([300, 2, None]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 import zoocache
+from zoocache._settings import DEFAULTS
 from zoocache.contrib.django import _serializers
 from zoocache.contrib.django._store import Store
 from zoocache.contrib.django.conf import configure_from_settings
@@ -30,9 +30,7 @@ _MOST_IN_MEMORY = 10_000
 _UPPER = ("MAX_ENTRIES", "CULL_FREQUENCY", "SERIALIZER")
 #: What follows from LOCATION and TIMEOUT, or means nothing here.
 _GIVEN_OTHERWISE = {"storage_url", "default_ttl", "read_extend_ttl", "max_entries"}
-_OPTIONS = tuple(
-    name for name in inspect.signature(zoocache.configure).parameters if name not in _GIVEN_OTHERWISE
-)
+_OPTIONS = tuple(name for name in DEFAULTS if name not in _GIVEN_OTHERWISE)
 
 _lock = threading.Lock()
 #: By the memory's name, and the settings.

@@ -104,19 +104,17 @@ class Store:
         return True
 
     def _find_or_make(self, key: str, make: _Once) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
+        for attempt in range(_ATTEMPTS):
+            try:  # noqa: PERF203 - it rarely comes here again
                 self._slot(key, make)
             except RecursionError:
                 raise
-            except Exception as error:  # noqa: BLE001 - raised again
+            except Exception:
                 # If it is of another computation, for which this one waited, it says nothing of this one.
-                failure = error
-                if make.was_called:
-                    break
+                if make.was_called or attempt == _ATTEMPTS - 1:
+                    raise
             else:
                 return
-        raise failure
 
     def get_or_make(self, key: str, make: Make) -> Any:
         """Return what is stored under `key`, or make it: once at a time."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-import zoocache
+from zoocache._settings import DEFAULTS
 from zoocache.contrib.django import _settings
 
 _BACKENDS = ("zoocache.contrib.django.CacheBackend", "zoocache.contrib.django.backend.CacheBackend")
@@ -27,11 +26,12 @@ def _check_zoocache() -> list[CheckMessage]:
     hint = "give a dict of the parameters of zoocache.configure()"
     if not isinstance(given, dict):
         return [Error(f"ZOOCACHE must be a dict, not {type(given).__name__}", hint=hint, id="zoocache.E001")]
-    known = inspect.signature(zoocache.configure).parameters
     return [
-        Error(f"ZOOCACHE has an unknown key {name!r}", hint=f"{hint}: {', '.join(known)}", id="zoocache.E002")
+        Error(
+            f"ZOOCACHE has an unknown key {name!r}", hint=f"{hint}: {', '.join(DEFAULTS)}", id="zoocache.E002"
+        )
         for name in given
-        if name not in known
+        if name not in DEFAULTS
     ]
 
 

@@ -76,9 +76,9 @@ def cache_view(
 
     What the view depends on is what `tags` say, and what cached functions, querysets and `add_deps` say while
     it runs. Users do not see each other's responses: who sends cookies or credentials has responses of their
-    own. What the response says in `Vary`, the language and the time zone are parts of the key, too. Responses
-    that set a cookie, show a CSRF token or a message, are streamed, change the session, or forbid to be stored
-    are not stored.
+    own. What the response says in `Vary`, the language and the time zone are parts of the key, too. Not stored
+    are responses that set a cookie, show a CSRF token or a message, are streamed, change the session, or
+    forbid it.
 
     For a class: `@method_decorator(cache_view(60), name="dispatch")`.
 
@@ -86,8 +86,8 @@ def cache_view(
         timeout: How long a response may be kept: seconds, a `timedelta`, or a text such as `"10m"`.
         tags: What the responses depend on, or a function of the view's arguments that returns it.
         key: A function of the view's arguments; what it returns stands for the URL in the key.
-        shared: Whether users with cookies and credentials get the same responses as others. Sessions that the
-            view uses, and `Vary`, count all the same.
+        shared: Whether users with cookies and credentials get the same responses as others. A session that
+            the view uses, and `Vary`, count all the same.
         http: Whether to tell browsers and proxies: `ETag`, 304, `Age`, `Cache-Control`, `X-Cache`; or an
             `HttpCaching` that says what.
         using: An alias of `settings.CACHES`; without it the application's default cache, which
