@@ -21,6 +21,7 @@ def setup():
         SECRET_KEY="only for tests",
         DATABASES={"default": memory},
         INSTALLED_APPS=apps,
+        CACHES={"default": {"BACKEND": "zoocache.contrib.django.CacheBackend", "LOCATION": "default"}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         ALLOWED_HOSTS=["*"],
         USE_TZ=True,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from django.core.cache import CacheKeyWarning, caches
-from helpers import Running, wait_for
+from helpers import Running, unique, wait_for
 
 import zoocache
 
@@ -292,6 +292,20 @@ CHANGING = {
 
 
 class TestTags:
+    def test_what_a_computation_stores_is_no_part_of_it(self, cache):
+        cache.set("counter", 1, 3, tags=["c"])
+
+        @cache.zoocache.cacheable(namespace=unique())
+        def function():
+            cache.set("a", 1, 2, tags=["b"])
+            cache.incr("counter")
+            cache.touch("counter", 5)
+            return 7
+
+        function()
+        assert not {"b", "c"} & {found.tag for found in cache.zoocache.explain(function).dependencies}
+        assert cache.zoocache.explain(function).expires_in is None
+
     @pytest.mark.parametrize("store", STORING.values(), ids=STORING)
     def test_an_invalidation_drops_what_depends_on_it(self, cache, store):
         for tag, invalidated in (
@@ -345,7 +359,7 @@ class TestTags:
     def test_a_cached_function_depends_on_what_it_gets(self, cache):
         cache.set("key", 1, tags=["a"])
 
-        @cache.zoocache.cacheable(namespace=str(id(cache)))
+        @cache.zoocache.cacheable(namespace=unique())
         def function():
             return cache.get("key")
 

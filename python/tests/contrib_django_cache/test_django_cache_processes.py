@@ -1,11 +1,14 @@
 """Processes that share a cache of Django."""
 
+import os
 import subprocess
 import sys
 import textwrap
+import threading
+import warnings
 
 import pytest
-from helpers import DEADLINE
+from helpers import DEADLINE, Running, wait_for
 
 PROGRAM = """
 import sys
@@ -89,3 +92,39 @@ def test_one_process_reads_what_another_writes_and_invalidates(location, shared)
     together(location, "invalidate")
     assert shared.get("key") is None
     assert shared.get("response").content == b"page"
+
+
+@pytest.mark.storages("redis")
+def test_a_server_that_is_away_breaks_nothing(redis_server, configured):
+    cache = configured(default={"LOCATION": redis_server.url})
+    cache.set("key", 1)
+    redis_server.kill()
+    cache.set("key", 2)
+    assert cache.get_or_set("other", lambda: 3) == 3
+    assert cache.add("another", 4) is True
+    assert cache.get_many(["other"]) in ({}, {"other": 3})
+    assert cache.touch("nothing") is False
+    cache.delete("key")
+
+
+def test_a_fork_while_a_thread_changes_an_entry(configured):
+    cache = configured(default={})
+    cache.set("counter", 1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __radd__(self, other):
+            begun.set()
+            wait_for(go_on)
+            return 5
+
+    thread = Running(cache.incr, "counter", Slow())
+    wait_for(begun)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if cache.incr("counter") == 2 else 1)
+    go_on.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert thread.result() == 5

@@ -464,6 +464,8 @@ class TestHttp:
         assert "Age" not in first
         ours = page.get(HTTP_COOKIE="sessionid=1")
         assert ours["Cache-Control"] == "private, no-cache"
+        assert first["Vary"] == ours["Vary"] == "Cookie, Authorization"
+        assert "Vary" not in Page(shared=True, http=True).get(HTTP_COOKIE="sessionid=1")
         unchanged = page.get(HTTP_IF_NONE_MATCH=f'"x", {first["ETag"]}')
         assert (unchanged.status_code, unchanged.content) == (304, b"")
         assert unchanged["ETag"] == first["ETag"]
@@ -503,6 +505,8 @@ def test_using_an_alias(location, configured):
     assert page.seen(requests.get("/"), requests.get("/")) == [1, 1]
     caches["default"].invalidate("a")
     assert page.seen(requests.get("/")) == [2]
+    caches["default"].clear()
+    assert page.seen(requests.get("/")) == [3]
 
 
 def test_a_view_that_returns_nothing_is_left_to_django():

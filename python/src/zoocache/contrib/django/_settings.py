@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -141,7 +142,14 @@ def _forget(*, setting: str, **_signal: object) -> None:
             store.close()
 
 
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - a thread that is not there may hold the old one
+    _lock = threading.Lock()
+
+
 setting_changed.connect(_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _location(location: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import secrets
 import threading
 import time
+import weakref
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +33,8 @@ _NAMESPACE = "zoocache.contrib.django"
 _LOCK = "\0lock\0"
 #: In seconds: how long a process that was killed keeps others from it, and how often they look.
 _LONGEST_LOCK, _POLL = 10, 0.001
-#: How often `add` may meet computations of others that fail, before their exception is raised.
-_ATTEMPTS = 100
+#: How often `add` tries again, if others get in its way.
+_ATTEMPTS = 10
 
 
 class Store:
@@ -50,8 +52,18 @@ class Store:
         self.cache = cache
         self._is_shared = is_shared
         self._is_default = cache is zoocache
-        self._locks = tuple(threading.Lock() for _ in range(64))
+        self.renew_locks()
+        _known.add(self)
         self._slot = _entry_function(cache)
+
+    @property
+    def tag(self) -> str:
+        """What `clear` invalidates: all entries depend on it."""
+        return str(self._slot.tag)
+
+    def renew_locks(self) -> None:
+        """Make locks that nobody holds: after a fork, the threads that held the old ones are not there."""
+        self._locks = tuple(threading.Lock() for _ in range(64))
 
     def get(self, key: str) -> Any:
         """Return what is stored under `key`, or `MISSING`."""
@@ -81,10 +93,15 @@ class Store:
         elif self._is_default:
             # Each hit may prolong what the cache's own `set` stores.
             for key, value in items.items():
-                self._slot.refresh(key, _constant(value, timeout, deps))
+                _outside(self._slot.refresh, key, _constant(value, timeout, deps))
         else:
             named = {self._slot.key(key): value for key, value in items.items()}
-            self.cache.set_many(named, deps=[self._slot.tag, *deps], ttl=_duration(timeout))
+            deps.append(self._slot.tag)
+            if len(named) == 1:
+                # The usual case, in which this is faster.
+                self.cache.set(*named.popitem(), deps=deps, ttl=_duration(timeout))
+            else:
+                self.cache.set_many(named, deps=deps, ttl=_duration(timeout))
 
     def add(self, key: str, value: Any, timeout: float | None, tags: Iterable[str]) -> bool:
         """Store if nothing is there; returns whether it was not."""
@@ -104,17 +121,24 @@ class Store:
         return True
 
     def _find_or_make(self, key: str, make: _Once) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:  # noqa: PERF203 - it rarely comes here again
+        attempt = 0
+        while not self._found_or_made(key, make):
+            attempt += 1
+            if attempt == _ATTEMPTS:
                 self._slot(key, make)
-            except RecursionError:
-                raise
-            except Exception:
-                # If it is of another computation, for which this one waited, it says nothing of this one.
-                if make.was_called or attempt == _ATTEMPTS - 1:
-                    raise
-            else:
                 return
+
+    def _found_or_made(self, key: str, make: _Once) -> bool:
+        """Whether nothing went wrong with a computation of another, which says nothing of this one."""
+        try:
+            self._slot(key, make)
+        except RecursionError:
+            raise
+        except Exception:
+            if make.was_called:
+                raise
+            return False
+        return True
 
     def get_or_make(self, key: str, make: Make) -> Any:
         """Return what is stored under `key`, or make it: once at a time."""
@@ -135,6 +159,9 @@ class Store:
         Returns:
             What `change` returned, or `MISSING` if nothing is there.
         """
+        return _outside(self._rewrite, key, change, timeout)
+
+    def _rewrite(self, key: str, change: Callable[[Any], Any], timeout: object) -> Any:
         if self.get(key) is MISSING:
             return MISSING
         with self._alone(key):
@@ -147,6 +174,9 @@ class Store:
 
     def move(self, key: str, to: str, timeout: float | None) -> bool:
         """Store under another key what is under this one; returns whether it was there."""
+        return bool(_outside(self._move, key, to, timeout))
+
+    def _move(self, key: str, to: str, timeout: float | None) -> bool:
         if self.get(key) is MISSING:
             return False
         try:
@@ -193,7 +223,7 @@ class Store:
 
     def _changed(self, key: str, change: Callable[[Any], Any], timeout: object) -> tuple[Any, Any]:
         # Outside of the computation that is running, since the old lifetime would bound the new one.
-        value, tags, remaining = contextvars.Context().run(self._read, key)
+        value, tags, remaining = _outside(self._read, key)
         if value is MISSING:
             raise _NotThereError
         zoocache.add_deps(tags)
@@ -204,6 +234,18 @@ class Store:
         with DepsTracker() as tracker:
             value = self.cache.get(name, MISSING)
         return _bare(value), tracker.deps, self.cache.explain(name).expires_in
+
+
+_known: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in _known:
+        store.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _NotThereError(Exception):
@@ -241,6 +283,11 @@ def _entry_function(cache: Any) -> Any:
         return value
 
     return entry
+
+
+def _outside(function: Callable[..., Any], *args: Any) -> Any:
+    """Do something of which a computation that is running is to know nothing: it is no part of its result."""
+    return contextvars.Context().run(function, *args)
 
 
 def _bare(stored: Any) -> Any:

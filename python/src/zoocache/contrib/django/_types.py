@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from http.cookies import Morsel, SimpleCookie
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db.models.fields.files import FieldFile
@@ -14,11 +14,12 @@ from django.template.response import ContentNotRenderedError, SimpleTemplateResp
 from django.utils.safestring import SafeString
 
 from zoocache import register_type
+from zoocache._registry import is_registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 register_type(SafeString, encode=str.__str__, decode=SafeString, name="django.SafeString")
-
-
-_known_responses: set[type[Any]] = set()
 
 
 def learn(value: Any) -> None:
@@ -41,7 +42,13 @@ def learn_models() -> None:
 @functools.cache
 def _learn_models() -> None:
     for model in apps.get_models(include_auto_created=True):
-        register_type(model, encode=_fields, decode=functools.partial(_loaded, model))
+        _register(model, _fields, functools.partial(_loaded, model))
+
+
+def _register(cls: type[Any], encode: Callable[[Any], Any], decode: Callable[[Any], Any]) -> None:
+    """Register a class, unless the program has done so: what it says counts."""
+    if not is_registered(cls):
+        register_type(cls, encode=encode, decode=decode)
 
 
 def _fields(instance: Any) -> tuple[Any, ...]:
@@ -70,10 +77,7 @@ def _loaded(model: Any, parts: tuple[Any, ...]) -> Any:
 
 
 def _learn_response(cls: type[Any]) -> None:
-    if cls in _known_responses:
-        return
-    _known_responses.add(cls)
-    register_type(cls, encode=_taken_apart, decode=functools.partial(_made, cls))
+    _register(cls, _taken_apart, functools.partial(_made, cls))
 
 
 def _taken_apart(response: Any) -> tuple[Any, ...]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from zoocache.contrib._http import Header, Outcome
 
 _METHODS = ("GET", "HEAD")
+#: What tells proxies that users do not get each other's responses.
+_WHO = (b"Cookie", b"Authorization")
 #: As in `_store`: the timeout is an age, whatever the cache's `read_extend_ttl` says.
 _NO_EARLY_REFRESH = 1e-12
 
@@ -76,7 +78,7 @@ def cache_view(
 
     What the view depends on is what `tags` say, and what cached functions, querysets and `add_deps` say while
     it runs. Users do not see each other's responses: who sends cookies or credentials has responses of their
-    own. What the response says in `Vary`, the language and the time zone are parts of the key, too. Not stored
+    own. The language, the time zone and what the response says in `Vary` are parts of the key, too. Not stored
     are responses that set a cookie, show a CSRF token or a message, are streamed, change the session, or
     forbid it.
 
@@ -209,6 +211,9 @@ class _CachedViews:
         return found
 
     def _declare(self, call: _Call) -> None:
+        if self._using is not None:
+            # So that the alias's `clear` reaches it.
+            add_deps([store_of(self._using).tag])
         tags = self._tags
         if callable(tags):
             tags = tags(call.request, *call.args, **call.kwargs)
@@ -287,7 +292,7 @@ class _CachedViews:
         if self._http is None or stored is None:
             return response
         is_private = not self._shared and _who.asks(call.request) is not None
-        told = self._http.headers(stored, outcome, is_private=is_private)
+        told = self._http.headers(stored, outcome, is_private=is_private, vary=() if self._shared else _WHO)
         for name, value in told:
             response.headers[name.decode("latin-1")] = value.decode("latin-1")
         if is_matched(call.request.META.get("HTTP_IF_NONE_MATCH"), stored.etag):
