@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "python" / "tests"))
 
-import django_settings  # noqa: E402 - now that it is found
+import django_settings
 
 django_settings.setup()

@@ -78,9 +78,10 @@ def cache_view(
 
     What the view depends on is what `tags` say, and what cached functions, querysets and `add_deps` say while
     it runs. Users do not see each other's responses: who sends cookies or credentials has responses of their
-    own. The language, the time zone and what the response says in `Vary` are parts of the key, too. Not stored
-    are responses that set a cookie, show a CSRF token or a message, are streamed, change the session, or
-    forbid it.
+    own. The language, the time zone and what the response says in `Vary` are parts of the key, too.
+
+    Responses that set a cookie, show a CSRF token or a message, are streamed, change the session, or forbid
+    it are not stored.
 
     For a class: `@method_decorator(cache_view(60), name="dispatch")`.
 
