@@ -46,6 +46,7 @@ def test_what_it_shows_and_does(alias):
     assert run_json(*words, "explain", "b")["state"] != "fresh"
     assert run_json(*words, "prune", "--max-age", "0")["forgotten"] >= 0
     assert "forgot" in run(*words, "prune")
+    assert json.loads(run("stats", "--json", *words)) == run_json(*words, "stats")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from django.contrib.messages import get_messages, info
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.cache import caches
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.template import engines
@@ -158,6 +159,11 @@ def test_the_url_is_the_key():
     assert page.seen(requests.head("/a"), get("/a"), requests.head("/a")) == [10, 1, 10]
 
 
+def test_queries_that_are_no_text_are_told_apart():
+    page = Page()
+    assert page.seen(*(requests.get(f"/?x={value}") for value in ("%FE", "%FF", "%EF%BF%BD"))) == [1, 2, 3]
+
+
 def test_another_key_than_the_url():
     page = Page(lambda request, pk: HttpResponse(), key=lambda request, pk: pk)
     assert page.view(requests.get("/?utm=1"), 7).content == page.view(requests.get("/?utm=2"), 7).content
@@ -212,7 +218,9 @@ def test_users_do_not_share(who):
 def test_what_says_nothing_of_who_asks_is_shared():
     page = Page()
     nobody = with_user(AnonymousUser())
-    token = requests.get("/", HTTP_COOKIE="csrftoken=abc", HTTP_USER_AGENT="a", HTTP_X_REQUEST_ID="7")
+    token = requests.get(
+        "/", HTTP_COOKIE="csrftoken=abc", HTTP_USER_AGENT="a", HTTP_X_REQUEST_ID="7", HTTP_SEC_FETCH_USER="?1"
+    )
     assert page.seen(requests.get("/"), nobody, token) == [1, 1, 1]
 
 
@@ -264,8 +272,10 @@ def test_a_view_that_looks_at_the_session_varies_by_the_cookie(shared):
     page = Page(lambda request: HttpResponse(request.session.get("name", "nobody")), shared=shared)
     handler = site(page, SessionMiddleware)
 
+    keys = {name: session_of(name) for name in ("ann", "bob")}
+
     def ask(name):
-        return handler(requests.get("/", HTTP_COOKIE=f"sessionid={session_of(name)}"))
+        return handler(requests.get("/", HTTP_COOKIE=f"sessionid={keys[name]}"))
 
     for name in ("ann", "bob", "ann", "bob"):
         response = ask(name)
@@ -351,6 +361,32 @@ def test_exceptions_are_not_stored():
             page.get()
     failing.clear()
     assert page.seen(requests.get("/"), requests.get("/")) == [3, 3]
+
+
+def test_who_waits_does_not_get_the_exception_of_another():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def answer(request):
+        if not request.COOKIES:
+            begun.set()
+            wait_for(go_on)
+            raise PermissionDenied
+        return HttpResponse()
+
+    page = Page(answer, shared=True)
+    anonymous = Running(page.get)
+    wait_for(begun)
+    staff = Running(lambda: page.get(HTTP_COOKIE="sessionid=1"))
+    go_on.set()
+    assert isinstance(anonymous.error(), PermissionDenied)
+    assert staff.result().status_code == 200
+
+
+def test_a_key_that_is_none_is_told_of():
+    page = Page(key=lambda request: object())
+    with pytest.raises(ValueError, match="cannot be part of a cache key"):
+        page.get()
+    assert page.calls == 0
 
 
 def test_an_invalidation_during_the_view_is_not_missed():

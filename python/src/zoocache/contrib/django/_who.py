@@ -13,8 +13,8 @@ from zoocache.contrib._credentials import says_who
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Headers that say who asks, and are in the key as themselves or by way of the cookies.
-_ELSEWHERE = {b"host", b"x-forwarded-host", b"cookie"}
+#: Headers that are in the key otherwise, or say nothing in spite of their names.
+_ELSEWHERE = {b"host", b"x-forwarded-host", b"cookie", b"sec-fetch-user"}
 
 
 def asks(request: Any) -> str | None:

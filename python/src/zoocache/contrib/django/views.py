@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import time
@@ -53,7 +52,9 @@ class _Call:
 
     def __init__(self, view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> None:
         self.view, self.request, self.args, self.kwargs = view, request, args, kwargs
-        #: What the view answered to this request, if it was asked.
+        #: Whether the computation is that of this request.
+        self.has_begun = False
+        #: What the view answered to this request, if it did.
         self.response: Any = None
         self.was_asked = False
         #: The same as it may be stored.
@@ -161,12 +162,21 @@ class _CachedViews:
         identity = _identity(call.view)
         while True:
             vary = self._vary.get(identity, frozenset())
-            with contextlib.suppress(_NotShared):
-                return self._answer(call, function(call, self._place(identity, vary, call)))
-            if call.was_asked:
-                return self._answer(call, None)
-            if self._vary.get(identity, frozenset()) == vary:
-                # Somebody else's, who asked at the same time.
+            place = self._place(identity, vary, call)
+            try:
+                return self._answer(call, function(call, place))
+            except _NotShared:
+                if call.was_asked:
+                    return self._answer(call, None)
+                is_new = self._vary.get(identity, frozenset()) != vary
+            except Exception:
+                if call.has_begun:
+                    raise
+                # If this request has no key, this raises it again.
+                function.key(call, place)
+                is_new = False
+            if not is_new:
+                # Somebody else's, who asked at the same time, and for whom it may be something else.
                 return call.view(call.request, *call.args, **call.kwargs)
 
     async def _serve_async(self, call: _Call) -> Any:
@@ -174,11 +184,21 @@ class _CachedViews:
         identity = _identity(call.view)
         while True:
             vary = self._vary.get(identity, frozenset())
-            with contextlib.suppress(_NotShared):
-                return self._answer(call, await function(call, self._place(identity, vary, call)))
-            if call.was_asked:
-                return self._answer(call, None)
-            if self._vary.get(identity, frozenset()) == vary:
+            place = self._place(identity, vary, call)
+            try:
+                return self._answer(call, await function(call, place))
+            except _NotShared:
+                if call.was_asked:
+                    return self._answer(call, None)
+                is_new = self._vary.get(identity, frozenset()) != vary
+            except Exception:
+                if call.has_begun:
+                    raise
+                # If this request has no key, this raises it again.
+                function.key(call, place)
+                is_new = False
+            if not is_new:
+                # Somebody else's, who asked at the same time, and for whom it may be something else.
                 return await call.view(call.request, *call.args, **call.kwargs)
 
     def _made(self, cache: Any) -> tuple[Any, Any, Any]:
@@ -212,6 +232,7 @@ class _CachedViews:
         return found
 
     def _declare(self, call: _Call) -> None:
+        call.has_begun = True
         if self._using is not None:
             # So that the alias's `clear` reaches it.
             add_deps([store_of(self._using).tag])
@@ -225,7 +246,9 @@ class _CachedViews:
         """Everything that a response depends on: nobody who differs in it gets it."""
         request = call.request
         if self._key is None:
-            query = parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
+            text = request.META.get("QUERY_STRING", "")
+            # Every byte is a letter of this encoding.
+            query = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
             # The order of one name's values may mean something, that of the names does not.
             what: Any = (request.path, urlencode(sorted(query, key=lambda pair: pair[0])))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import InvalidCacheBackendError, caches
@@ -28,10 +29,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what the command takes."""
-        parser.add_argument(
-            "--cache", metavar="ALIAS", help="an alias of settings.CACHES; default: zoocache's"
-        )
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        _add_common(parser, cache=None, as_json=False)
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         actions.add_parser("stats", help="print the counters and sizes")
         invalidate = actions.add_parser("invalidate", help="make everything that depends on tags stale")
@@ -43,6 +41,9 @@ class Command(BaseCommand):
         explain.add_argument("key", metavar="KEY", help="a key of the alias, or of zoocache itself")
         affected = actions.add_parser("affected", help="count what `invalidate TAG` would make stale")
         affected.add_argument("tag", metavar="TAG")
+        for action in actions.choices.values():
+            # After the action, too; what is not given there leaves what was given before it.
+            _add_common(action, cache=SUPPRESS, as_json=SUPPRESS)
 
     def handle(self, *_args: Any, **options: Any) -> str:
         """Do one of the actions and return what is printed."""
@@ -86,3 +87,10 @@ class Command(BaseCommand):
     def _affected(self, store: Store, options: dict[str, Any]) -> dict[str, Any]:
         count = store.cache.affected(options["tag"])
         return {"data": {"affected": count}, "text": f"{count} entries depend on {options['tag']}"}
+
+
+def _add_common(parser: ArgumentParser, *, cache: Any, as_json: Any) -> None:
+    parser.add_argument(
+        "--cache", metavar="ALIAS", default=cache, help="an alias of settings.CACHES; default: zoocache's"
+    )
+    parser.add_argument("--json", action="store_true", default=as_json, help="print JSON")
