@@ -46,7 +46,7 @@ class Finished(Response[Any]):
         return self._named
 
     @property
-    def media_type(self) -> str | None:  # type: ignore[override]
+    def media_type(self) -> str | None:
         """The media type, without parameters such as the encoding."""
         kind = next((value for name, value in self._raw if name == b"content-type"), None)
         return None if kind is None else kind.partition(b";")[0].decode("latin-1")
@@ -64,10 +64,10 @@ class Finished(Response[Any]):
         headers: dict[str, str] | None = None,
         **_: Any,
     ) -> _Sent:
-        """Add the headers and cookies of the layers; what Litestar knows beside them went into the response."""
-        raw, body = self._changed() if self._named is not None or self.content is not self._body else (
-            self._raw, self._body,
-        )  # fmt: skip
+        """Add the headers and cookies of the layers; what else Litestar knows is in the response."""
+        raw, body = self._raw, self._body
+        if self._named is not None or self.content is not body:
+            raw, body = self._changed()
         if headers:
             own = {name for name, _ in raw}
             given = ((name.lower().encode("latin-1"), value) for name, value in headers.items())

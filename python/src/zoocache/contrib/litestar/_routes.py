@@ -18,7 +18,7 @@ from zoocache.contrib._http import StoredResponse
 from zoocache.contrib.litestar._response import passing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from litestar import Request
     from litestar.di import Provide
@@ -62,7 +62,7 @@ class Route:
             request: The request.
             own: Names that stand in the handler's signature for our sake only.
         """
-        handler: HTTPRouteHandler = request.route_handler  # type: ignore[assignment]
+        handler: HTTPRouteHandler = request.route_handler
         handed = handler.parsed_fn_signature.parameters.keys() - own
         reads, is_known = _declared(request)
         reads_any = not is_known or bool(handler.resolve_guards() or handler.resolve_security())
@@ -115,8 +115,10 @@ class Route:
         """Whether a response is for one user only."""
         return self.reads_any or user is not None or scope.get("user") is not None
 
-    def vary(self, *, is_private: bool) -> list[bytes]:
-        """Names of the request headers that responses depend on, beside those that are known to vary."""
+    def vary(self, known: tuple[bytes, ...], *, is_private: bool) -> list[bytes]:
+        """Names of the request headers that responses depend on, beside those that are known."""
+        if is_private and self.reads_all and not known:
+            return [b"*"]
         reads = self.reads if not is_private else self.reads | {b"authorization", b"cookie"}
         return [*self.varies, *sorted(reads)]
 
@@ -247,7 +249,7 @@ def _named(thing: Any) -> str:
     return f"{getattr(thing, '__module__', '')}.{name}"
 
 
-def header_of(headers: list[Header], wanted: bytes) -> bytes | None:
+def header_of(headers: Iterable[Header], wanted: bytes) -> bytes | None:
     """Return the value of a request header; several of one name are one value: RFC 9110 §5.3."""
     found = [value for name, value in headers if name == wanted]
     return b", ".join(found) if found else None

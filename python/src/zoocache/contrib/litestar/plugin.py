@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ZooCachePlugin(InitPluginProtocol):
     """Configures the default cache: `Litestar(plugins=[ZooCachePlugin(storage_url="lmdb://./cache")])`.
 
-    It does so before the application serves, so that a wrong setting stops it there, and frees the cache after
-    the application has ended. Endpoints are cached without it, too.
+    It does so before the application serves, so that a wrong setting stops it there, and frees the cache
+    after the application has ended. Endpoints are cached without it, too.
 
     Args:
         **settings: As for `configure`.

@@ -72,8 +72,8 @@ def cache_endpoint(
 ) -> Any:
     """Cache the responses of a handler, sync or async. It stands below the route's decorator.
 
-    The key is made of the handler's arguments (what dependencies return, and the decoded body, among them), the
-    route, and of who asks: where handler, dependencies or guards may read credentials, users do not share
+    The key is made of the handler's arguments (what dependencies return, and the decoded body, among them),
+    the route, and of who asks: where handler, dependencies or guards may read credentials, users do not share
     responses. `self`, `request`, `scope`, `state` and sessions of databases take no part in it.
 
     Args:
@@ -198,7 +198,7 @@ class _Serving:
         if not isinstance(request, Request):
             return None
         if args:
-            kwargs.update(zip(self._names, args))
+            kwargs.update(zip(self._names, args, strict=False))
         return _Request(self._endpoint, request, self._route(request), kwargs, self._is_read)
 
     def _route(self, request: Request[Any, Any, Any]) -> Route:
@@ -259,7 +259,9 @@ class _Request:
             return Finished(kept.status, headers, kept.body, served.background)
         scope, route = self._request.scope, self._route
         is_private = not endpoint.is_shared and route.is_private(scope, self._user)
-        told = endpoint.headers(served, is_private=is_private, vary=route.vary(is_private=is_private))
+        told = endpoint.headers(
+            served, is_private=is_private, vary=route.vary(endpoint.vary, is_private=is_private)
+        )
         # What the layers say stays as it is.
         told = [header for header in told if header[0] == b"vary" or header[0] not in route.adds]
         if any(name == b"vary" for name, _ in told):
