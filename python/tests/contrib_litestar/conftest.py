@@ -4,6 +4,7 @@ import pytest
 from litestar import Litestar
 from litestar.dto import AbstractDTO
 from litestar.testing import TestClient
+from litestar_kinds import decorated
 
 
 class Shop:
@@ -35,6 +36,4 @@ def shop():
 @pytest.fixture(params=["async", "thread", "loop"])
 def kind(request):
     """Makes a handler of a plain function: `kind(get, "/")(func)`."""
-    from litestar_kinds import decorated
-
     return lambda *args, **options: decorated(request.param, *args, **options)

@@ -119,7 +119,7 @@ def by_guard_of_handler(shop, **options):
 
 def by_guard_of_controller(shop, **options):
     class Items(Controller):
-        guards = [guard]
+        guards = (guard,)
 
         @get("/")
         @cache_endpoint(**options)
@@ -257,6 +257,8 @@ def test_a_token_in_the_query_says_who_asks(shop):
     client = shop.client(get("/", guards=[admit])(guarded(shop)))
     assert client.get("/?api_key=ann&utm=1").text == client.get("/?api_key=ann&utm=2").text == "ann 1"
     assert client.get("/?api_key=bob").text == "bob 2"
+    assert client.get("/?api%5Fkey=eve").text == "eve 3"
+    assert client.get("/?api%5Fkey=ann").text == "ann 1"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from litestar.response import File, Response, Stream, Template
 from litestar.response.base import ASGIResponse
@@ -89,10 +90,13 @@ class Route:
             dto=_let_pass(handler),
         )
 
+    def tells_users_apart(self, scope: Any) -> bool:
+        """Whether whatever says who asks may have been read: also by a middleware that has found a user."""
+        return self.reads_any or scope.get("user") is not None or scope.get("auth") is not None
+
     def user(self, scope: Any, vary: tuple[bytes, ...]) -> str | None:
         """Return a digest of what a request says of who asks, as far as it may be read."""
-        user, auth = scope.get("user"), scope.get("auth")
-        reads_any = self.reads_any or user is not None or auth is not None
+        reads_any = self.tells_users_apart(scope)
         if not reads_any and not self.reads:
             return None
         # Of headers that say something else, `vary` names those that count, or else all do.
@@ -104,23 +108,21 @@ class Route:
         ]
         if reads_any:
             for part in scope.get("query_string", b"").split(b"&"):
-                name, _, value = part.partition(b"=")
-                if says_who(name.lower()):
+                written, _, value = part.partition(b"=")
+                name = unquote_to_bytes(written).lower()
+                if says_who(name):
                     found.append((b"?" + name, value))
-            if (known := _identity(user)) is not None:
+            if (known := _identity(scope.get("user"))) is not None:
                 found.append((b"user", known))
         return digest(found)
 
-    def is_private(self, scope: Any, user: str | None) -> bool:
-        """Whether a response is for one user only."""
-        return self.reads_any or user is not None or scope.get("user") is not None
-
-    def vary(self, known: tuple[bytes, ...], *, is_private: bool) -> list[bytes]:
+    def vary(self, known: tuple[bytes, ...], *, reads_any: bool) -> list[bytes]:
         """Names of the request headers that responses depend on, beside those that are known."""
-        if is_private and self.reads_all and not known:
+        if not reads_any:
+            return [*self.varies, *sorted(self.reads)]
+        if self.reads_all and not known:
             return [b"*"]
-        reads = self.reads if not is_private else self.reads | {b"authorization", b"cookie"}
-        return [*self.varies, *sorted(reads)]
+        return [*self.varies, *sorted(self.reads | {b"authorization", b"cookie"})]
 
     def rendered(self, result: Any, request: Request[Any, Any, Any]) -> tuple[StoredResponse, Any]:
         """Do what `HTTPRouteHandler.to_response` does, but for hooks, headers and cookies of the layers.

@@ -258,9 +258,11 @@ class _Request:
         if endpoint.http is None:
             return Finished(kept.status, headers, kept.body, served.background)
         scope, route = self._request.scope, self._route
-        is_private = not endpoint.is_shared and route.is_private(scope, self._user)
+        reads_any = not endpoint.is_shared and route.tells_users_apart(scope)
         told = endpoint.headers(
-            served, is_private=is_private, vary=route.vary(endpoint.vary, is_private=is_private)
+            served,
+            is_private=reads_any or self._user is not None,
+            vary=route.vary(endpoint.vary, reads_any=reads_any),
         )
         # What the layers say stays as it is.
         told = [header for header in told if header[0] == b"vary" or header[0] not in route.adds]
