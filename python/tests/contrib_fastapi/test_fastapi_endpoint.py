@@ -1,6 +1,7 @@
 """Cached endpoints answer as uncached ones do, and run only when they must."""
 
 import asyncio
+import contextlib
 import functools
 import sqlite3
 from dataclasses import dataclass
@@ -391,9 +392,8 @@ def test_what_the_framework_passes_takes_no_part_in_the_key(shop, kind):
 def test_sessions_take_no_part_in_the_key(shop, kind):
     def session():
         # An async endpoint uses it in another thread than this dependency is run in.
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        yield connection
-        connection.close()
+        with contextlib.closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+            yield connection
 
     @shop.app.get("/annotated/{product_id}")
     @cache_endpoint(deps=lambda product_id: [f"product:{product_id}"])
@@ -426,9 +426,8 @@ def test_sessions_that_are_closed_when_they_would_be_needed_are_refused(shop, op
             return 1
 
     def session():
-        with sqlite3.connect(":memory:") as connection:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
             yield connection
-        connection.close()
 
     @shop.app.get("/")
     @cache_endpoint(**option)

@@ -51,6 +51,8 @@ pub(crate) struct World {
     processes: RefCell<Vec<Process>>,
     /// Has the task that runs done anything since it was resumed?
     has_acted: Cell<bool>,
+    /// Room for the tasks that can go on, and those that can look again.
+    choices: RefCell<(Vec<usize>, Vec<usize>)>,
     /// How the run went: to be compared with another of the same seed.
     trace: Cell<u64>,
 }
@@ -77,6 +79,7 @@ impl World {
             steps_per_switch,
             processes: RefCell::new(vec![nowhere]),
             has_acted: Cell::new(false),
+            choices: RefCell::default(),
             trace: Cell::new(0xcbf2_9ce4_8422_2325),
         })
     }
@@ -207,9 +210,12 @@ impl World {
         if self.resumes.get() > MAX_RESUMES {
             return Err(format!("the run goes on for ever: {MAX_RESUMES} switches"));
         }
+        let choices = &mut *self.choices.borrow_mut();
+        let (ready, looking) = (&mut choices.0, &mut choices.1);
         loop {
             let now_ns = self.now_ns();
-            let (mut ready, mut looking) = (Vec::new(), Vec::new());
+            ready.clear();
+            looking.clear();
             let mut next_ns = u64::MAX;
             {
                 let (tasks, processes) = (self.tasks.borrow(), self.processes.borrow());
@@ -241,7 +247,7 @@ impl World {
             }
             // Those that look again do so in vain, mostly.
             let from =
-                if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) { &ready } else { &looking };
+                if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) { &*ready } else { &*looking };
             if !from.is_empty() {
                 let index = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
                 return Ok(Some(from[index]));

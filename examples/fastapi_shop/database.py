@@ -1,0 +1,53 @@
+"""The tables of the shop, and the engine, whose commits tell the cache what has changed."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, event
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from zoocache.contrib.sqlalchemy import attach
+
+engine = create_async_engine("sqlite+aiosqlite:///shop.db")
+Sessions = async_sessionmaker(engine, expire_on_commit=False)
+attach(engine)
+
+
+@event.listens_for(engine.sync_engine, "connect")
+def _configure(connection: object, _: object) -> None:
+    """Let SQLite's readers go on while somebody writes."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+class Base(DeclarativeBase):
+    """What all tables share."""
+
+
+class Product(Base):
+    """Something to buy."""
+
+    __tablename__ = "product"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    price: Mapped[int]
+    version: Mapped[int]
+
+
+class Review(Base):
+    """What somebody thinks of it."""
+
+    __tablename__ = "review"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"), index=True)
+    text: Mapped[str]
+
+
+async def create() -> None:
+    """Make the tables that are not there yet."""
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
