@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import zoocache
 from zoocache import ConfigError
+from zoocache._identity import identify
+from zoocache._shared_identity import OWN
 from zoocache._time import milliseconds
 from zoocache.context import get_current_deps
 from zoocache.contrib._http import StoredResponse, etag_of, is_matched, may_be_shared
@@ -122,7 +124,8 @@ class CachedEndpoint:
         self._framework = framework
         self.http = HttpCaching.of(http)
         self.vary = tuple(name.lower().encode("latin-1") for name in vary)
-        self._options: dict[str, Any] = {**options, "namespace": namespace, "deps": deps}
+        apart = (self.http, ttl, key, *options.values())
+        self._options: dict[str, Any] = {**options, "namespace": namespace or _name(func, apart), "deps": deps}
         for name in injected:
             if is_session_annotation(signature.parameters[name].annotation):
                 self._refuse_late(name)
@@ -328,6 +331,17 @@ def _refuse_generator(func: Any) -> None:
     asked = (func, inspect.unwrap(func))
     if any(inspect.isgeneratorfunction(known) or inspect.isasyncgenfunction(known) for known in asked):
         raise TypeError(f"{func!r} is a generator, whose answer is sent piece by piece and cannot be cached")
+
+
+def _name(func: Any, options: tuple[Any, ...]) -> str | None:
+    """Make the namespace of an endpoint that was given none: what is cached is a function of ours.
+
+    Other processes know the endpoint by it. `None` if they cannot know it, which `cacheable` will tell.
+    """
+    shared = identify(func, None, options).shared
+    if shared is None:
+        return "endpoint"
+    return None if OWN in shared else f"endpoint:{shared}"
 
 
 def _seconds(ttl: Any) -> float | None:
