@@ -1,4 +1,4 @@
-"""How handlers declare parameters and dependencies: other names in old versions of Litestar."""
+"""What has other names in old versions of Litestar: how handlers declare parameters, and more."""
 
 from typing import Annotated, TypeVar
 
@@ -8,7 +8,8 @@ T = TypeVar("T")
 
 try:
     from litestar.di import NamedDependency
-    from litestar.params import FromPath, FromQuery, JSONBody
+    from litestar.params import FromPath, FromQuery, JSONBody, RawBody, RequestCookies
+    from litestar.plugins.pydantic import PydanticDTO
 
     def header(name):
         return params.HeaderParameter(name=name)
@@ -17,6 +18,9 @@ try:
         return params.CookieParameter(name=name)
 
 except ImportError:
+    from litestar.contrib.pydantic import PydanticDTO
+
+    RawBody, RequestCookies = bytes, dict[str, str]
     NamedDependency = Annotated[T, params.Dependency()]
     FromPath = FromQuery = Annotated[T, params.Parameter()]
     JSONBody = Annotated[T, params.Body()]
@@ -28,4 +32,14 @@ except ImportError:
         return params.Parameter(cookie=name)
 
 
-__all__ = ["FromPath", "FromQuery", "JSONBody", "NamedDependency", "cookie", "header"]
+__all__ = [
+    "FromPath",
+    "FromQuery",
+    "JSONBody",
+    "NamedDependency",
+    "PydanticDTO",
+    "RawBody",
+    "RequestCookies",
+    "cookie",
+    "header",
+]

@@ -28,10 +28,9 @@ from litestar.datastructures import Cookie, ResponseHeader, State
 from litestar.di import Provide
 from litestar.dto import DataclassDTO, DTOConfig, DTOData, MsgspecDTO
 from litestar.exceptions import HTTPException, NotFoundException
-from litestar.plugins.pydantic import PydanticDTO
 from litestar.response import File, Redirect, ServerSentEvent, Stream, Template
 from litestar.response.base import ASGIResponse
-from litestar_style import FromPath, FromQuery, JSONBody, NamedDependency
+from litestar_style import FromPath, FromQuery, JSONBody, NamedDependency, PydanticDTO, RawBody
 
 import zoocache
 from zoocache.contrib.litestar import cache_endpoint
@@ -226,19 +225,13 @@ def test_a_decoded_body_is_part_of_the_key(shop, kind, cls):
 def test_a_raw_body_is_part_of_the_key(shop):
     @post("/")
     @cache_endpoint
-    async def create(body: "RawBody") -> str:
+    async def create(body: RawBody) -> str:
         return f"{body!r} {shop.count()}"
 
     client = shop.client(create)
     assert client.post("/", content=b"a").text == "b'a' 1"
     assert client.post("/", content=b"a").text == "b'a' 1"
     assert client.post("/", content=b"b").text == "b'b' 2"
-
-
-try:
-    from litestar.params import RawBody
-except ImportError:
-    RawBody = bytes
 
 
 def test_data_of_a_dto_is_part_of_the_key(shop):

@@ -7,19 +7,14 @@ from typing import Annotated, Any
 import pytest
 from litestar import Controller, Request, Router, get
 from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
-from litestar_style import FromQuery, NamedDependency, cookie, header
+from litestar.types import Scope
+from litestar_style import FromQuery, NamedDependency, RequestCookies, cookie, header
 
 from zoocache.contrib.litestar import HttpCaching, cache_endpoint
-
-try:
-    from litestar.params import RequestCookies
-except ImportError:
-    RequestCookies = dict[str, str]
-from litestar.datastructures import Headers
-from litestar.types import Scope
 
 ANN = {"authorization": "Bearer ann"}
 BOB = {"authorization": "Bearer bob"}
