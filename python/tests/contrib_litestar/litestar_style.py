@@ -7,6 +7,7 @@ from litestar import params
 T = TypeVar("T")
 
 try:
+    from litestar.datastructures import Headers
     from litestar.di import NamedDependency
     from litestar.params import FromPath, FromQuery, JSONBody, RawBody, RequestCookies
     from litestar.plugins.pydantic import PydanticDTO
@@ -20,7 +21,8 @@ try:
 except ImportError:
     from litestar.contrib.pydantic import PydanticDTO
 
-    RawBody, RequestCookies = bytes, dict[str, str]
+    RawBody = bytes
+    Headers = RequestCookies = dict[str, str]
     NamedDependency = Annotated[T, params.Dependency()]
     FromPath = FromQuery = Annotated[T, params.Parameter()]
     JSONBody = Annotated[T, params.Body()]
@@ -35,6 +37,7 @@ except ImportError:
 __all__ = [
     "FromPath",
     "FromQuery",
+    "Headers",
     "JSONBody",
     "NamedDependency",
     "PydanticDTO",

@@ -138,7 +138,7 @@ RESULTS = {
     "response's type": (Response[str], lambda: Response("x", media_type="text/csv"), {}),
     "unannotated response": (Any, lambda: Response("x", status_code=201, media_type=MediaType.TEXT), {}),
     "asgi": (ASGIResponse, lambda: ASGIResponse(body=b"x", media_type="text/plain"), {}),
-    "redirect": (Redirect, lambda: Redirect("/elsewhere", query_params={"a": "1"}), {}),
+    "redirect": (Redirect, lambda: Redirect("/elsewhere?a=1"), {}),
     "moved": (Redirect, lambda: Redirect("/elsewhere", status_code=301), {}),
     "headers": (str, lambda: "x", {"response_headers": [ResponseHeader(name="X-A", value="1")]}),
     "documented header": (
@@ -283,6 +283,22 @@ def test_one_function_on_several_routes_has_a_response_for_each(shop):
     client = shop.client(get(["/a", "/b"])(item), get("/c", return_dto=ItemDTO)(item))
     answers = [client.get(path).json() for path in ("/a", "/b", "/c") * 2]
     assert answers == [{"id": 1, "price": "cost"}, {"id": 2, "price": "cost"}, {"id": 3}] * 2
+
+
+def test_one_function_below_several_routers_has_a_response_for_each(shop):
+    @get("/{item_id:int}")
+    @cache_endpoint
+    async def one(item_id: FromPath[int]) -> int:
+        return shop.count()
+
+    @get("/")
+    @cache_endpoint
+    async def every() -> int:
+        return shop.count()
+
+    client = shop.client(*(Router(path, route_handlers=[one, every]) for path in ("/a", "/b")))
+    paths = ("/a/1", "/b/1", "/a", "/b", "/a/")
+    assert [client.get(path).json() for path in paths * 2] == [1, 2, 3, 4, 3] * 2
 
 
 def test_what_dependencies_return_is_part_of_the_key(shop):

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 import pytest
 from litestar import Controller, Request, Router, get
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Headers
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
 from litestar.types import Scope
-from litestar_style import FromQuery, NamedDependency, RequestCookies, cookie, header
+from litestar_style import FromQuery, Headers, NamedDependency, RequestCookies, cookie, header
 
 from zoocache.contrib.litestar import HttpCaching, cache_endpoint
 

@@ -237,7 +237,8 @@ class _Request:
         self.place: tuple[Any, ...] = (
             scope["method"],
             scope.get("root_path", ""),
-            scope.get("path_template", scope["path"]),
+            # Old versions know no template of a path without parameters.
+            scope["path_template"] if scope["path_params"] else scope["path"],
             route.name,
             self._user,
             *(header_of(scope["headers"], name) for name in endpoint.vary),
