@@ -246,8 +246,11 @@ impl World {
                 }
             }
             // Those that look again do so in vain, mostly.
-            let from =
-                if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) { &*ready } else { &*looking };
+            let from = if looking.is_empty() || (!ready.is_empty() && !self.one_in(8)) {
+                &*ready
+            } else {
+                &*looking
+            };
             if !from.is_empty() {
                 let index = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
                 return Ok(Some(from[index]));
