@@ -311,6 +311,10 @@ class CachedEndpoint:
         """What is told to browsers and proxies beside the response's own headers."""
         if self.http is None:
             return []
+        stored = served.stored
+        if served.outcome == "miss" and not may_be_shared(stored.status, stored.headers):
+            own = stored.value_of(b"cache-control")
+            return [(b"cache-control", b"no-store")] if own is None else []
         # Of several `Vary`s, clients read all: only the names that are missing would do, but one is clearer.
         return self.http.headers(
             served.stored, served.outcome, is_private=is_private, vary=(*self.vary, *vary)
