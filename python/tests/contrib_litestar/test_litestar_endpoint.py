@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -30,6 +31,7 @@ from litestar.dto import DataclassDTO, DTOConfig, DTOData, MsgspecDTO
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.response import File, Redirect, ServerSentEvent, Stream, Template
 from litestar.response.base import ASGIResponse
+from litestar.testing import TestClient
 from litestar_style import FromPath, FromQuery, JSONBody, NamedDependency, PydanticDTO, RawBody
 
 import zoocache
@@ -570,3 +572,19 @@ def test_layers_add_what_they_add(shop):
         answer = client.get("/r")
         assert (answer.text, answer.headers["x-handler"], answer.headers["x-router"]) == ("1", "1", "2")
         assert answer.headers.get_list("set-cookie") == ["theme=dark; Path=/; SameSite=lax"]
+
+
+def test_the_description_of_the_interface_is_that_of_an_uncached_handler(shop):
+    def described(cache):
+        async def item(item_id: FromPath[int], data: JSONBody[Item], q: FromQuery[int] = 1) -> Item:
+            """Make an item."""
+            shop.count()
+            return data
+
+        handler = post("/{item_id:int}", dto=ItemDTO)(cache(item))
+        with TestClient(Litestar([handler], logging_config=None)) as client:
+            assert client.post("/1", json={"id": 1}).status_code == 201
+            # Litestar calls what it makes of a DTO for a second handler by a longer name.
+            return re.sub(r"[\w.<>]*(ItemRe)", r"\1", client.get("/schema/openapi.json").text)
+
+    assert described(cache_endpoint) == described(lambda func: func)

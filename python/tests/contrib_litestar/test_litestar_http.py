@@ -144,6 +144,36 @@ def test_hooks_run_for_each_request_and_what_they_add_is_not_stored(shop, kind):
     assert seen == [("application/json", 200, "1")] * 3
 
 
+def test_cookies_are_for_nobody_else(shop):
+    async def after(response: Response[Any]) -> Response[Any]:
+        response.set_cookie("visit", "1")
+        return response
+
+    caching = HttpCaching(max_age=60, shared_max_age=600)
+
+    @get("/hook", after_request=after)
+    @cache_endpoint(http=caching)
+    async def hooked() -> str:
+        return "x"
+
+    @get("/own")
+    @cache_endpoint(http=caching)
+    async def own() -> Response[str]:
+        return Response("x", cookies=[Cookie(key="session", value=f"{shop.count()}")])
+
+    @get("/failing")
+    @cache_endpoint(http=caching)
+    async def failing() -> Response[str]:
+        return Response("x", status_code=503)
+
+    client = shop.client(hooked, own, failing)
+    for _ in "ab":
+        assert client.get("/hook").headers["cache-control"].startswith("private, ")
+        assert client.get("/own").headers["cache-control"] == "no-store"
+        assert client.get("/failing").headers["cache-control"] == "no-store"
+    assert shop.calls == 2
+
+
 def test_a_hook_may_change_body_and_media_type(shop):
     async def after(response: Response[Any]) -> Response[Any]:
         response.content = {"wrapped": response.content.decode()}

@@ -5,11 +5,12 @@ import uuid
 from typing import Annotated, Any
 
 import pytest
-from litestar import Controller, Request, Router, get
+from litestar import Controller, Request, Router, get, post
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
+from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.types import Scope
 from litestar_style import FromQuery, Headers, NamedDependency, RequestCookies, cookie, header
 
@@ -302,3 +303,20 @@ def test_a_session_kept_in_the_scope_tells_no_users_apart(shop, monkeypatch):
 
     client = shop.client(item)
     assert client.get("/", headers=ANN).text == client.get("/", headers=BOB).text == "1 1"
+
+
+def test_who_logs_in_later_does_not_see_what_the_session_showed_before(shop):
+    @post("/login")
+    async def login(request: Request[Any, Any, Any], name: FromQuery[str]) -> None:
+        request.session["name"] = name
+
+    @get("/")
+    @cache_endpoint
+    async def item(request: Request[Any, Any, Any]) -> str:
+        return f"{request.session['name']} {shop.count()}"
+
+    client = shop.client(login, item, middleware=[ServerSideSessionConfig().middleware])
+    for name, answer in ("ann", "ann 1"), ("bob", "bob 2"), ("ann", "ann 1"):
+        client.post("/login", params={"name": name})
+        assert len(client.cookies) == 1
+        assert client.get("/").text == answer

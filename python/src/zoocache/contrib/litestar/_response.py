@@ -76,6 +76,9 @@ class Finished(Response[Any]):
                 for name, value in given
                 if name not in own and not (self.status_code == _NOT_MODIFIED and name in _OF_CONTENT)
             ]
+        if self.cookies:
+            # A hook set them for one user; proxies may keep what is public, with its cookies.
+            raw = [(n, v.replace(b"public", b"private") if n == b"cache-control" else v) for n, v in raw]
         if cookies or self.cookies:
             all_cookies = [*self.cookies, *(cookies or ())]
             raw = raw + [

@@ -114,6 +114,9 @@ class Route:
                     found.append((b"?" + name, value))
             if (known := _identity(scope.get("user"))) is not None:
                 found.append((b"user", known))
+            # Of one session, another user may have logged in.
+            if isinstance(session := scope.get("session"), Mapping) and session:
+                found.append((b"session", repr(sorted(session.items())).encode("utf-8", "surrogatepass")))
         return digest(found)
 
     def vary(self, known: tuple[bytes, ...], *, reads_any: bool) -> list[bytes]:
