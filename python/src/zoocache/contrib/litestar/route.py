@@ -265,8 +265,9 @@ class _Request:
             is_private=reads_any or self._user is not None,
             vary=route.vary(endpoint.vary, reads_any=reads_any),
         )
-        # What the layers say stays as it is.
-        told = [header for header in told if header[0] == b"vary" or header[0] not in route.adds]
+        if route.adds:
+            # What the layers say stays as it is.
+            told = [header for header in told if header[0] == b"vary" or header[0] not in route.adds]
         if any(name == b"vary" for name, _ in told):
             headers = [header for header in headers if header[0] != b"vary"]
         headers += told
