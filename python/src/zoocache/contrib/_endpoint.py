@@ -125,7 +125,11 @@ class CachedEndpoint:
         self.http = HttpCaching.of(http)
         self.vary = tuple(name.lower().encode("latin-1") for name in vary)
         apart = (self.http, ttl, key, *options.values())
-        self._options: dict[str, Any] = {**options, "namespace": namespace or _name(func, apart), "deps": deps}
+        self._options: dict[str, Any] = {
+            **options,
+            "namespace": namespace or _name(func, apart),
+            "deps": deps,
+        }
         for name in injected:
             if is_session_annotation(signature.parameters[name].annotation):
                 self._refuse_late(name)
