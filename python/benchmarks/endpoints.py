@@ -80,11 +80,11 @@ async def _request(app: App) -> bytes:
 
 
 async def _round(app: App) -> float:
-    """Return the microseconds of a request."""
-    began = time.perf_counter()
+    """Return the microseconds of a request: of this thread, whatever else the machine does."""
+    began = time.thread_time()
     for _ in range(REQUESTS):
         await _request(app)
-    return (time.perf_counter() - began) / REQUESTS * 1e6
+    return (time.thread_time() - began) / REQUESTS * 1e6
 
 
 async def measure(rounds: int) -> None:
