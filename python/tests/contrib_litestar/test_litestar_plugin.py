@@ -9,6 +9,7 @@ import zoocache
 from zoocache.contrib.litestar import ZooCachePlugin, cache_endpoint
 
 
+@pytest.mark.memory_only("it configures the cache itself")
 def test_the_cache_is_configured_while_the_application_runs(tmp_path):
     seen = []
 
@@ -38,6 +39,7 @@ def test_the_cache_is_configured_while_the_application_runs(tmp_path):
     assert seen == [True] * 4
 
 
+@pytest.mark.memory_only("it configures the cache itself")
 def test_a_wrong_setting_stops_the_application():
     app = Litestar([], plugins=[ZooCachePlugin(max_entries=-1)], logging_config=None)
     with pytest.raises(BaseException) as caught, TestClient(app):  # noqa: PT011 - a group, of anyio
