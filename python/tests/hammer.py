@@ -1,7 +1,7 @@
 """Readers and writers that hammer an application over HTTP, and compare each answer with what was written.
 
-A write counts from the moment its answer arrived: a read that begins later and shows less is stale. A read may
-show a write that is on its way.
+A write counts from the moment its answer arrived: a read that begins later and shows less is stale. A read
+may show a write that is on its way.
 """
 
 import asyncio

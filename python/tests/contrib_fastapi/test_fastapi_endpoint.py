@@ -540,6 +540,9 @@ def test_called_by_hand_it_returns_what_the_function_returns(shop, kind):
     assert shop.calls == 1
     zoocache.invalidate("product:1")
     assert call(1, name="kiwi").name == "kiwi"
+    assert (call(1), shop.calls) == (Product(id=1, name="fig"), 3)
+    zoocache.invalidate(product.tag)
+    assert (call(1), shop.calls) == (Product(id=1, name="fig"), 4)
 
 
 def test_tag_and_stats_of_the_function(shop):

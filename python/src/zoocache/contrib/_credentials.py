@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Names of headers that say who asks, where a program may read any header. `X-Request-Id` does not.
+#: Names of headers, and of parameters in a query, that say who asks, where a program may read any of them.
+#: `X-Request-Id` does not.
 _SAYS_WHO = re.compile(
-    r"auth|cookie|token|user|session|api-?key|secret|ident|account|tenant|customer|member|client-?id|principal|jwt"
-    r"|credential|signature|oidc|forwarded-(?:email|groups)|^host$|^x-forwarded-host$"
+    r"auth|cookie|token|user|session|api[-_]?key|secret|ident|account|tenant|customer|member|client[-_]?id|principal|jwt"
+    r"|credential|signature|oidc|mail|passw|forwarded-groups|^key$|^host$|^x-forwarded-host$"
 )
 
 
 @functools.lru_cache(maxsize=1024)
 def says_who(name: bytes) -> bool:
-    """Whether a request header, named in lower case, may say who asks."""
+    """Whether a request header or a parameter of a query, named in lower case, may say who asks."""
     return name != b"user-agent" and _SAYS_WHO.search(name.decode("latin-1")) is not None
 
 

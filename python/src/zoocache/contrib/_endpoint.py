@@ -299,18 +299,37 @@ class CachedEndpoint:
     @functools.cached_property
     def values(self) -> Any:
         """The cached function for calls by hand, without a request: it returns what the endpoint returns."""
+        func, tag = self.func, self.cached.tag
+        if self.is_async:
+
+            async def compute(*args: Any, **kwargs: Any) -> Any:
+                zoocache.add_deps([tag])
+                return await func(*args, **kwargs)
+        else:
+
+            def compute(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+                zoocache.add_deps([tag])
+                return func(*args, **kwargs)
+
+        functools.update_wrapper(compute, func)
+        compute.__signature__ = self._signature  # type: ignore[attr-defined]
+        setattr(compute, IDENTIFIES, func)
         options = {**self._options, "ttl": self._ttl, "cache_if": self._cache_if}
         options["namespace"] = f"{self._options['namespace'] or ''}/values"
         if self._key is None:
             options["ignore"] = self._ignore
         else:
             options["key"] = self._key
-        return self._cacheable(**options)(self.func)
+        return self._cacheable(**options)(compute)
 
     def headers(self, served: Served, *, is_private: bool, vary: Iterable[bytes] = ()) -> list[Header]:
         """What is told to browsers and proxies beside the response's own headers."""
         if self.http is None:
             return []
+        stored = served.stored
+        if served.outcome == "miss" and not may_be_shared(stored.status, stored.headers):
+            own = stored.value_of(b"cache-control")
+            return [(b"cache-control", b"no-store")] if own is None else []
         # Of several `Vary`s, clients read all: only the names that are missing would do, but one is clearer.
         return self.http.headers(
             served.stored, served.outcome, is_private=is_private, vary=(*self.vary, *vary)

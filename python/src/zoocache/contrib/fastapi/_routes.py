@@ -47,6 +47,8 @@ class Route:
     #: Request headers that its dependencies read, in lower case; and whether they may read any.
     reads: frozenset[bytes]
     reads_any: bool
+    #: Request headers that the endpoint itself declares: their values are among its arguments.
+    declares: frozenset[bytes]
     #: Query parameters that hold credentials.
     queries: tuple[str, ...]
 
@@ -58,7 +60,13 @@ class Route:
         reads_any = _look(route.dependant, reads, queries, is_endpoint=True)
         shape = ",".join(_shown(getattr(route, name, None)) for name in _SHAPE)
         shape += _shown(getattr(route.response_class, "value", route.response_class))
-        return cls(route, f"{route.path_format} {shape}", frozenset(reads), reads_any, tuple(sorted(queries)))
+        declares = {_header_of(field) for field in route.dependant.header_params}
+        if route.dependant.cookie_params:
+            declares.add(b"cookie")
+        name = f"{route.path_format} {shape}"
+        return cls(
+            route, name, frozenset(reads), reads_any, frozenset(declares), tuple(sorted(queries))
+        )  # fmt: skip
 
     def user(self, request: HTTPConnection) -> str | None:
         """Return a digest of what the request says of who asks, as far as the endpoint may read it."""
@@ -71,9 +79,17 @@ class Route:
             found += ((b"?" + name.encode(), value.encode()) for value in request.query_params.getlist(name))
         return digest(found) if found else None
 
-    def vary(self) -> list[bytes]:
-        """Names of the request headers by which users are told apart."""
-        return sorted(self.reads | ({b"authorization", b"cookie"} if self.reads_any else set()))
+    def vary(self, *, shared: bool) -> list[bytes]:
+        """Names of the request headers that responses depend on."""
+        if shared:
+            return sorted(self.declares)
+        return sorted(
+            self.declares | self.reads | ({b"authorization", b"cookie"} if self.reads_any else set())
+        )
+
+    def says_who(self, request: HTTPConnection) -> bool:
+        """Whether a request says who asks in a header that the endpoint declares."""
+        return any(name in self.declares and says_who(name) for name, _ in request.scope["headers"])
 
     def rendered(self, result: Any, given: Response) -> Response:
         """Make a response as FastAPI does; `given` is what dependencies and endpoint may have set up."""
@@ -108,6 +124,11 @@ class Route:
         return response
 
 
+def _header_of(field: Any) -> bytes:
+    name: str = field.alias
+    return name.lower().encode("latin-1")
+
+
 def _finished(coroutine: Any) -> Any:
     """Run a coroutine that waits for nothing."""
     try:
@@ -138,7 +159,7 @@ def _look(dependant: Dependant, reads: set[bytes], queries: set[str], *, is_endp
         # What the endpoint itself declares is among its arguments.
         if dependant.cookie_params:
             reads.add(b"cookie")
-        reads.update(field.alias.lower().encode("latin-1") for field in dependant.header_params)
+        reads.update(map(_header_of, dependant.header_params))
     reads_any = bool(
         (dependant.request_param_name and dependant.request_param_name != OWN_REQUEST)
         or dependant.websocket_param_name

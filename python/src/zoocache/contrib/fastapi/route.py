@@ -255,10 +255,12 @@ class _Request:
             headers += self._before
         if endpoint.http is None:
             return _Finished(kept.status, headers, kept.body, served.background)
+        route, shared = self._route, endpoint.is_shared
+        is_private = self._user is not None or (
+            not shared and route is not None and route.says_who(self._request)
+        )
         told = endpoint.headers(
-            served,
-            is_private=self._user is not None,
-            vary=() if self._route is None or endpoint.is_shared else self._route.vary(),
+            served, is_private=is_private, vary=() if route is None else route.vary(shared=shared)
         )
         if any(name == b"vary" for name, _ in told):
             headers = [header for header in headers if header[0] != b"vary"]

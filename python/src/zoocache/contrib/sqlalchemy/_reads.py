@@ -16,6 +16,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_only, greenlet_spawn
 
 import zoocache
+from zoocache._context import CURRENT
+from zoocache.context import keep_private
 from zoocache.contrib.sqlalchemy._cached import Cached, option
 from zoocache.contrib.sqlalchemy._database import identity
 from zoocache.contrib.sqlalchemy._footprint import footprint
@@ -47,6 +49,7 @@ class Plan:
     context: Any
     cached: Cached
     deps: list[str]
+    computation: object
 
 
 def before(settings: Settings, connection: Connection, context: Any) -> None:
@@ -57,16 +60,21 @@ def before(settings: Settings, connection: Connection, context: Any) -> None:
     """
     here = place(connection.info)
     here.plan = None
+    computation = CURRENT.get()
     cached = option(context.execution_options.get("cached"))
-    if cached is not None and isinstance(context.compiled, SQLCompiler):
+    if (cached is not None or computation is not None) and isinstance(context.compiled, SQLCompiler):
         noted = footprint(context.compiled)
         deps = _deps(settings, cached, noted, context)
         # For a cached function around it, whoever answers.
         zoocache.add_deps(deps)
-        if _is_whole(context) and not here.work.has_written and _is_latest(connection, here):
-            here.plan = Plan(context, cached, deps)
+        is_latest = not here.work.has_written and _is_latest(connection, here)
+        if cached is not None and is_latest and _is_whole(context):
+            here.plan = Plan(context, cached, deps, computation)
             return
-    here.work.has_begun = True
+        if not is_latest and not _is_as_new(connection, here, computation):
+            # What the function around it makes of rows that others do not see is not for others.
+            keep_private()
+    _begin(connection, here, computation)
     if connection.dialect.name == "sqlite":
         _watch(here, context)
 
@@ -97,8 +105,10 @@ class _Watched(CursorFetchStrategy):
         super().hard_close(result, dbapi_cursor)
 
 
-def _deps(settings: Settings, cached: Cached, noted: Footprint, context: Any) -> list[str]:
-    """The tags that the rows of a statement depend on."""
+def _deps(settings: Settings, cached: Cached | None, noted: Footprint, context: Any) -> list[str]:
+    """The tags that the rows of a statement depend on, as far as they are known if it is not cached itself."""
+    if cached is None:
+        cached = Cached(tags=[])
     if cached.tags is None and (noted.has_text or not noted.tables):
         what = "holds text, whose tables" if noted.has_text else "names no table, so that what it reads"
         raise exc.ArgumentError(
@@ -142,6 +152,17 @@ def _is_latest(connection: Connection, here: Place) -> bool:
     return level in _BY_STATEMENT or not here.work.has_begun
 
 
+def _is_as_new(connection: Connection, here: Place, computation: object) -> bool:
+    """Whether what a statement reads is no older than the computation of the cached function around it."""
+    return here.work.began_in(computation) and _level(connection, here) != "READ UNCOMMITTED"
+
+
+def _begin(connection: Connection, here: Place, computation: object) -> None:
+    """Note that a statement runs; and in which computation, where a snapshot lasts for the transaction."""
+    by_statement = computation is None or _level(connection, here) in _BY_STATEMENT
+    here.work.begin(None if by_statement else computation)
+
+
 def _level(connection: Connection, here: Place) -> str:
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
@@ -167,7 +188,7 @@ def execute(settings: Settings, cursor: Any, statement: str, parameters: Any, co
         return False
 
     def run() -> _Rows:
-        here.work.has_begun = True
+        _begin(connection, here, plan.computation)
         context.dialect.do_execute(cursor, statement, parameters, context)
         columns = tuple((column[0], column[1], None, None, None, None, None) for column in cursor.description)
         return columns, tuple(tuple(row) for row in cursor.fetchall())

@@ -58,6 +58,7 @@ class Work:
     def __init__(self) -> None:
         self.frames = [Frame()]
         self.has_begun = False
+        self._begun_in: object = None
         self.is_autocommit = False
         self.is_lasting = False
         self.running: dict[object, list[str]] = {}
@@ -65,6 +66,18 @@ class Work:
     @property
     def has_written(self) -> bool:
         return any(frame.has_written for frame in self.frames)
+
+    def begin(self, computation: object) -> None:
+        """Note that a statement runs, in a computation of a cached function or in none."""
+        if not self.has_begun:
+            self.has_begun, self._begun_in = True, computation
+
+    def began_in(self, computation: object) -> bool:
+        """Whether the snapshot, if there is one, is no older than a computation that has written nothing.
+
+        Its first statement ran in it: then whatever the computation reads was so after it had begun.
+        """
+        return not self.has_written and self.has_begun and self._begun_in is computation
 
     def wrote(self) -> None:
         self.frames[-1].has_written = True
