@@ -93,6 +93,14 @@ SERVERS = {
         "show": {"SHOP_SHOW_QUERIES": "1"},
         "query": r"FROM product\s+WHERE product\.id = \?",
     },
+    "litestar_library": {
+        "read": read_books,
+        "write": write_book,
+        "cold": "/books/7",
+        "users": "/loans",
+        "show": {"LIBRARY_SHOW_QUERIES": "1"},
+        "query": r"FROM book WHERE id = 7",
+    },
 }
 
 
