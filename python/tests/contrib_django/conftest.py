@@ -1,0 +1,103 @@
+"""A project with two databases in files, and a third one on a PostgreSQL server where there is one."""
+
+import tempfile
+from pathlib import Path
+
+import django
+import django_postgres
+import pytest
+from django.conf import settings
+
+_folder = tempfile.TemporaryDirectory(prefix="zoocache-django-")
+_server = django_postgres.Server() if django_postgres.PROGRAMS else None
+#: The databases that tests of writing run on.
+ALIASES = ["default", *(["postgres"] if _server else [])]
+
+
+def _file(name):
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(_folder.name) / name}
+
+
+settings.configure(
+    DATABASES={
+        "default": _file("default.sqlite3"),
+        "other": _file("other.sqlite3"),
+        **({"postgres": _server.settings(), "repeatable": _server.settings(level=3)} if _server else {}),
+    },
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "rest_framework", "django_shop"],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    USE_TZ=True,
+    SECRET_KEY="of a test",
+    ROOT_URLCONF="django_urls",
+    ALLOWED_HOSTS=["*"],
+)
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connections  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+
+_made = set()
+
+
+def pytest_generate_tests(metafunc):
+    if "alias" in metafunc.fixturenames:
+        metafunc.parametrize("alias", ALIASES, scope="function")
+
+
+def pytest_unconfigure():
+    connections.close_all()
+    if _server:
+        _server.end()
+    _folder.cleanup()
+
+
+def _make(alias):
+    if alias not in _made:
+        call_command("migrate", run_syncdb=True, database=alias, verbosity=0)
+        _made.add(alias)
+
+
+@pytest.fixture
+def db():
+    """The two databases in files, empty."""
+    for alias in ("default", "other"):
+        _make(alias)
+    yield
+    for alias in _made:
+        _empty(alias)
+
+
+@pytest.fixture
+def on(db, alias):
+    """An alias of each kind of database, empty."""
+    _make(alias)
+    return alias
+
+
+def _empty(alias):
+    from django.apps import apps
+
+    connection = connections[alias]
+    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        tables = [
+            connection.ops.quote_name(model._meta.db_table)
+            for model in apps.get_app_config("django_shop").get_models(include_auto_created=True)
+        ]
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+            return
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")
+
+
+@pytest.fixture
+def sql():
+    """Return how many statements a function sends to a database, and what it returned."""
+
+    def count(function, *args, using="default"):
+        with CaptureQueriesContext(connections[using]) as queries:
+            result = function(*args)
+        return len(queries), result
+
+    return count
