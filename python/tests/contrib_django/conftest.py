@@ -8,7 +8,8 @@ import django_postgres
 import pytest
 from django.conf import settings
 
-_folder = tempfile.TemporaryDirectory(prefix="zoocache-django-")
+_shm = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, which is removed
+_folder = tempfile.TemporaryDirectory(prefix="zoocache-django-", dir=_shm if _shm.is_dir() else None)
 _server = django_postgres.Server() if django_postgres.PROGRAMS else None
 #: The databases that tests of writing run on.
 ALIASES = ["default", *(["postgres"] if _server else [])]
@@ -25,6 +26,7 @@ settings.configure(
         **({"postgres": _server.settings(), "repeatable": _server.settings(level=3)} if _server else {}),
     },
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "rest_framework", "django_shop"],
+    MIGRATION_MODULES={"contenttypes": None, "auth": None},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     USE_TZ=True,
     SECRET_KEY="of a test",
@@ -34,7 +36,7 @@ settings.configure(
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connections  # noqa: E402
+from django.db import connections, transaction  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 _made = set()
@@ -79,7 +81,7 @@ def _empty(alias):
     from django.apps import apps
 
     connection = connections[alias]
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+    with transaction.atomic(alias), connection.cursor() as cursor:
         tables = [
             connection.ops.quote_name(model._meta.db_table)
             for model in apps.get_app_config("django_shop").get_models(include_auto_created=True)
@@ -87,6 +89,7 @@ def _empty(alias):
         if connection.vendor == "postgresql":
             cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
             return
+        cursor.execute("PRAGMA defer_foreign_keys = ON")
         for table in tables:
             cursor.execute(f"DELETE FROM {table}")
 

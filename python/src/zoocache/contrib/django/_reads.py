@@ -123,9 +123,12 @@ def _plain(value: Any) -> Any:
         return cls(map(_plain, value))
     if cls is not str and issubclass(cls, str):
         return str.__str__(value)
-    if cls.__name__ in {"Json", "Jsonb", "JsonAdapter"}:
-        # psycopg's mark on what is to become JSON.
-        return cls.__name__, getattr(value, "obj", None) or value.adapted
+    if cls is memoryview:
+        return bytes(value)
+    if cls.__module__.partition(".")[0] in {"psycopg", "psycopg2"}:
+        # Its marks on what is to become JSON, or bytes.
+        marked = getattr(value, "obj", None) or getattr(value, "adapted", None)
+        return value if marked is None else (cls.__name__, _plain(marked))
     return value
 
 
