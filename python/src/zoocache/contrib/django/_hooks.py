@@ -36,8 +36,11 @@ def _select(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[st
         return _writes.update_or_delete(original, compiler, args, kwargs, deleted=deleted)
     caching = _reads.caching_of(compiler.query)
     result_type = args[0] if args else kwargs.get("result_type", MULTI)
-    if caching is None or result_type not in {MULTI, SINGLE}:
+    if result_type not in {MULTI, SINGLE}:
         return original(compiler, *args, **kwargs)
+    if caching is None:
+        track = _reads.is_tracking()
+        return _reads.track(original, compiler, result_type) if track else original(compiler, *args, **kwargs)
     return _reads.read(original, compiler, result_type, caching)
 
 

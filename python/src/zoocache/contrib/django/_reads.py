@@ -175,12 +175,50 @@ def _can_be_key(rows: Any, key: tuple[object, ...]) -> bool:
 
 def _uncommitted(read: _Read) -> Any:
     """Read rows that are for this transaction only, also if they are read inside a cached function."""
-    used = get_current_deps()
-    if used is not None and PRIVATE not in used:
-        # Invalidated while the function runs: its result goes to its caller, and is not stored.
-        zoocache.add_deps([PRIVATE])
-        zoocache.invalidate(PRIVATE)
+    keep_private()
     zoocache.add_deps(subtrees(read.models()))
     return read.execute()
 
 
+def keep_private() -> None:
+    """Let the cached function that is running, if there is one, return its result and not store it."""
+    used = get_current_deps()
+    if used is not None and PRIVATE not in used:
+        # What is invalidated while a function runs is not stored.
+        zoocache.add_deps([PRIVATE])
+        zoocache.invalidate(PRIVATE)
+
+
+#: Whether the cached function that is running depends on all that it reads.
+_tracking: ContextVar[bool] = ContextVar("zoocache_django_tracking", default=False)
+
+
+@contextmanager
+def tracking() -> Iterator[None]:
+    """Make a block in which a cached function depends on everything that the ORM reads, cached or not."""
+    token = _tracking.set(True)
+    try:
+        yield
+    finally:
+        _tracking.reset(token)
+
+
+def is_tracking() -> bool:
+    """Whether `track` is to be used."""
+    return _tracking.get()
+
+
+def track(original: Any, compiler: Any, result_type: str) -> Any:
+    """Do what `SQLCompiler.execute_sql` does, and note what was read."""
+    connection = compiler.connection
+    try:
+        read = _Read(compiler, original, result_type)
+    except EmptyResultSet:
+        return original(compiler, result_type)
+    models = read.models()
+    is_latest = not in_transaction(connection) or sees_latest(connection)
+    if not is_latest or sees_uncommitted(connection) or not models_written(connection).isdisjoint(models):
+        keep_private()
+    result = read.execute()
+    zoocache.add_deps(read.dependencies(result))
+    return [result] if result_type == MULTI else result

@@ -1,0 +1,77 @@
+"""An instance with everything that is loaded of it, as a part of a key.
+
+What is made of an instance is made of this, and of what is read from the database meanwhile. An instance
+that was changed and not saved, or loaded before others changed it, therefore has a key of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.files import File
+from django.db.models import Manager, Model, QuerySet
+
+from zoocache.contrib.django.tags import model_tag, normal_key, row_tag, subtrees
+
+#: With more rows of a model than this, a result depends on the model.
+_MOST_ROWS = 50
+
+
+class Graph:
+    """What is loaded of instances, and its tags."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        self._rows: dict[str, set[str]] = {}
+        self._lists: set[str] = set()
+
+    def describe(self, value: Any) -> Any:
+        """Return a value whose key tells apart whatever the value holds."""
+        if isinstance(value, Model):
+            return self._instance(value)
+        if isinstance(value, File):
+            return "file", value.name
+        if isinstance(value, QuerySet):
+            return self._list(value.model, value)
+        if type(value) in {list, tuple, set, frozenset}:
+            return type(value).__name__, [self.describe(item) for item in value]
+        if type(value) is dict:
+            return "dict", [(key, self.describe(item)) for key, item in value.items()]
+        return value
+
+    def _instance(self, instance: Model) -> Any:
+        if id(instance) in self._seen:
+            return "seen", self._seen[id(instance)]
+        self._seen[id(instance)] = len(self._seen)
+        if instance.pk is not None:
+            self._row(instance)
+        state = instance._state
+        held = [
+            (name, self.describe(value))
+            for name, value in sorted(vars(instance).items())
+            if name not in {"_state", "_prefetched_objects_cache"}
+        ]
+        cached = [(name, self.describe(value)) for name, value in sorted(state.fields_cache.items())]
+        prefetched = [
+            (name, self._list(found.model if isinstance(found, QuerySet) else None, found))
+            for name, found in sorted(getattr(instance, "_prefetched_objects_cache", {}).items())
+        ]
+        return type(instance), state.db, state.adding, held, cached, prefetched
+
+    def _list(self, model: Any, found: Any) -> Any:
+        if model is not None:
+            self._lists.add(model_tag(model))
+        return [self.describe(item) for item in (found.all() if isinstance(found, Manager) else found)]
+
+    def _row(self, instance: Model) -> None:
+        for model in (type(instance), *instance._meta.get_parent_list()):
+            key = vars(instance).get(model._meta.pk.attname)
+            if key is not None:
+                label = model_tag(model)
+                self._rows.setdefault(label, set()).add(row_tag(label, normal_key(model, key)))
+
+    def tags(self) -> list[str]:
+        """Return what everything depends on that is made of it."""
+        many = {label for label, tags in self._rows.items() if len(tags) > _MOST_ROWS} | self._lists
+        rows = (tags for label, tags in self._rows.items() if label not in many)
+        return sorted(set().union(*rows)) + subtrees(many)
