@@ -41,7 +41,20 @@ from django.db.models.functions import (
     TruncMonth,
     Upper,
 )
-from django_shop.models import Author, Book, Category, Classic, Note, Place, Profile, Review, Shop, Tag, Token, Word
+from django_shop.models import (
+    Author,
+    Book,
+    Category,
+    Classic,
+    Note,
+    Place,
+    Profile,
+    Review,
+    Shop,
+    Tag,
+    Token,
+    Word,
+)
 
 import zoocache
 from zoocache.contrib.django import instance_tag, model_tag
@@ -129,10 +142,16 @@ QUERIES = {
     "values some": lambda q: list(q(Book).values("title", "author__name", upper=Upper("title"))),
     "values_list": lambda q: list(q(Book).values_list()),
     "values_list flat": lambda q: list(q(Book).values_list("data", flat=True)),
-    "values_list named": lambda q: [(*row, row._fields) for row in q(Book).values_list("id", "title", named=True)],
+    "values_list named": lambda q: [
+        (*row, row._fields) for row in q(Book).values_list("id", "title", named=True)
+    ],
     "values_list order": lambda q: list(q(Book).annotate(n=Count("reviews")).values_list("n", "title")),
-    "group": lambda q: list(q(Book).values("author__name").annotate(n=Count("id"), top=Max("price")).order_by("n")),
-    "aggregate": lambda q: q(Book).aggregate(Sum("price"), Avg("ratio"), last=Max("seen"), first=Min("published")),
+    "group": lambda q: list(
+        q(Book).values("author__name").annotate(n=Count("id"), top=Max("price")).order_by("n")
+    ),
+    "aggregate": lambda q: q(Book).aggregate(
+        Sum("price"), Avg("ratio"), last=Max("seen"), first=Min("published")
+    ),
     "aggregate none": lambda q: q(Book).filter(title="no").aggregate(s=Sum("price"), n=Count("id")),
     "aggregate empty": lambda q: q(Book).none().aggregate(n=Count("id"), s=Sum("price")),
     "aggregate annotation": lambda q: q(Book).annotate(n=Count("tags")).aggregate(Sum("n"), StdDev("price")),
@@ -157,18 +176,25 @@ QUERIES = {
         )
     ),
     "prefetch plain": lambda q: list(
-        q(Author).prefetch_related(Prefetch("books", Book.objects.order_by("-id").select_related("co_author")))
+        q(Author).prefetch_related(
+            Prefetch("books", Book.objects.order_by("-id").select_related("co_author"))
+        )
     ),
     "prefetch generic": lambda q: list(q(Book).prefetch_related("notes")),
     "prefetch generic key": lambda q: list(q(Note).prefetch_related("about")),
     "annotate": lambda q: list(q(Book).annotate(n=Count("reviews"), name=Concat("title", Value("!")))),
     "annotate having": lambda q: list(q(Book).annotate(n=Count("reviews")).filter(n__gt=1)),
     "alias": lambda q: list(q(Book).alias(n=Count("reviews")).filter(n=1)),
-    "case": lambda q: list(q(Book).annotate(c=Case(When(price__lt=2, then=Value("low")), default=Value("high")))),
+    "case": lambda q: list(
+        q(Book).annotate(c=Case(When(price__lt=2, then=Value("low")), default=Value("high")))
+    ),
     "window": lambda q: list(q(Book).annotate(r=Window(Rank(), partition_by="author", order_by="price"))),
     "functions": lambda q: list(
         q(Book).annotate(
-            y=ExtractYear("seen"), m=TruncMonth("seen"), t=Length("title"), c=Coalesce("co_author__name", Lower("title"))
+            y=ExtractYear("seen"),
+            m=TruncMonth("seen"),
+            t=Length("title"),
+            c=Coalesce("co_author__name", Lower("title")),
         )
     ),
     "exists subquery": lambda q: list(q(Book).filter(Exists(Review.objects.filter(book=OuterRef("pk"))))),
@@ -190,12 +216,18 @@ QUERIES = {
     "distinct": lambda q: list(q(Author).filter(books__price__gt=0).distinct()),
     "order": lambda q: list(q(Book).order_by("-author__name", F("published").desc(nulls_last=True))),
     "reverse": lambda q: list(q(Book).reverse()),
-    "union": lambda q: list(q(Author).filter(name="ann").order_by().union(q(Author).filter(name="bob").order_by(), all=True)),
+    "union": lambda q: list(
+        q(Author).filter(name="ann").order_by().union(q(Author).filter(name="bob").order_by(), all=True)
+    ),
     "union values": lambda q: list(
         q(Author).order_by().values_list("name").union(q(Tag).order_by().values_list("word")).order_by("name")
     ),
-    "intersection": lambda q: list(q(Author).order_by().intersection(q(Author).order_by().filter(name="ann"))),
-    "difference count": lambda q: q(Author).order_by().difference(q(Author).order_by().filter(name="ann")).count(),
+    "intersection": lambda q: list(
+        q(Author).order_by().intersection(q(Author).order_by().filter(name="ann"))
+    ),
+    "difference count": lambda q: (
+        q(Author).order_by().difference(q(Author).order_by().filter(name="ann")).count()
+    ),
     "or": lambda q: list(q(Author).filter(name="ann") | q(Author).filter(name="bob")),
     "and": lambda q: list(q(Author).filter(name="ann") & q(Author).filter(pk__gt=0)),
     "extra": lambda q: list(q(Author).extra(select={"twice": "id * 2"}, where=["id > 0"])),
@@ -207,12 +239,16 @@ QUERIES = {
     "json equal": lambda q: list(q(Book).filter(data={"n": 1, "list": [1, None, "x"]})),
     "bytes": lambda q: list(q(Book).filter(blob=b"\x01\x00\xff")),
     "uuid": lambda q: list(q(Book).filter(uid=uuid.UUID(int=3))),
-    "times": lambda q: list(q(Book).filter(at__lt=dt.time(1, 2, 3), took__gt=dt.timedelta(0), seen__year=2024)),
+    "times": lambda q: list(
+        q(Book).filter(at__lt=dt.time(1, 2, 3), took__gt=dt.timedelta(0), seen__year=2024)
+    ),
     "inheritance": lambda q: list(q(Shop)),
     "inheritance get": lambda q: q(Shop).get(name="corner"),
     "inheritance parent": lambda q: list(q(Place).select_related("shop")),
     "proxy": lambda q: list(q(Classic)),
-    "method": lambda q: list(q(Book).cheap()) if hasattr(q(Book), "cheap") else list(q(Book).filter(price__lt=5)),
+    "method": lambda q: (
+        list(q(Book).cheap()) if hasattr(q(Book), "cheap") else list(q(Book).filter(price__lt=5))
+    ),
     "through": lambda q: sorted(q(Tag).filter(books__author__name="ann").values_list("word", "books__title")),
 }
 
@@ -232,7 +268,11 @@ def described(value, within=()):
             name: [described(item, within) for item in found]
             for name, found in getattr(value, "_prefetched_objects_cache", {}).items()
         }
-        cached = {name: described(held, within) for name, held in value._state.fields_cache.items() if name != "about"}
+        cached = {
+            name: described(held, within)
+            for name, held in value._state.fields_cache.items()
+            if name != "about"
+        }
         about = value._state.fields_cache.get("about")
         return (
             type(value),
@@ -316,7 +356,9 @@ def test_async_results_are_those_of_a_plain_queryset(query, rows, sql):
 
 def test_async_for(rows):
     async def names(queryset):
-        return [book.title async for book in queryset], [book.title async for book in queryset.all().aiterator()]
+        return [book.title async for book in queryset], [
+            book.title async for book in queryset.all().aiterator()
+        ]
 
     plain = asyncio.run(names(Book.objects.using(rows)))
     before = zoocache.stats()["misses"]

@@ -9,7 +9,20 @@ from django.db import DatabaseError, IntegrityError, connections, models, transa
 from django.db.models import F
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.test import TestCase
-from django_shop.models import Author, Book, Category, Classic, Note, Place, Profile, Review, Shop, Tag, Token, Word
+from django_shop.models import (
+    Author,
+    Book,
+    Category,
+    Classic,
+    Note,
+    Place,
+    Profile,
+    Review,
+    Shop,
+    Tag,
+    Token,
+    Word,
+)
 from helpers import Running
 
 import zoocache

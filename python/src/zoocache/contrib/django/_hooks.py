@@ -82,7 +82,10 @@ def _related(
 
 def _migrated(app_config: Any, using: str | None = None, **_signal: Any) -> None:
     # Also after the flush between tests. Columns may be of other types, and SQL of migrations is not seen.
-    tags = {model_tag(model) for model in apps.get_app_config(app_config.label).get_models(include_auto_created=True)}
+    tags = {
+        model_tag(model)
+        for model in apps.get_app_config(app_config.label).get_models(include_auto_created=True)
+    }
     if tags:
         _writes.changed(connections[using or "default"], tags)
 

@@ -148,7 +148,11 @@ def also_changed(model: type[Model], *, deleted: bool) -> dict[str, bool]:
 
 def _follow(model: type[Model], found: dict[str, bool], *, deleted: bool, is_same: bool) -> None:
     for relation in model._meta.get_fields(include_hidden=True):
-        if not relation.auto_created or relation.concrete or not (relation.one_to_many or relation.one_to_one):
+        if (
+            not relation.auto_created
+            or relation.concrete
+            or not (relation.one_to_many or relation.one_to_one)
+        ):
             continue
         related, label = relation.related_model, model_tag(relation.related_model)
         is_child = bool(relation.parent_link)

@@ -108,7 +108,11 @@ class ZooCacheManager(models.Manager.from_queryset(ZooCacheQuerySet)):  # type: 
         if self.name is not None:
             return self
         # Django makes it of the class alone.
-        alike = (m for m in self.model._meta.managers if isinstance(m, ZooCacheManager) and isinstance(self, type(m)))
+        alike = (
+            m
+            for m in self.model._meta.managers
+            if isinstance(m, ZooCacheManager) and isinstance(self, type(m))
+        )
         return next(alike, self)
 
     def check(self, **kwargs: Any) -> Any:

@@ -315,7 +315,11 @@ def cacheable_serializer(
     options = _checked(ttl, context, query_params, shared=shared)
     if cls is None:
         return functools.partial(
-            cacheable_serializer, ttl=ttl, context=options.context, query_params=options.query_params, shared=shared
+            cacheable_serializer,
+            ttl=ttl,
+            context=options.context,
+            query_params=options.query_params,
+            shared=shared,
         )
     if not isinstance(cls, type) or not issubclass(cls, BaseSerializer) or issubclass(cls, ListSerializer):
         msg = f"cacheable_serializer decorates a serializer class of REST framework, not {cls!r}"
