@@ -35,6 +35,7 @@ settings.configure(
 )
 django.setup()
 
+from django.apps import apps  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
@@ -78,8 +79,6 @@ def on(db, alias):
 
 
 def _empty(alias):
-    from django.apps import apps
-
     connection = connections[alias]
     with transaction.atomic(alias), connection.cursor() as cursor:
         tables = [
@@ -91,7 +90,7 @@ def _empty(alias):
             return
         cursor.execute("PRAGMA defer_foreign_keys = ON")
         for table in tables:
-            cursor.execute(f"DELETE FROM {table}")
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - our own table
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
 _FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 PROGRAMS = _FOUND[-1].parent if _FOUND else None
 
@@ -26,8 +28,6 @@ class Server:
 
     def settings(self, level=None):
         """Return an entry of `DATABASES`."""
-        from django.db.backends.postgresql.psycopg_any import IsolationLevel
-
         options = {} if level is None else {"isolation_level": IsolationLevel(level)}
         return {
             "ENGINE": "django.db.backends.postgresql",

@@ -66,7 +66,9 @@ READS = (
     lambda manager, n: manager.filter(tags__pk=n).count(),
     lambda manager, _n: manager.aggregate(Sum("ratio"), Count("tags")),
     lambda manager, n: manager.filter(ratio=n).exists(),
-    lambda manager, _n: [(book.pk, [tag.pk for tag in book.tags.all()]) for book in manager.prefetch_related("tags")],
+    lambda manager, _n: [
+        (book.pk, [tag.pk for tag in book.tags.all()]) for book in manager.prefetch_related("tags")
+    ],
 )
 
 

@@ -57,7 +57,7 @@ from django_shop.models import (
 )
 
 import zoocache
-from zoocache.contrib.django import instance_tag, model_tag
+from zoocache.contrib.django import ZooCacheManager, instance_tag, model_tag
 from zoocache.testing import frozen_time
 
 UID = uuid.UUID(int=7)
@@ -413,7 +413,7 @@ def test_one_row_depends_on_that_row_only(rows, sql):
         lambda: list(Book.cached.filter(pk__in=Book.objects.order_by("?").values("pk")[:1])),
         lambda: list(Book.cached.extra(where=["published < date('now')"])),
         lambda: list(Book.cached.select_for_update()),
-        lambda: Book.cached.explain(),
+        Book.cached.explain,
         lambda: list(Book.cached.raw("select * from django_shop_book")),
     ],
 )
@@ -425,13 +425,11 @@ def test_what_is_another_result_each_time_is_not_cached(query, db, sql):
 def test_prefixes_keep_results_apart(db):
     assert Word.cached.count() == 0
     tenant = "a"
-    from zoocache.contrib.django import ZooCacheManager
-
     manager = ZooCacheManager(prefix=lambda: tenant)
     manager.contribute_to_class(Tag, "by_tenant")
     try:
         before = zoocache.stats()["misses"]
-        for tenant in "abab":
+        for tenant in "abab":  # noqa: B007 - the prefix
             assert Tag.by_tenant.count() == 0
         assert zoocache.stats()["misses"] == before + 2
     finally:

@@ -1,6 +1,7 @@
 """A folder that two processes share: what one of them writes, the other one sees."""
 
 import json
+import sys
 
 import pytest
 from django.conf import settings
@@ -35,12 +36,13 @@ def folder(tmp_path, db, monkeypatch):
 
 @pytest.fixture
 def other(folder):
-    import sys
-
     names = ("INSTALLED_APPS", "DEFAULT_AUTO_FIELD", "USE_TZ", "MIGRATION_MODULES")
     given = {name: getattr(settings, name) for name in names}
     databases = {
-        alias: {"ENGINE": connections[alias].settings_dict["ENGINE"], "NAME": str(connections[alias].settings_dict["NAME"])}
+        alias: {
+            "ENGINE": connections[alias].settings_dict["ENGINE"],
+            "NAME": str(connections[alias].settings_dict["NAME"]),
+        }
         for alias in ("default", "other")
     }
     with Other(folder) as other:
@@ -65,7 +67,7 @@ def test_who_configures_the_cache_by_itself_knows_better(tmp_path, db, monkeypat
 def test_wrong_settings(wrong, db, monkeypatch):
     zoocache.reset()
     monkeypatch.setattr(settings, "ZOOCACHE", wrong, raising=False)
-    with pytest.raises(Exception, match="ZOOCACHE|max_entries") as error:
+    with pytest.raises(Exception, match=r"ZOOCACHE|max_entries") as error:
         list(Author.cached.all())
     assert type(error.value).__name__ in {"ImproperlyConfigured", "ConfigError"}
     monkeypatch.setattr(_configured, "_used", None)

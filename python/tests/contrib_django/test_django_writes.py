@@ -1,3 +1,4 @@
+# ruff: noqa: DJ008, PT012, SIM117 - blocks that are rolled back have several statements
 """Every write of the ORM makes what was cached stale, once it is committed; a rollback does not."""
 
 import unittest
@@ -27,6 +28,7 @@ from helpers import Running
 
 import zoocache
 from zoocache.contrib.django import instance_tag, model_tag
+from zoocache.contrib.django._writes import tags_of
 
 MODELS = (Author, Book, Book.tags.through, Category, Note, Place, Profile, Review, Shop, Tag, Token, Word)
 
@@ -411,8 +413,6 @@ def test_rows_that_the_database_deletes(db):
 
         class Meta:
             app_label = "django_shop"
-
-    from zoocache.contrib.django._writes import tags_of
 
     assert tags_of(Parent, [1], deleted=True) == {"django_shop.parent:1", "django_shop.child"}
     assert tags_of(Parent, [1]) == {"django_shop.parent:1"}

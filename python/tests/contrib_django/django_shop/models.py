@@ -1,3 +1,4 @@
+# ruff: noqa: DJ008 - nobody reads their names
 """Models of each kind, each with a manager that caches."""
 
 import uuid

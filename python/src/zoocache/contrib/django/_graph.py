@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Django documents `_meta` and `_state`
 """An instance with everything that is loaded of it, as a part of a key.
 
 What is made of an instance is made of this, and of what is read from the database meanwhile. An instance

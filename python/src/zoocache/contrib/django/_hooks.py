@@ -45,6 +45,9 @@ def _select(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[st
 
 
 def _update(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    fields = args[0] if args else kwargs.get("returning_fields")
+    if not fields or not compiler.connection.features.can_return_rows_from_update:
+        return original(compiler, *args, **kwargs)  # by `execute_sql`
     return _writes.update_or_delete(original, compiler, args, kwargs, deleted=False)
 
 

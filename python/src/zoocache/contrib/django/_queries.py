@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Django documents `_meta` and `_state`
 """What a query depends on, or changes: models, and rows where these are known."""
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ _WORDS = re.compile(r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+')
 _UNSTABLE = re.compile(
     r"""
     \b(?: RAND(?:OM)?(?:_NORMAL)? | DBMS_RANDOM | \w*RANDOM_?(?:UUID|BYTES|BLOB) | UUID\w* | NEWID
-        | NOW | GETDATE | SYSDATE(?:TIME)? | SYSTIMESTAMP | TIMEOFDAY | UNIXEPOCH | AGE | UTC_\w+ | CURDATE | CURTIME
+        | NOW | GETDATE | SYSDATE(?:TIME)? | SYSTIMESTAMP | TIMEOFDAY | UNIXEPOCH | AGE | UTC_\w+ | CURDATE
+        | CURTIME
         | (?:CLOCK|STATEMENT|TRANSACTION)_TIMESTAMP | UNIX_TIMESTAMP
         | NEXTVAL | CURRVAL | SETVAL | LASTVAL | LAST_INSERT_\w+ | CHANGES | TOTAL_CHANGES
-        | CURRENT_SETTING | SET_CONFIG | SYS_CONTEXT | DATABASE | CONNECTION_ID | USER | PG_\w+ | TXID_\w+ ) \s*\(
+        | CURRENT_SETTING | SET_CONFIG | SYS_CONTEXT | DATABASE | CONNECTION_ID | USER | PG_\w+ | TXID_\w+
+       ) \s*\(
     | \b(?: CURRENT_\w+ | LOCALTIME(?:STAMP)? | SESSION_USER | SYSDATE | SYSTIMESTAMP )\b
     | '(?: now | today | tomorrow | yesterday )'
     | \b(?: INSERT | UPDATE | DELETE )\b(?!["`\]])

@@ -66,7 +66,7 @@ def caching_of(query: Any) -> Caching | None:
     return marked or _around.get()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def rows_for(ttl: float | str | timedelta | None) -> Any:
     """Return the cached function of all queries with this lifetime.
 
@@ -110,7 +110,7 @@ class _Read:
         return models_read(self._compiler.query, self.sql, self._compiler.connection)
 
     def dependencies(self, result: Any) -> list[str]:
-        """Return the tags of a result: that of a row if it is all about this one, or those of whole models."""
+        """Return the tags of a result: of a row if it is all about this one, or of whole models."""
         labels = self.models()
         row = row_read(self._compiler.query, self.sql, labels) if result else None
         return subtrees(labels) if row is None else [row_tag(label, row) for label in labels]

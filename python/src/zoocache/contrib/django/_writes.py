@@ -41,7 +41,7 @@ def invalidate(tags: Iterable[str]) -> None:
     try:
         _configured.configure()
         zoocache.invalidate(*sorted(tags))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the data are written
         _log.exception("an invalidation after a commit failed; what is cached elsewhere may be stale")
 
 
@@ -107,7 +107,7 @@ def update_or_delete(
     compiler.query.zoocache = None
     keys = rows_written(compiler.query)
     result = _noted(lambda: original(compiler, *args, **kwargs), compiler, keys, deleted=deleted)
-    counted = bool(args) and args[0] in {CURSOR, ROW_COUNT}
+    counted = bool(args) and args[0] in (CURSOR, ROW_COUNT)
     if result not in (0, []) and getattr(result, "rowcount", None) != 0 and not (counted and result is None):
         _note(compiler, keys, deleted=deleted)
     return result

@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Django documents `_meta` and `_state`
 """The manager whose querysets are cached."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from django.core import checks
 from django.db import models
 from django.db.models.signals import class_prepared
 
-from zoocache.contrib.django import _hooks as _hooks  # Django is hooked as soon as there is a manager
+from zoocache.contrib.django import _hooks  # noqa: F401 - Django is hooked as soon as there is a manager
 from zoocache.contrib.django._reads import Caching, caching_all, caching_of, mark, rows_for
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ class ZooCacheManager(models.Manager.from_queryset(ZooCacheQuerySet)):  # type: 
         prefix: str | Callable[[], str] | None = None,
         ensure_objects_manager: bool = True,
     ) -> None:
-        if prefix is not None and not isinstance(prefix, str) and not callable(prefix):
-            msg = f"prefix must be a str, or a function that returns one, not {type(prefix).__name__}: {prefix!r}"
+        given: Any = prefix
+        if given is not None and not isinstance(given, str) and not callable(given):
+            msg = (
+                f"prefix must be a str or a function that returns one, not {type(given).__name__}: {given!r}"
+            )
             raise TypeError(msg)
         rows_for(ttl)
         super().__init__()
@@ -91,9 +95,9 @@ class ZooCacheManager(models.Manager.from_queryset(ZooCacheQuerySet)):  # type: 
 
     @classmethod
     def from_queryset(cls, queryset_class: Any, class_name: str | None = None) -> Any:
-        """Make a manager class with the methods of a queryset class, which derives from `ZooCacheQuerySet`."""
+        """Make a manager class with the methods of a queryset class derived from `ZooCacheQuerySet`."""
         if not issubclass(queryset_class, ZooCacheQuerySet):
-            msg = f"{queryset_class.__qualname__} must derive from ZooCacheQuerySet for its results to be cached"
+            msg = f"{queryset_class.__qualname__} must derive from ZooCacheQuerySet, or nothing is cached"
             raise TypeError(msg)
         return super().from_queryset(queryset_class, class_name)
 
@@ -121,7 +125,7 @@ class ZooCacheManager(models.Manager.from_queryset(ZooCacheQuerySet)):  # type: 
         if self.model._meta.base_manager_name == self.name:
             errors.append(
                 checks.Error(
-                    f"{self.model._meta.label}.{self.name} is a ZooCacheManager and cannot be the base manager.",
+                    f"{self.model._meta.label}.{self.name} caches and cannot be the base manager.",
                     hint="Leave Meta.base_manager_name out: instances are refreshed from the database.",
                     obj=self.model,
                     id="zoocache.E001",

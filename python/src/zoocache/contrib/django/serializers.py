@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Django documents `_meta` and `_state`
 """REST framework serializers whose representations are cached."""
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 import zoocache
-from zoocache.contrib.django import _configured, _hooks as _hooks
+from zoocache.contrib.django import (
+    _configured,
+    _hooks,  # noqa: F401 - Django is hooked as soon as there is a serializer
+)
 from zoocache.contrib.django._database import in_transaction, sees_latest
 from zoocache.contrib.django._graph import Graph
 from zoocache.contrib.django._reads import tracking
@@ -21,7 +25,9 @@ try:
     from rest_framework.relations import Hyperlink
     from rest_framework.serializers import BaseSerializer, ListSerializer
 except ImportError as error:
-    _msg = f"serializers of zoocache.contrib.django need Django REST framework: {error}; install djangorestframework"
+    _msg = (
+        f"zoocache.contrib.django's serializers need REST framework: {error}; pip install djangorestframework"
+    )
     raise ImportError(_msg, name=error.name, path=error.path) from error
 
 if TYPE_CHECKING:
@@ -58,7 +64,7 @@ class _NotCached(Exception):
     """Nobody could say whether two representations are the same."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _representations(ttl: float | str | timedelta | None) -> Any:
     """Return the cached function of all representations with this lifetime."""
 
@@ -180,9 +186,9 @@ def _may_store() -> bool | None:
 def _represent(calls: list[_Call], serializer: Any, owner: type, options: _Options) -> list[Any]:
     """Return the representations of several instances, from the cache in one round trip."""
     may_store = _may_store()
+    if may_store is None:
+        return [call.plain() for call in calls]
     try:
-        if may_store is None:
-            raise _NotCached
         around = _around(serializer, options)
         keys = [call.key(owner, options, around) for call in calls]
     except (_NotCached, ValueError):
@@ -264,11 +270,12 @@ class CacheableSerializerMixin(BaseCacheableSerializerMixin):
 
 def _with_list(serializer: Any) -> Any:
     if isinstance(serializer, ListSerializer) and not isinstance(serializer, CacheableListSerializerMixin):
-        serializer.__class__ = _list_class(type(serializer))
+        list_class: Any = type(serializer)
+        serializer.__class__ = _list_class(list_class)
     return serializer
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _list_class(cls: type) -> type:
     return type(cls.__name__, (CacheableListSerializerMixin, cls), {"__module__": cls.__module__})
 
@@ -324,8 +331,10 @@ def cacheable_serializer(
     if not isinstance(cls, type) or not issubclass(cls, BaseSerializer) or issubclass(cls, ListSerializer):
         msg = f"cacheable_serializer decorates a serializer class of REST framework, not {cls!r}"
         raise TypeError(msg)
-    original, many_init = cls.to_representation, cls.many_init.__func__
+    cached: Any = cls
+    original, many_init = cached.to_representation, cached.many_init.__func__
 
+    @functools.wraps(original)
     def to_representation(self: Any, instance: Any) -> Any:
         if not _can_be_cached(instance):
             return original(self, instance)
@@ -339,7 +348,7 @@ def cacheable_serializer(
         return _represent(calls, self, cls, options)
 
     # The class itself is changed: it may name itself in calls of `super`.
-    cls.to_representation = functools.wraps(original)(to_representation)
-    cls._represent_all = represent_all
-    cls.many_init = classmethod(lambda cls, *args, **kwargs: _with_list(many_init(cls, *args, **kwargs)))
-    return cls
+    cached.to_representation = to_representation
+    cached._represent_all = represent_all
+    cached.many_init = classmethod(lambda cls, *args, **kwargs: _with_list(many_init(cls, *args, **kwargs)))
+    return cached

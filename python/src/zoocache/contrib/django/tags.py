@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Django documents `_meta` and `_state`
 """The tags of models and of their rows."""
 
 from __future__ import annotations
