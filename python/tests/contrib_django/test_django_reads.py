@@ -188,7 +188,7 @@ QUERIES = {
     "case": lambda q: list(
         q(Book).annotate(c=Case(When(price__lt=2, then=Value("low")), default=Value("high")))
     ),
-    "window": lambda q: list(q(Book).annotate(r=Window(Rank(), partition_by="author", order_by="price"))),
+    "window": lambda q: list(q(Book).annotate(r=Window(Rank(), partition_by="author", order_by="ratio"))),
     "functions": lambda q: list(
         q(Book).annotate(
             y=ExtractYear("seen"),

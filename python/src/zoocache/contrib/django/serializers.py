@@ -17,7 +17,7 @@ from zoocache.contrib.django import (
     _hooks,  # noqa: F401 - Django is hooked as soon as there is a serializer
 )
 from zoocache.contrib.django._database import in_transaction, sees_latest
-from zoocache.contrib.django._graph import Graph
+from zoocache.contrib.django._graph import Graph, digest
 from zoocache.contrib.django._reads import tracking
 from zoocache.contrib.django._writes import models_written
 
@@ -61,7 +61,7 @@ class _Options(NamedTuple):
 
 
 class _NotCached(Exception):
-    """Nobody could say whether two representations are the same."""
+    """Nobody could say whether two representations are for the same user."""
 
 
 @functools.cache
@@ -86,35 +86,28 @@ class _Call:
 
     def __init__(self, serializer: Any, instance: Model, original: Callable[[Any], Any]) -> None:
         self._serializer, self._instance, self._original = serializer, instance, original
-        self._tags: list[str] = []
+        self._graph = Graph()
 
-    def key(self, owner: type, options: _Options, around: tuple[object, ...]) -> tuple[object, ...]:
+    def key(self, owner: type, around: str) -> tuple[object, ...]:
         """Return all that the representation is made of, as far as it is there already."""
-        graph = Graph()
-        described = graph.describe(self._instance)
-        self._tags = graph.tags()
-        key = owner, *around, described
-        try:
-            _representations(options.ttl).key(None, *key)
-        except ValueError as error:
-            raise _NotCached from error
-        return key
+        return owner, type(self._serializer), around, digest(self._graph.describe(self._instance))
 
     def compute(self) -> Any:
         with tracking():
             result = self._original(self._instance)
-        zoocache.add_deps([*self._tags, *_user_tags(self._serializer)])
+        zoocache.add_deps([*self._graph.tags(), *_user_tags(self._serializer)])
         return result
 
     def plain(self) -> Any:
         return self._original(self._instance)
 
 
-def _around(serializer: Any, options: _Options) -> tuple[object, ...]:
+def _around(serializer: Any, options: _Options) -> str:
     """Return what a representation depends on beside the instance.
 
     Raises:
-        _NotCached: Something in it cannot be part of a key.
+        SerializationError: Something in it cannot be part of a key.
+        _NotCached: Nobody knows who the user is.
     """
     context = serializer.context
     request, view = context.get("request"), context.get("view")
@@ -124,18 +117,22 @@ def _around(serializer: Any, options: _Options) -> tuple[object, ...]:
     # Fields that were taken out, or put in, before the first use.
     fields = vars(serializer).setdefault("_zoocache_fields", tuple(vars(serializer).get("fields", ())))
     kept = {name: value for name, value in serializer._kwargs.items() if name not in _NOT_KEPT}
-    return (
-        type(serializer),
-        None if parent is None else (type(parent), serializer.field_name),
+    around = (
+        None if parent is None else (_name(parent), serializer.field_name),
         fields,
         graph.describe(kept),
         graph.describe(list(serializer._args[2:])),
         graph.describe([(name, context.get(name)) for name in sorted(names)]),
-        None if view is None else (type(view), getattr(view, "action", None), graph.describe(_kwargs(view))),
+        None if view is None else (_name(view), getattr(view, "action", None), graph.describe(_kwargs(view))),
         None if request is None else _request(request, options),
         get_language(),
         timezone.get_current_timezone_name(),
     )
+    return digest(around)
+
+
+def _name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _kwargs(view: Any) -> dict[str, Any]:
@@ -158,7 +155,7 @@ def _user(request: Any) -> object:
         return None
     if user.pk is None:
         raise _NotCached
-    return type(user).__module__, type(user).__qualname__, user.pk
+    return _name(user), user.pk
 
 
 def _user_tags(serializer: Any) -> list[str]:
@@ -190,8 +187,8 @@ def _represent(calls: list[_Call], serializer: Any, owner: type, options: _Optio
         return [call.plain() for call in calls]
     try:
         around = _around(serializer, options)
-        keys = [call.key(owner, options, around) for call in calls]
-    except (_NotCached, ValueError):
+        keys = [call.key(owner, around) for call in calls]
+    except (_NotCached, zoocache.SerializationError):
         return [call.plain() for call in calls]
     _configured.configure()
     function = _representations(options.ttl)
