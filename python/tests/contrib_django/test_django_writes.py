@@ -10,6 +10,7 @@ from django.db import DatabaseError, IntegrityError, connections, models, transa
 from django.db.models import F
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.test import TestCase
+from django.test.utils import isolate_apps
 from django_shop.models import (
     Author,
     Book,
@@ -400,6 +401,7 @@ def test_a_test_case_of_django(db):
     assert list(Tag.cached.all()) == []
 
 
+@isolate_apps("django_shop")
 def test_rows_that_the_database_deletes(db):
     if django.VERSION < (6, 1):
         return

@@ -50,7 +50,7 @@ class Graph:
         self._instances: list[Model] = []
         self._lists: set[str] = set()
 
-    def describe(self, value: Any) -> Any:
+    def describe(self, value: Any) -> Any:  # noqa: PLR0911 - one case a type
         """Return a value that tells apart whatever the value holds, of types that `digest` takes."""
         if type(value) in _PLAIN:
             return value

@@ -127,8 +127,8 @@ def _plain(value: Any) -> Any:
         return bytes(value)
     if cls.__module__.partition(".")[0] in {"psycopg", "psycopg2"}:
         # Its marks on what is to become JSON, or bytes.
-        marked = getattr(value, "obj", None) or getattr(value, "adapted", None)
-        return value if marked is None else (cls.__name__, _plain(marked))
+        marked = getattr(value, "obj", getattr(value, "adapted", value))
+        return value if marked is value else (cls.__name__, _plain(marked))
     return value
 
 

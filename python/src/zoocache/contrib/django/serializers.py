@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import connections
 from django.db.models import Model
 from django.utils import timezone
@@ -61,7 +62,7 @@ class _Options(NamedTuple):
 
 
 class _NotCached(Exception):
-    """Nobody could say whether two representations are for the same user."""
+    """Nobody could say whom a representation is for, or which host its links name."""
 
 
 @functools.cache
@@ -107,7 +108,7 @@ def _around(serializer: Any, options: _Options) -> str:
 
     Raises:
         SerializationError: Something in it cannot be part of a key.
-        _NotCached: Nobody knows who the user is.
+        _NotCached: The user, or the host, is not known.
     """
     context = serializer.context
     request, view = context.get("request"), context.get("view")
@@ -145,8 +146,17 @@ def _request(request: Any, options: _Options) -> tuple[object, ...]:
     else:
         params = [(name, request.GET.getlist(name)) for name in sorted(options.query_params)]
     # Links begin with scheme and host, and have the version of the API in them.
-    place = request.scheme, request.get_host(), request.method, str(getattr(request, "version", None))
+    place = request.scheme, _host(request), request.method, str(getattr(request, "version", None))
     return (*place, params, None if options.shared else _user(request))
+
+
+def _host(request: Any) -> str:
+    try:
+        host: str = request.get_host()
+    except (SuspiciousOperation, KeyError) as error:
+        # Whoever asks for it will be told.
+        raise _NotCached from error
+    return host
 
 
 def _user(request: Any) -> object:
