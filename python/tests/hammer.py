@@ -51,7 +51,7 @@ class Hammer:
 
     Args:
         url: Where it is.
-        read: `await read(client, key)` asks for something; returns `{key: (version, value)}` of what it showed.
+        read: `await read(client, key)` asks for something; returns `{key: (version, value)}`.
         write: `await write(client, key, value)` changes something; returns the new version.
         keys: What there is.
     """

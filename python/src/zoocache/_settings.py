@@ -203,6 +203,11 @@ def configure(
         _given.update(changed)
 
 
+def is_configured() -> bool:
+    """Whether the default cache was configured with something other than the defaults."""
+    return bool(_given)
+
+
 def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
     with lock:

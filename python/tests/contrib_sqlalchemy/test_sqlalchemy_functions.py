@@ -1,4 +1,4 @@
-"""Statements inside of cached functions: what these make of rows is stale when the rows are, and never too new or old."""
+"""Statements inside of cached functions: what these make of rows is stale when the rows are."""
 
 import asyncio
 

@@ -18,5 +18,8 @@ class ZooCacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Configure the default cache as `settings.ZOOCACHE` says, and have the settings checked."""
+        # Whatever this process writes is invalidated, also if it caches no queries itself.
+        from zoocache.contrib.django import _hooks  # noqa: F401, PLC0415 - needs the applications
+
         checks.register(check_settings, checks.Tags.caches)
         configure_from_settings()

@@ -106,7 +106,7 @@ class _Watched(CursorFetchStrategy):
 
 
 def _deps(settings: Settings, cached: Cached | None, noted: Footprint, context: Any) -> list[str]:
-    """The tags that the rows of a statement depend on, as far as they are known if it is not cached itself."""
+    """The tags that the rows of a statement depend on, as far as known if it is not cached itself."""
     if cached is None:
         cached = Cached(tags=[])
     if cached.tags is None and (noted.has_text or not noted.tables):
