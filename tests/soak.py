@@ -88,7 +88,7 @@ def run(name: str, command: str, settings: dict[str, str], folder: Path, sums: S
 
 def summary(all_sums: dict[str, Sums], began: float) -> str:
     """What is printed in the end."""
-    lines = [f"{(time.monotonic() - began) / 3600:.1f} hours"]
+    lines = [f"{(time.monotonic() - began) / 3600:.2f} hours"]
     for name, sums in all_sums.items():
         lines.append(
             f"{name}: {sums.rounds} rounds, {sums.reads} reads, {sums.hits} hits, {sums.faults} faults, "
@@ -114,12 +114,13 @@ def main() -> int:
     print(f"until {hours} hours have passed; logs in {folder}", flush=True)
     try:
         while time.monotonic() - began < hours * 3600:
+            if sums["lmdb"].rounds:
+                print(summary(sums, began), flush=True)
             run("lmdb", LMDB, sizes.lmdb, folder, sums["lmdb"])
             run("redis", REDIS, sizes.redis, folder, sums["redis"])
             simulation = SIMULATION.format(first=first, seeds=sizes.seeds)
             run("simulation", simulation, {}, folder, sums["simulation"])
             first += sizes.seeds
-            print(summary(sums, began), flush=True)
     except KeyboardInterrupt:
         print()
     print(summary(sums, began))
