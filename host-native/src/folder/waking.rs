@@ -91,7 +91,7 @@ impl Watch {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.is_busy.store(true, Ordering::Relaxed);
         // After it was counted: a thread that is about to end says so before it looks at the count.
-        if !self.runs.swap(true, Ordering::SeqCst) {
+        if !self.runs.load(Ordering::SeqCst) && !self.runs.swap(true, Ordering::SeqCst) {
             let watch = Arc::clone(self);
             let thread = std::thread::Builder::new().name("zoocache-wake".to_owned());
             if thread.spawn(move || watch.run()).is_err() {
