@@ -15,6 +15,7 @@ mod open;
 mod page;
 mod room;
 pub(crate) mod seal;
+mod waking;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
