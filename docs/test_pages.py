@@ -49,15 +49,23 @@ def configures_django(page: Path) -> bool:
 RUN = [page for page in PAGES if blocks(page)]
 
 
-@pytest.mark.parametrize("page", [page for page in RUN if configures_django(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if configures_django(page)], ids=lambda page: page.name
+)
 def test_examples_run_in_a_process_of_their_own(page: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own pages
-        [sys.executable, "-c", "\n".join(blocks(page))], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", "\n".join(blocks(page))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in RUN if not configures_django(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if not configures_django(page)], ids=lambda page: page.name
+)
 def test_examples_run(page: Path, server: str) -> None:
     zoocache.reset()
     names = {"__name__": page.stem}
