@@ -16,6 +16,7 @@ use super::lock::Lock;
 use super::news::{News, State, read_news};
 use super::tables::{Mark, Row, Tags, mint, put_row, put_tags, raise_floor, remove_mark, remove_rows};
 use super::{Handle, hold};
+use crate::cluster::running;
 use crate::machine::Machine;
 
 /// Rows that one transaction deletes.
@@ -148,7 +149,14 @@ impl FolderSequencer {
         if news.domain != engine.domain() {
             engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
         }
-        engine.raise_floor(Timestamp::from_micros(news.floor_us));
+        let floor = Timestamp::from_micros(news.floor_us);
+        if state.has_read
+            && floor > engine.signals().floor()
+            && let Some(cluster) = running()
+        {
+            cluster.judge.floor_has_risen();
+        }
+        engine.raise_floor(floor);
         let mut ended = std::mem::take(&mut state.paid);
         if let Some(marks) = news.marks.filter(|_| !is_on("ignore_marks_folder")) {
             for (id, mark) in &marks {
