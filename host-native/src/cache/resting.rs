@@ -324,8 +324,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Judged { behind: true, ..Judged::default() };
         }
         let is_valid = verdict == Verdict::Fresh;
-        // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
-        let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
+        let is_doubtful = match verdict {
+            // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
+            Verdict::Stale => current.header.as_of < engine.signals().floor(),
+            // It may be so in this process alone, which could not tell the others yet.
+            Verdict::Pending => true,
+            _ => false,
+        };
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
         let yields = is_valid && overlaps && !mutant::is_on("last_commit_wins");
         Judged { admits: !yields, replaces: is_valid || is_doubtful, behind: false }
