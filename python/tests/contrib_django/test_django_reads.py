@@ -502,3 +502,44 @@ def test_relations_can_use_the_manager(rows, sql):
 def test_an_instance_tag_of_a_row_that_is_read(rows):
     book = Book.cached.using(rows).first()
     assert instance_tag(book) == f"django_shop.book:{book.pk}"
+
+
+def test_a_cached_function_depends_on_what_plain_querysets_read(on):
+    _fill(on)
+    first, second = Author.objects.using(on).order_by("pk")[:2]
+
+    @zoocache.cacheable
+    def name(pk):
+        calls.append(pk)
+        return Author.objects.using(on).get(pk=pk).name
+
+    @zoocache.cacheable
+    def names():
+        calls.append("all")
+        return [author.name for author in Author.objects.using(on).order_by("pk").iterator()]
+
+    calls = []
+    before = name(first.pk), name(second.pk), names()
+    assert (name(first.pk), name(second.pk), names()) == before
+    assert calls == [first.pk, second.pk, "all"]
+    first.name = "changed"
+    first.save(using=on)
+    assert (name(first.pk), name(second.pk)) == ("changed", before[1])
+    assert names()[0] == "changed"
+    assert calls == [first.pk, second.pk, "all", first.pk, "all"]
+
+
+def test_a_cached_function_of_another_cache_keeps_nothing_that_was_not_committed(on):
+    _fill(on)
+    author = Author.objects.using(on).first()
+    cache = zoocache.Cache()
+
+    @cache.cacheable
+    def name():
+        return Author.objects.using(on).get(pk=author.pk).name
+
+    with transaction.atomic(using=on):
+        Author.objects.using(on).filter(pk=author.pk).update(name="not committed")
+        assert name() == "not committed"
+        transaction.set_rollback(True, using=on)
+    assert name() == author.name
