@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::cache::{NativeCache, key_text};
+use crate::state::State;
 
 /// Why the entry under `key` is what it is.
 #[pyfunction]
@@ -34,12 +35,15 @@ pub(crate) fn explain<'py>(
 /// Counters and sizes of a cache.
 #[pyfunction]
 pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound<'py, PyDict>> {
-    let home = cache.home.owned(py)?;
-    let stats = home.cache.stats();
-    home.troubles().log(py);
+    record(py, &*cache.home.owned(py)?)
+}
+
+pub(crate) fn record<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>> {
+    let stats = state.cache.stats();
+    state.troubles().log(py);
     let record = PyDict::new(py);
     for (name, value) in [
-        ("hits", stats.hits + home.hits()),
+        ("hits", stats.hits + state.hits()),
         ("misses", stats.misses),
         ("stale", stats.stale),
         ("expired", stats.expired),
@@ -53,6 +57,8 @@ pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound
         ("shared_hits", stats.shared_hits),
         ("rejected", stats.rejected),
         ("catch_ups", stats.catch_ups),
+        ("domain_changes", stats.domain_changes),
+        ("leads", stats.leads),
         ("storage_errors", stats.storage_errors),
         ("invalidations", stats.invalidations),
         ("entries", stats.entries),
