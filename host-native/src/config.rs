@@ -493,7 +493,14 @@ impl<V: Send + Sync + 'static> Builder<V> {
         self.check()?;
         let resting = Some(Resting::new(rows, codec, millis(self.sharing.use_interval)));
         let near_entries = self.sharing.near_entries;
-        Ok(self.build_in(Place { engine, sequencer, resting, near_entries, asks_each_time: false, times_trips: true }))
+        Ok(self.build_in(Place {
+            engine,
+            sequencer,
+            resting,
+            near_entries,
+            asks_each_time: false,
+            times_trips: true,
+        }))
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -134,7 +134,9 @@ mod tests {
     #[test]
     fn each_duration_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() {
         let bounds: Vec<u64> = Histogram::bounds_us().collect();
-        for ns in [0, 1, 15_999, 16_000, 16_001, 31_999, 32_000, 32_001, 1_000_000, 67_108_864_000, 67_108_864_001] {
+        for ns in
+            [0, 1, 15_999, 16_000, 16_001, 31_999, 32_000, 32_001, 1_000_000, 67_108_864_000, 67_108_864_001]
+        {
             let histogram = Histogram::default();
             histogram.add_ns(ns);
             let expected = bounds.iter().position(|bound| ns <= bound * 1_000).unwrap_or(bounds.len());

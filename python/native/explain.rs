@@ -2,9 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use zoocache::Stats;
 
 use crate::cache::{NativeCache, key_text};
-use crate::state::State;
 
 /// Why the entry under `key` is what it is.
 #[pyfunction]
@@ -35,15 +35,17 @@ pub(crate) fn explain<'py>(
 /// Counters and sizes of a cache.
 #[pyfunction]
 pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound<'py, PyDict>> {
-    record(py, &*cache.home.owned(py)?)
+    let home = cache.home.owned(py)?;
+    let counted = home.cache.stats();
+    home.troubles().log(py);
+    record(py, &counted, home.hits())
 }
 
-pub(crate) fn record<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>> {
-    let stats = state.cache.stats();
-    state.troubles().log(py);
+/// What was counted, with the hits that went past the host's own counters.
+pub(crate) fn record<'py>(py: Python<'py>, stats: &Stats, more_hits: u64) -> PyResult<Bound<'py, PyDict>> {
     let record = PyDict::new(py);
     for (name, value) in [
-        ("hits", stats.hits + state.hits()),
+        ("hits", stats.hits + more_hits),
         ("misses", stats.misses),
         ("stale", stats.stale),
         ("expired", stats.expired),

@@ -647,11 +647,12 @@ impl FunctionBase {
             if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
                 return Ok(default);
             }
-            let near = match this.home.site().needs_care() {
-                true => Self::hit_with_care(slf.as_borrowed(), call, &key)?,
-                false => Self::hit(slf.as_borrowed(), call, &key)?,
+            let near = if this.home.site().needs_care() {
+                Self::hit_with_care(slf.as_borrowed(), call, &key)
+            } else {
+                Self::hit(slf.as_borrowed(), call, &key)
             };
-            let found = match (near, fetch) {
+            let found = match (near?, fetch) {
                 (None, Some(fetch)) => {
                     let state = this.home.owned(call.py)?;
                     Self::far_hit(slf.as_borrowed(), &state, (&key, call), Some(fetch))?

@@ -45,7 +45,8 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "durations need not be exact to the nanosecond")]
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Some(state) = self.state.upgrade() else { return Ok(None) };
-        let stats = explain::record(py, &state)?;
+        let counted = state.cache.stats();
+        state.troubles().log(py);
         let functions = PyList::empty(py);
         for (name, Counted { hits, misses, stale, expired, errors }) in self.functions() {
             functions.append((&*name, hits, misses, stale, expired, errors))?;
@@ -60,8 +61,8 @@ impl Metrics {
             }
         }
         let record = PyDict::new(py);
-        record.set_item("stats", stats)?;
-        record.set_item("bytes", state.cache.stats().bytes)?;
+        record.set_item("stats", explain::record(py, &counted, state.hits())?)?;
+        record.set_item("bytes", counted.bytes)?;
         record.set_item("functions", functions)?;
         record.set_item("bounds", Histogram::bounds_us().map(|us| us as f64 / 1e6).collect::<Vec<_>>())?;
         record.set_item("timings", timings)?;

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use pyo3::prelude::*;
-use zoocache::{
-    Builder, Cache, Consistency, Error, Lifetime, ServerError, Stopwatch, Tag, Timestamp, trips,
-};
+use zoocache::{Builder, Cache, Consistency, Error, Lifetime, ServerError, Stopwatch, Tag, Timestamp, trips};
 
 use crate::clock::StoppableClock;
 use crate::counters::{FunctionCounters, Functions};
@@ -195,12 +193,7 @@ impl State {
     }
 
     /// The same for what ends with another exception anyway, or must not end with one.
-    pub(crate) fn tell_at_last(
-        &self,
-        py: Python<'_>,
-        function: Option<&FunctionCounters>,
-        what: Told<'_>,
-    ) {
+    pub(crate) fn tell_at_last(&self, py: Python<'_>, function: Option<&FunctionCounters>, what: Told<'_>) {
         if let Err(error) = self.tell(py, function, what) {
             error.write_unraisable(py, None);
         }

@@ -46,7 +46,8 @@ struct Turn;
 
 impl Turn {
     fn begin() -> Option<Self> {
-        (!TELLING.replace(true)).then_some(Self)
+        // Not `then_some`: what it drops would end the turn of another.
+        if TELLING.replace(true) { None } else { Some(Self) }
     }
 }
 

@@ -379,8 +379,8 @@ impl Feed {
     fn note_lag(&self, at: Timestamp, heard_ns: u64) {
         if let Some(timings) = &self.timings {
             let ahead_us = self.server_ahead_us.load(Ordering::Relaxed);
-            let heard_us = (heard_ns / 1_000).saturating_add_signed(ahead_us);
-            timings.lag.add_ns(heard_us.saturating_sub(at.as_micros()).saturating_mul(1_000));
+            let server_us = (heard_ns / 1_000).saturating_add_signed(ahead_us);
+            timings.lag.add_ns(server_us.saturating_sub(at.as_micros()).saturating_mul(1_000));
         }
     }
 

@@ -217,11 +217,13 @@ impl Feed {
         let (from, asked_ns) = (self.from(incarnation), boot_ns());
         let (mut next, mut limit, mut rows) = (from, PAGE, Vec::new());
         loop {
-            let reply = match self.wait(connection, Trip::Read, connection.ask(&ask(&self.names.table, next, limit))) {
-                // Not a table at all.
-                Err(ServerError::Failed { .. }) => Value::Nil,
-                reply => reply?,
-            };
+            let reply =
+                match self.wait(connection, Trip::Read, connection.ask(&ask(&self.names.table, next, limit)))
+                {
+                    // Not a table at all.
+                    Err(ServerError::Failed { .. }) => Value::Nil,
+                    reply => reply?,
+                };
             let mut range = Range::read(&reply, (incarnation, next), limit, asked_ns);
             let last = range.rows.last().map(|(_, at)| *at);
             let is_cut_off = range.is_cut_off;

@@ -1,7 +1,7 @@
 """What the cache does, for the systems that watch programs: metrics, logs and traces.
 
-`configure(telemetry=TelemetryManager([PrometheusAdapter()]))`. The adapters of this package read the counters
-that the cache keeps anyway, when they are asked; a program's own `TelemetryAdapter` is called in step with it.
+`configure(telemetry=TelemetryManager([PrometheusAdapter()]))`. The adapters of this package read the
+counters that the cache keeps anyway, when they are asked; a program's own is called in step with the cache.
 """
 
 from zoocache.telemetry._adapter import TelemetryAdapter

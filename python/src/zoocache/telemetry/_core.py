@@ -166,7 +166,7 @@ class Core:
             add(_MISSES[0], stats[key], cause=cause)
         if read["bytes"] is not None:
             add(_BYTES[0], read["bytes"])
-        _add_timings(read, add)
+        _add_timings(read, self.storage, add)
         for function, hits, misses, stale, expired, errors in read["functions"]:
             add(_FUNCTION_HITS[0], hits, function=function)
             for cause, count in (("absent", misses), ("stale", stale), ("expired", expired)):
@@ -174,9 +174,11 @@ class Core:
             add(_FUNCTION_ERRORS[0], errors, function=function)
 
 
-def _add_timings(read: dict[str, Any], add: Any) -> None:
+def _add_timings(read: dict[str, Any], storage: str, add: Any) -> None:
     bounds = tuple(read["bounds"])
     for name, (key, _) in _HISTOGRAMS.items():
         if key in read["timings"]:
             counts, total = read["timings"][key]
-            add(name, Distribution(bounds, tuple(counts), total))
+            # In memory there are no trips, unless there is a bus.
+            if key == "fill" or storage != "memory" or any(counts):
+                add(name, Distribution(bounds, tuple(counts), total))

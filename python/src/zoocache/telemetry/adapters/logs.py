@@ -56,7 +56,7 @@ class LogAdapter(TelemetryAdapter):
         self._is_json = format_json
         self._interval = milliseconds("interval", interval) / 1000
         self._cores: list[Core] = []
-        self._reporting = threading.Lock()
+        self.reporting = threading.Lock()
         self._before: dict[tuple[str, Labels], float | Distribution] = {}
         self._ticker: _Ticker | None = None
 
@@ -88,7 +88,7 @@ class LogAdapter(TelemetryAdapter):
 
     def report(self) -> None:
         """Log now what has changed since the last time."""
-        with self._reporting:
+        with self.reporting:
             before, self._before = self._before, {}
             for family in gather(tuple(self._cores)).values():
                 for labels, value in family.samples.items():
@@ -152,6 +152,10 @@ class _Ticker:
         _tickers.add(self)
 
     def start(self) -> None:
+        adapter = self._adapter()
+        if adapter is not None:
+            # In a forked child that of the parent may be held by a thread that is not there.
+            adapter.reporting = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="zoocache-telemetry", daemon=True)
         self._thread.start()

@@ -30,7 +30,7 @@ _SCOPE = "zoocache"
 
 
 class OpenTelemetryAdapter(TelemetryAdapter):
-    """Shows the counters of caches to OpenTelemetry, whose reader reads them: a hit costs what it always does.
+    """Shows counters of caches to OpenTelemetry, whose reader reads them; a hit costs what it always does.
 
     A histogram of a cache becomes three counters, `…_bucket` (with the attribute `le`), `…_sum`, `…_count`:
     OpenTelemetry has no histogram that can be read instead of written.
@@ -118,9 +118,9 @@ class OpenTelemetryAdapter(TelemetryAdapter):
 
     def close(self) -> None:
         """Show nothing any more; a provider that was made for `otlp_endpoint` sends what it has."""
-        self._is_closed = True
         if self._own is not None:
             self._own.shutdown()
+        self._is_closed = True
         self._cores.clear()
 
     def _instrument(self, create: str, name: str) -> Any:

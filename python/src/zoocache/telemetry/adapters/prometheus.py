@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar
@@ -68,6 +69,7 @@ class PrometheusAdapter(TelemetryAdapter):
                 self.registry.unregister(self._collector)
                 raise
             self._serving = (server, thread)
+            self._process = os.getpid()
             self._port = server.server_port
         self._is_closed = False
 
@@ -101,9 +103,11 @@ class PrometheusAdapter(TelemetryAdapter):
         self._collector.cores.clear()
         if self._port is not None:
             server, thread = self._serving
-            server.shutdown()
+            # The thread of the parent's is not in a forked child.
+            if self._process == os.getpid():
+                server.shutdown()
+                thread.join()
             server.server_close()
-            thread.join()
 
 
 class _Collector(Collector):
