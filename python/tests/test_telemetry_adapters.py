@@ -186,13 +186,16 @@ class TestPrometheus:
         adapter.increment("hits", 2.0, {"tag": "val"})
         adapter.increment("hits", labels={"tag": "val"})
         adapter.increment("jobs-done_total")
+        adapter.increment("jobs_done")
+        adapter.increment("1st", labels={"a-b": "c"})
         adapter.set_gauge("depth", 3)
         adapter.set_gauge("depth", 2)
         adapter.observe("seconds", 0.5, {"a": "b"})
         adapter.observe("seconds", 100, {"a": "b"})
         value = registry.get_sample_value
         assert value("zoocache_hits_total", {"tag": "val"}) == 3
-        assert value("zoocache_jobs_done_total") == 1
+        assert value("zoocache_jobs_done_total") == 2
+        assert value("zoocache__1st_total", {"a_b": "c"}) == 1
         assert value("zoocache_depth") == 2
         assert value("zoocache_seconds_count", {"a": "b"}) == 2
         assert value("zoocache_seconds_sum", {"a": "b"}) == 100.5
@@ -211,8 +214,8 @@ class TestPrometheus:
     def test_wrong_direct_calls(self, registry):
         adapter = PrometheusAdapter(registry=registry)
         adapter.increment("a")
-        with pytest.raises(ValueError, match="the metric 'a' is a counter; a gauge needs another name"):
-            adapter.set_gauge("a", 1)
+        with pytest.raises(ValueError, match="the metric 'a_total' is a counter; a gauge needs another name"):
+            adapter.set_gauge("a_total", 1)
         with pytest.raises(ValueError, match="a counter never falls, but value is -1"):
             adapter.increment("b", -1)
 

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from zoocache._options import Duration
     from zoocache.telemetry import Core, TelemetryManager
 
-#: A manager, and the cache that it reads.
-Telemetry: TypeAlias = "tuple[TelemetryManager, Core]"
+    #: A manager, and the cache that it reads.
+    _Telemetry: TypeAlias = tuple[TelemetryManager, Core]
 
 #: Orders `configure` and `reset`, and keeps forks from happening while a storage is opened.
 lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
 _default = _native.NativeCache()
-_telemetry: Telemetry | None = None
+_telemetry: _Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _begin_telemetry(changed: dict[str, Any], settings: Settings) -> None:
 
 def bind(
     manager: TelemetryManager | None, cache: _native.NativeCache, settings: Settings
-) -> Telemetry | None:
+) -> _Telemetry | None:
     """Let telemetry read a cache; returns what `release` needs."""
     if manager is None:
         return None
@@ -236,7 +236,7 @@ def bind(
     return manager, core
 
 
-def release(telemetry: Telemetry | None) -> None:
+def release(telemetry: _Telemetry | None) -> None:
     """Let telemetry read a cache for the last time."""
     if telemetry is not None:
         manager, core = telemetry
@@ -254,7 +254,7 @@ def reset() -> None:
         _default.reset()
 
 
-def put_aside() -> tuple[_native.PutAside, dict[str, Any], Telemetry | None]:
+def put_aside() -> tuple[_native.PutAside, dict[str, Any], _Telemetry | None]:
     """Leave the default cache as if nobody had configured it; returns what `put_back` needs."""
     global _telemetry  # noqa: PLW0603 - as above
     with lock:
@@ -264,7 +264,7 @@ def put_aside() -> tuple[_native.PutAside, dict[str, Any], Telemetry | None]:
         return before
 
 
-def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: Telemetry | None) -> None:
+def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: _Telemetry | None) -> None:
     """Undo `put_aside`."""
     global _telemetry  # noqa: PLW0603 - as above
     with lock:

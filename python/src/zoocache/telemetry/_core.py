@@ -13,9 +13,10 @@ from zoocache import _native
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    _Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+
 #: The labels of a sample, sorted by their names.
 Labels: TypeAlias = tuple[tuple[str, str], ...]
-Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 _COUNTERS = {
     "cache_hits_total": ("hits", "Lookups that served a fresh entry."),
@@ -94,7 +95,7 @@ class Family:
     """
 
     name: str
-    kind: Kind
+    kind: _Kind
     help: str
     samples: dict[Labels, float | Distribution] = field(default_factory=dict)
 
@@ -117,7 +118,7 @@ def bound_text(bound: float) -> str:
 
 def families() -> dict[str, Family]:
     """Make all metrics of caches, without samples."""
-    tables: tuple[tuple[Kind, Iterable[tuple[str, str]]], ...] = (
+    tables: tuple[tuple[_Kind, Iterable[tuple[str, str]]], ...] = (
         ("counter", ((name, text) for name, (_, text) in _COUNTERS.items())),
         ("counter", (_MISSES, _FUNCTION_HITS, _FUNCTION_MISSES, _FUNCTION_ERRORS)),
         ("gauge", ((name, text) for name, (_, text) in _GAUGES.items())),

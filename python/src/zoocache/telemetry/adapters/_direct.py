@@ -11,7 +11,7 @@ from zoocache.telemetry._core import Distribution, Family, Labels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zoocache.telemetry._core import Kind
+    from zoocache.telemetry._core import _Kind
 
 #: Seconds, from 16 microseconds to a minute: as in the histograms of the cache.
 _BOUNDS = tuple(16e-6 * 2**step for step in range(23))
@@ -59,7 +59,7 @@ class Direct:
                         into.add(labels, value)
         return gathered
 
-    def _family(self, name: str, kind: Kind) -> Family:
+    def _family(self, name: str, kind: _Kind) -> Family:
         family = self._families.setdefault(name, Family(name, kind, "Told by the program."))
         if family.kind != kind:
             msg = f"the metric {name!r} is a {family.kind}; a {kind} needs another name"

@@ -80,15 +80,17 @@ class PrometheusAdapter(TelemetryAdapter):
 
     def increment(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
         """Add to a counter."""
-        self._collector.direct.increment(name, value, labels)
+        # Also if it is told under both names, it is one.
+        name = _valid(name).removesuffix(_TOTAL) + _TOTAL
+        self._collector.direct.increment(name, value, _with_valid_names(labels))
 
     def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Add a value to a histogram."""
-        self._collector.direct.observe(name, value, labels)
+        self._collector.direct.observe(_valid(name), value, _with_valid_names(labels))
 
     def set_gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Set a gauge."""
-        self._collector.direct.set_gauge(name, value, labels)
+        self._collector.direct.set_gauge(_valid(name), value, _with_valid_names(labels))
 
     def bind_core(self, core: Core) -> None:
         """Show the counters of this cache, too."""
@@ -128,13 +130,13 @@ class _Collector(Collector):
         return (self._metric(family) for family in gathered.values() if family.samples)
 
     def _metric(self, family: Family) -> Metric:
-        name = f"{self._prefix}_{_valid(family.name)}"
+        name = f"{self._prefix}_{family.name}"
         # The name of a counter is told without the ending of its samples.
         metric = Metric(
             name.removesuffix(_TOTAL) if family.kind == "counter" else name, family.help, family.kind
         )
         for pairs, value in family.samples.items():
-            labels = {_valid(label): text for label, text in pairs}
+            labels = dict(pairs)
             if isinstance(value, Distribution):
                 _add_buckets(metric, labels, value)
             else:
@@ -150,6 +152,10 @@ def _add_buckets(metric: Metric, labels: dict[str, str], value: Distribution) ->
         metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound_text(bound)}, count)
     metric.add_sample(f"{metric.name}_count", labels, up_to[-1])
     metric.add_sample(f"{metric.name}_sum", labels, value.total)
+
+
+def _with_valid_names(labels: Mapping[str, str] | None) -> dict[str, str]:
+    return {_valid(name): text for name, text in (labels or {}).items()}
 
 
 def _valid(name: str) -> str:
