@@ -120,7 +120,14 @@ impl Counted {
 
 /// The functions of one cache, by name. Locked only with the interpreter's lock held, so never during a fork.
 #[derive(Debug)]
-pub(crate) struct Functions(Mutex<Vec<Namesakes>>);
+pub(crate) struct Functions(Mutex<Names>);
+
+#[derive(Debug)]
+struct Names {
+    all: Vec<Namesakes>,
+    /// So many functions more before it is worth looking again whether a name is free.
+    patience: usize,
+}
 
 /// Functions of one name: closures, and what was decorated anew.
 #[derive(Debug)]
@@ -154,22 +161,41 @@ impl Namesakes {
     }
 }
 
+impl Names {
+    fn place(&self, name: &str) -> Option<usize> {
+        self.all.iter().position(|known| &*known.name == name)
+    }
+
+    /// Is there room for one name more? Names of functions that are all gone make room.
+    fn has_room(&mut self) -> bool {
+        if self.all.len() >= MAX_NAMES && self.patience == 0 {
+            self.all.retain_mut(|namesakes| {
+                namesakes.forget_gone();
+                !namesakes.alive.is_empty() || &*namesakes.name == OTHER
+            });
+            self.patience = self.all.iter().map(|namesakes| namesakes.alive.len()).sum();
+        }
+        let has_room = self.all.len() < MAX_NAMES;
+        self.patience = if has_room { 0 } else { self.patience.saturating_sub(1) };
+        has_room
+    }
+}
+
 impl Functions {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self(Mutex::new(Names { all: Vec::new(), patience: 0 }))
     }
 
     /// The counters of a new function.
     pub(crate) fn add(&self, name: &str) -> Arc<FunctionCounters> {
         let name = &name[..name.floor_char_boundary(LONGEST_NAME)];
-        let mut all = self.0.lock();
-        let place = |all: &[Namesakes], name: &str| all.iter().position(|known| &*known.name == name);
-        let name = if place(&all, name).is_some() || all.len() < MAX_NAMES { name } else { OTHER };
-        let index = place(&all, name).unwrap_or_else(|| {
-            all.push(Namesakes::new(name));
-            all.len() - 1
+        let mut names = self.0.lock();
+        let name = if names.place(name).is_some() || names.has_room() { name } else { OTHER };
+        let index = names.place(name).unwrap_or_else(|| {
+            names.all.push(Namesakes::new(name));
+            names.all.len() - 1
         });
-        let namesakes = &mut all[index];
+        let namesakes = &mut names.all[index];
         if namesakes.alive.len() >= namesakes.many {
             namesakes.forget_gone();
         }
@@ -180,6 +206,7 @@ impl Functions {
 
     /// What was counted under each name.
     pub(crate) fn read(&self) -> Vec<(Arc<str>, Counted)> {
-        self.0.lock().iter().map(|namesakes| (Arc::clone(&namesakes.name), namesakes.read())).collect()
+        let names = self.0.lock();
+        names.all.iter().map(|namesakes| (Arc::clone(&namesakes.name), namesakes.read())).collect()
     }
 }

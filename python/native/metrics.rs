@@ -23,7 +23,8 @@ pub(crate) struct Metrics {
 impl Metrics {
     fn functions(&self) -> impl Iterator<Item = (Arc<str>, Counted)> {
         self.home.site().functions().read().into_iter().map(|(name, counted)| {
-            let before = self.before.iter().find(|(known, _)| *known == name);
+            // Not by its text: a name that was given up and taken anew begins anew.
+            let before = self.before.iter().find(|(known, _)| Arc::ptr_eq(known, &name));
             let counted = before.map_or(counted, |(_, before)| counted.since(*before));
             (name, counted)
         })

@@ -8,12 +8,14 @@ import weakref
 from collections import Counter
 
 import pytest
-from helpers import Running, wait_until
+from helpers import Running, run_program, wait_until
 
 import zoocache
 from zoocache import Cache, ConfigError, cacheable, configure, invalidate, reset
 from zoocache.telemetry import Core, LogAdapter, TelemetryAdapter, TelemetryManager, TimerContext
 from zoocache.testing import frozen_time, isolated
+
+pytestmark = pytest.mark.memory_only("labels name the storage")
 
 DURATIONS = {"cache_get_duration_seconds", "cache_set_duration_seconds"}
 
@@ -542,6 +544,23 @@ class TestCore:
         assert max(map(len, ours)) == 200
         assert {labels["function"] for _, _, labels in notes.told} == set(ours)
 
+    def test_names_of_functions_that_are_gone_make_room(self):
+        notes = Notes()
+        with Cache(telemetry=TelemetryManager([notes])) as cache:
+            for number in range(500):
+
+                def f():
+                    return 1
+
+                f.__qualname__ = f"f{number}"
+                f = cache.cacheable(f)
+                f()
+                label = f"{__name__}.f{number}"
+                assert self.read(notes.cores[0])["function_misses_total", "absent", label, "memory"] == 1
+                del f
+            read = self.read(notes.cores[0])
+        assert len([key for key in read if key[0] == "function_hits_total"]) <= 201
+
     def test_labels_hold_neither_tags_nor_keys(self):
         secret = "s3cret"  # noqa: S105 - a test looks for it
         notes = Notes()
@@ -751,6 +770,19 @@ class TestLogs:
         reset()
         assert lines() == ["[INCREMENT] cache_misses_total: 1.0 {'cause': 'absent', 'storage': 'memory'}"]
         assert not [thread for thread in threading.enumerate() if thread.name == "zoocache-telemetry"]
+
+    def test_a_program_that_just_ends_has_a_last_report_too(self):
+        done = run_program(
+            """
+            import logging, zoocache
+            from zoocache.telemetry import LogAdapter, TelemetryManager
+            logging.basicConfig(level=logging.INFO, format="%(message)s")
+            zoocache.configure(telemetry=TelemetryManager([LogAdapter()]))
+            zoocache.get("k")
+            """
+        )
+        assert done.returncode == 0
+        assert done.stderr == "[INCREMENT] cache_misses_total: 1.0 {'cause': 'absent', 'storage': 'memory'}\n"
 
     def test_it_reports_by_itself(self, lines):
         configured(LogAdapter(interval=0.01))

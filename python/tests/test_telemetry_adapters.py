@@ -31,6 +31,8 @@ from zoocache.telemetry._core import families
 from zoocache.telemetry.adapters.opentelemetry import OpenTelemetryAdapter
 from zoocache.telemetry.adapters.prometheus import PrometheusAdapter
 
+pytestmark = pytest.mark.memory_only("labels name the storage")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -160,6 +161,11 @@ class _Ticker:
         self._thread = threading.Thread(target=self._run, name="zoocache-telemetry", daemon=True)
         self._thread.start()
 
+    def end(self) -> None:
+        adapter = self._adapter()
+        if adapter is not None:
+            adapter.close()
+
     def stop(self) -> None:
         _tickers.discard(self)
         self._stopped.set()
@@ -181,10 +187,17 @@ class _Ticker:
 _tickers: weakref.WeakSet[_Ticker] = weakref.WeakSet()
 
 
+def _at_exit() -> None:
+    """Report for the last time, also if the program ends without `reset()`."""
+    for ticker in tuple(_tickers):
+        ticker.end()
+
+
 def _after_fork() -> None:
     """Start anew the threads, which are not in this process."""
     for ticker in tuple(_tickers):
         ticker.start()
 
 
+atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)
