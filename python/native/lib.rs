@@ -24,6 +24,7 @@ mod imported;
 mod keeping;
 mod key;
 mod listeners;
+mod metrics;
 mod miss;
 mod owned;
 mod process;
@@ -33,6 +34,7 @@ mod shared;
 mod state;
 mod steps;
 mod tags;
+mod telling;
 mod tolerant;
 mod troubles;
 mod value;
@@ -65,6 +67,8 @@ mod _native {
     use super::function::{FunctionBase, cached_function};
     #[pymodule_export]
     use super::listeners::Subscription;
+    #[pymodule_export]
+    use super::metrics::Metrics;
     #[pymodule_export]
     use super::miss::{Lead, Wait};
     #[pymodule_export]

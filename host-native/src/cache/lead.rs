@@ -20,6 +20,7 @@ use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
 use crate::mutant;
 use crate::storage::Storage;
+use crate::timings::Stopwatch;
 
 /// How often [`Cache::join`] looks below for what was stored meanwhile.
 const LOOKS: usize = 4;
@@ -65,6 +66,8 @@ pub struct Leader<V: Send + Sync + 'static> {
     /// Of the lock that is held among processes; 0 for none.
     pub(super) token: AtomicU64,
     pub(super) waiting: Waiting,
+    /// Runs if it is measured how long computations take.
+    pub(super) stopwatch: Option<Stopwatch>,
 }
 
 /// How a computation with a value has ended.
@@ -186,6 +189,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return None;
             }
             self.count(why);
+            self.count(Count::Leads);
             let flight = Flight::new(self.begin_fill(key, parent));
             let began = stripe.depart(key, Some(&flight));
             (flight, began, why)
@@ -240,6 +244,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             why: Count::Misses,
             token: AtomicU64::new(0),
             waiting: Waiting::default(),
+            stopwatch: parts.timings.is_some().then(Stopwatch::start),
         }
     }
 
@@ -303,6 +308,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
 
     /// [`finish`](Self::finish) with a say in what becomes of the entry.
     pub fn finish_with(mut self, value: V, how: Finish) -> (Landing<V>, bool) {
+        self.note_duration();
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
         let weight = self.cache.weigh(&value);
         let Ended { landing, stored, is_private } = self.seal_and_store(value, how, weight);
@@ -325,6 +331,14 @@ impl<V: Send + Sync + 'static> Leader<V> {
             _ => {}
         }
         (landing, stored)
+    }
+
+    /// Notes how long the computation took. An explicit store is none.
+    fn note_duration(&self) {
+        let timings = self.cache.shared.parts.timings.as_ref().filter(|_| !self.supersedes);
+        if let (Some(timings), Some(stopwatch)) = (timings, &self.stopwatch) {
+            timings.fills.add_ns(stopwatch.elapsed_ns());
+        }
     }
 
     fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> Ended<V> {

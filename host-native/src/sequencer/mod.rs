@@ -95,6 +95,12 @@ pub trait Sequencer: Send + Sync + 'static {
         0
     }
 
+    /// How often another domain took the place of the one that this process was in: nothing that was cached before
+    /// counts any more.
+    fn domain_changes(&self) -> u64 {
+        0
+    }
+
     /// To be called in a forked child.
     fn after_fork(&self) {}
 

@@ -23,7 +23,7 @@ from zoocache._decorate import decorate
 from zoocache._errors import Unsent
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
-from zoocache._settings import DEFAULTS, check, given, lock
+from zoocache._settings import DEFAULTS, bind, check, given, lock, release
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Cache:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
     """
 
-    __slots__ = ("__weakref__", "_native")
+    __slots__ = ("__weakref__", "_native", "_telemetry")
 
     def __init__(self, **settings: Unpack[CacheSettings]) -> None:
         for name in settings:
@@ -76,12 +76,14 @@ class Cache:
         checked = check(given(settings))
         with lock:
             self._native = _native.NativeCache(checked)
+        self._telemetry = bind(settings.get("telemetry"), self._native, checked)
 
     @classmethod
     def _default(cls) -> Cache:
         """Make the default cache, which `configure` configures."""
         default = cls.__new__(cls)
         default._native = _native.NativeCache()  # noqa: SLF001 - our own
+        default._telemetry = None  # noqa: SLF001 - that of `configure`
         return default
 
     @overload
@@ -450,6 +452,9 @@ class Cache:
 
     def close(self) -> None:
         """Free everything in the cache. Functions that use it raise `CacheError` from then on."""
+        telemetry, self._telemetry = self._telemetry, None
+        # First: it reads what there is for the last time.
+        release(telemetry)
         self._native.reset()
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import GenericAlias, TracebackType
 from typing import (
     Any,
@@ -35,6 +36,7 @@ __all__ = [
     "FunctionBase",
     "Lead",
     "Mark",
+    "Metrics",
     "NativeCache",
     "PutAside",
     "Subscription",
@@ -209,6 +211,7 @@ class CachedCall(Coroutine[Any, Any, _T_co]):
 @final
 class Lead:
     def frame(self) -> object: ...
+    def span(self) -> AbstractContextManager[Any] | None: ...
     @property
     def timeout(self) -> float: ...
     def claim(self) -> tuple[int, Any]: ...
@@ -257,6 +260,7 @@ class Batch:
 class Fetch:
     def subscribe(self, bell: Bell, token: int) -> bool: ...
     def wait(self) -> None: ...
+    def waited(self) -> None: ...
 
 @final
 class Bell:
@@ -271,6 +275,11 @@ class Demand:
 @final
 class Mark:
     def settle(self) -> int: ...
+
+@final
+class Metrics:
+    def __new__(cls, cache: NativeCache) -> Self: ...
+    def read(self) -> dict[str, Any] | None: ...
 
 @final
 class Subscription:

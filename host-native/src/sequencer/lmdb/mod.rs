@@ -61,6 +61,7 @@ pub(crate) struct LmdbSequencer {
     /// Of the marks this process set: a late `settle` must still know them.
     own_marks: Mutex<HashMap<u64, Vec<Tag>>>,
     forget: OnceLock<Forget>,
+    domain_changes: AtomicU64,
 }
 
 /// Invalidations that are to be written, and the marks under which they are pending in this process.
@@ -128,6 +129,7 @@ impl LmdbSequencer {
             owed: Mutex::default(),
             own_marks: Mutex::default(),
             forget: OnceLock::new(),
+            domain_changes: AtomicU64::new(0),
         };
         Ok((sequencer, domain))
     }
@@ -226,6 +228,7 @@ impl LmdbSequencer {
         let to = Timestamp::from_micros(news.clock_us);
         if news.domain != engine.domain() {
             engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
+            self.domain_changes.fetch_add(1, Ordering::Relaxed);
         }
         engine.raise_floor(Timestamp::from_micros(news.floor_us));
         let mut ended = std::mem::take(&mut state.paid);
@@ -373,6 +376,10 @@ impl Sequencer for LmdbSequencer {
 
     fn when_replaced(&self, forget: Forget) {
         let _ = self.forget.set(forget);
+    }
+
+    fn domain_changes(&self) -> u64 {
+        self.domain_changes.load(Ordering::Relaxed)
     }
 
     fn tidy(&self, engine: &dyn Engine, now_us: u64) -> Result<(), Error> {
