@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.decorators import method_decorator
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
@@ -67,33 +68,26 @@ class PostViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Creat
     retrieve = cached(mixins.RetrieveModelMixin.retrieve)
 
     @transaction.atomic
-    def create(self, request: Request) -> Response:
-        """Add a post."""
-        return super().create(request)
+    def perform_create(self, serializer: PostSerializer) -> None:
+        """Add a post with its tags."""
+        serializer.save()
 
     @transaction.atomic
-    def update(self, request: Request, pk: str) -> Response:
+    def update(self, request: Request, pk: str, *, partial: bool = False) -> Response:
         """Change a post, or add it under this number."""
-        post = Post.objects.select_for_update().filter(pk=pk).first()
-        serializer = self.get_serializer(post, data=request.data)
+        # Who changes it at the same time waits here.
+        Post.objects.filter(pk=pk).update(version=F("version") + 1)
+        post = get_object_or_404(Post, pk=pk) if partial else Post.objects.filter(pk=pk).first()
+        serializer = self.get_serializer(post, data=request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
-        if post is None:
-            serializer.save(pk=pk)
-            return Response(serializer.data, status.HTTP_201_CREATED)
-        serializer.save(version=post.version + 1)
-        return Response(serializer.data)
+        serializer.save(pk=pk)
+        return Response(serializer.data, status.HTTP_201_CREATED if post is None else status.HTTP_200_OK)
 
-    @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change something of a post."""
-        post = get_object_or_404(Post.objects.select_for_update(), pk=pk)
-        serializer = self.get_serializer(post, data=request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
-        serializer.save(version=post.version + 1)
-        return Response(serializer.data)
+        return self.update(request, pk, partial=True)
 
     @action(detail=True, methods=["post"])
-    @transaction.atomic
     def comments(self, request: Request, pk: str) -> Response:
         """Write a comment."""
         serializer = CommentSerializer(data=request.data)

@@ -16,16 +16,7 @@ ZOOCACHE = {"storage_url": "lmdb://./blog-cache"}
 CACHES = {"default": {"BACKEND": "zoocache.contrib.django.CacheBackend", "LOCATION": "default"}}
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": "blog.db",
-        "OPTIONS": {
-            "timeout": 30,
-            # Readers go on while somebody writes, and writers wait for each other at the beginning.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
-            "transaction_mode": "IMMEDIATE",
-        },
-    }
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "blog.db", "OPTIONS": {"timeout": 30}}
 }
 
 REST_FRAMEWORK = {
