@@ -7,6 +7,7 @@ import textwrap
 import threading
 import warnings
 
+import other_process
 import pytest
 from helpers import DEADLINE, Running, wait_for
 
@@ -92,6 +93,34 @@ def test_one_process_reads_what_another_writes_and_invalidates(location, shared)
     together(location, "invalidate")
     assert shared.get("key") is None
     assert shared.get("response").content == b"page"
+
+
+def test_one_of_all_processes_computes_a_page(tmp_path):
+    page = """
+        import time
+        import django
+        from django.conf import settings
+        settings.configure(ALLOWED_HOSTS=['*'])
+        django.setup()
+        from django.http import HttpResponse
+        from django.test import RequestFactory
+        from zoocache.contrib.django import cache_view
+        runs = []
+
+        @cache_view(cluster_lock=True)
+        def view(request):
+            runs.append(1)
+            time.sleep(1)
+            return HttpResponse(f"page {len(runs)}")
+        """
+    folder = tmp_path / "cache"
+    with other_process.Other(folder) as one, other_process.Other(folder) as two:
+        for other in (one, two):
+            other.run(page)
+        for other in (one, two):
+            other.begin("view(RequestFactory().get('/')).content.decode()")
+        assert [other.answer() for other in (one, two)] == ["page 1", "page 1"]
+        assert sorted(other("len(runs)") for other in (one, two)) == [0, 1]
 
 
 @pytest.mark.storages("redis")

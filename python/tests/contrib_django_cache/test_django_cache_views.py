@@ -557,6 +557,7 @@ def test_a_view_that_returns_nothing_is_left_to_django():
         ({"key": "x"}, "key must be a function"),
         ({"shared": "yes"}, "shared must be a bool"),
         ({"http": "yes"}, "http must be"),
+        ({"cluster_lock": 1}, "cluster_lock must be a bool"),
     ],
 )
 def test_wrong_options_are_told_of(options, message):

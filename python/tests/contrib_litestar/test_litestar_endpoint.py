@@ -23,6 +23,7 @@ from litestar import (
     get,
     head,
     post,
+    put,
     route,
 )
 from litestar.datastructures import Cookie, ResponseHeader, State
@@ -209,6 +210,40 @@ def test_a_handler_of_each_method_answers_as_it_would(shop):
     assert client.get("/both").text == "5"
     answer = client.head("/both")
     assert (answer.content, answer.headers["content-length"]) == (b"", "1")
+
+
+@pytest.mark.parametrize("options", [{}, {"return_dto": StructDTO}])
+def test_handlers_may_share_their_path(shop, kind, options):
+    """Litestar registers a handler again for each other one that comes to its path."""
+    stored = {1: Struct(1, "4")}
+
+    def show(item_id: FromPath[int]) -> Struct:
+        shop.count()
+        return stored[item_id]
+
+    def change(item_id: FromPath[int], data: JSONBody[Struct]) -> Struct:
+        stored[item_id] = data
+        zoocache.invalidate(f"item:{item_id}")
+        return data
+
+    def remove(item_id: FromPath[int]) -> None:
+        del stored[item_id]
+        zoocache.invalidate(f"item:{item_id}")
+
+    cached = cache_endpoint(deps=lambda item_id: [f"item:{item_id}"], http=True)
+    path = "/{item_id:int}"
+    client = shop.client(
+        kind(get, path, **options)(show, cached), kind(put, path)(change), kind(delete, path)(remove)
+    )
+    first = client.get("/1")
+    assert client.get("/1").content == first.content == client.get("/1").content
+    assert (first.status_code, shop.calls) == (200, 1)
+    assert client.get("/1", headers={"if-none-match": first.headers["etag"]}).status_code == 304
+    assert client.put("/1", json={"id": 1, "price": "5"}).json() == {"id": 1, "price": "5"}
+    assert client.get("/1").content == first.content.replace(b"4", b"5")
+    assert shop.calls == 2
+    assert client.delete("/1").status_code == 204
+    assert client.get("/1").status_code == 500
 
 
 @pytest.mark.parametrize("cls", [Item, Struct, Model, Defined])

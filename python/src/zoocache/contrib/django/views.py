@@ -73,6 +73,7 @@ def cache_view(
     key: Callable[..., Any] | None = None,
     shared: bool = False,
     http: HttpCaching | bool = False,
+    cluster_lock: bool = False,
     using: str | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a view, so that its responses to GET and HEAD are cached.
@@ -94,6 +95,8 @@ def cache_view(
             the view uses, and `Vary`, count all the same.
         http: Whether to tell browsers and proxies: `ETag`, 304, `Age`, `Cache-Control`, `X-Cache`; or an
             `HttpCaching` that says what.
+        cluster_lock: Whether only one of the processes that share a cache computes a response, as for
+            `cacheable`.
         using: An alias of `settings.CACHES`; without it the application's default cache, which
             `zoocache.invalidate` reaches.
 
@@ -107,7 +110,15 @@ def cache_view(
     if callable(timeout):
         msg = "cache_view takes options: write @cache_view() above the view"
         raise TypeError(msg)
-    return _CachedViews(timeout, tags, key, shared=shared, http=HttpCaching.of(http), using=using)
+    return _CachedViews(
+        timeout,
+        tags,
+        key,
+        shared=shared,
+        http=HttpCaching.of(http),
+        cluster_lock=cluster_lock,
+        using=using,
+    )
 
 
 class _CachedViews:
@@ -121,6 +132,7 @@ class _CachedViews:
         *,
         shared: bool,
         http: HttpCaching | None,
+        cluster_lock: bool,
         using: str | None,
     ) -> None:
         if isinstance(tags, str):
@@ -131,11 +143,12 @@ class _CachedViews:
             raise zoocache.ConfigError(f"shared must be a bool, not {shared!r}")
         self._tags = tags if tags is None or callable(tags) else tuple(tags)
         self._timeout, self._key, self._shared, self._http, self._using = timeout, key, shared, http, using
+        self._cluster_lock = cluster_lock
         #: By view, the request headers that responses vary on, as far as this process has seen. Nothing is
         #: stored under a key that lacks one of them.
         self._vary: dict[str, frozenset[str]] = {}
         self._functions: dict[int, tuple[Any, Any, Any]] = {}
-        # Says now what is wrong with the timeout.
+        # Says now what is wrong with the timeout, or with `cluster_lock`.
         self._made(zoocache)
 
     def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
@@ -211,6 +224,7 @@ class _CachedViews:
                 "ttl": self._timeout,
                 "early_refresh": _NO_EARLY_REFRESH,
                 "copy": "share",
+                "cluster_lock": self._cluster_lock,
             }
 
             @cache.cacheable(**options)

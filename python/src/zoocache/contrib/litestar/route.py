@@ -17,6 +17,7 @@ from zoocache.contrib._http import KEPT_IN_304
 from zoocache.contrib._injected import classes_in, is_session_annotation
 from zoocache.contrib.litestar._response import Finished
 from zoocache.contrib.litestar._routes import NOT_CACHED, WHOLE, Route, header_of, refused
+from zoocache.contrib.litestar._threads import SERVES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -181,6 +182,7 @@ class _Serving:
             own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
             serve.__signature__ = given.replace(parameters=[*given.parameters.values(), own])  # type: ignore[attr-defined]
             serve.__annotations__ = {**inspect.unwrap(self._func).__annotations__, _REQUEST: Request}
+        setattr(serve, SERVES, True)
         serve.tag = self._endpoint.cached.tag  # type: ignore[attr-defined]
         serve.stats = self._endpoint.cached.stats  # type: ignore[attr-defined]
         return serve
