@@ -132,6 +132,8 @@ class CachedEndpoint:
         self._cache_if = self._options.pop("cache_if", None)
         self._ignore = [*injected, *(self._options.pop("ignore", ()) if key is None else ())]
         self._signature = signature
+        #: Parameters whose values are not in the key by themselves.
+        self.unseen = frozenset(self._ignore if key is None else signature.parameters)
         #: Parameters whose values may turn out to be sessions, which no annotation says.
         self._suspect = tuple(name for name in signature.parameters if name not in self._ignore)
         self.cached = self._cached_responses()

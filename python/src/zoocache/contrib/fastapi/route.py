@@ -16,7 +16,14 @@ from zoocache.contrib._credentials import digest, says_who
 from zoocache.contrib._endpoint import CachedEndpoint, Call
 from zoocache.contrib._http import KEPT_IN_304
 from zoocache.contrib._injected import classes_in, is_session
-from zoocache.contrib.fastapi._routes import OWN_REQUEST, OWN_RESPONSE, Route, route_of, stored
+from zoocache.contrib.fastapi._routes import (
+    OWN_REQUEST,
+    OWN_RESPONSE,
+    Route,
+    overrides_of,
+    route_of,
+    stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -183,7 +190,8 @@ class _Serving:
 
     def _route(self, found: Any) -> Route:
         route = self._routes.get(id(found))
-        if route is None or route.route is not found:
+        # Tests, and programs while they start, may put other dependencies in the place of those seen before.
+        if route is None or route.route is not found or route.overrides != overrides_of(found):
             if len(self._routes) >= _MOST_ROUTES:
                 self._routes.clear()
             route = self._routes[id(found)] = Route.of(found)
@@ -229,6 +237,7 @@ class _Request:
             else f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}",
             self._user,
             *(request.headers.get(name.decode("latin-1")) for name in endpoint.vary),
+            *(() if route is None else route.asked(request, endpoint.unseen | self.inner.hidden.keys())),
         )
 
     def _render(self, result: Any) -> StoredResponse:

@@ -243,9 +243,8 @@ class _Request:
             self._user,
             *(header_of(scope["headers"], name) for name in endpoint.vary),
         )
-        if route.reads_url:
-            self.place += (scope["path"], scope.get("query_string", b""))
-        elif "query" in hidden:
+        self.place += route.asked(scope, arguments, endpoint.unseen | hidden.keys())
+        if "query" in hidden and not route.reads_url:
             self.place += (scope.get("query_string", b""),)
 
     def _render(self, result: Any) -> StoredResponse:
