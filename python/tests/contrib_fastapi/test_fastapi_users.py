@@ -5,7 +5,7 @@ import contextvars
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.security import (
     APIKeyCookie,
     APIKeyHeader,
@@ -375,3 +375,28 @@ def test_what_is_in_a_session_on_the_server(shop):
     assert client.get("/").json() is None
     sessions["cart"] = ["tea"]
     assert client.get("/").json() == ["tea"]
+
+
+def test_a_response_that_says_private_is_not_shared(shop):
+    user = contextvars.ContextVar("user")
+
+    async def app(scope, receive, send):
+        user.set(dict(scope.get("headers", [])).get(b"x-whoever"))
+        await shop.app(scope, receive, send)
+
+    @shop.app.get("/")
+    @cache_endpoint
+    async def me(response: Response):
+        response.headers["cache-control"] = "private, max-age=60"
+        return user.get().decode()
+
+    @shop.app.get("/token")
+    @cache_endpoint
+    async def mine(response: Response, x_token: Annotated[str, Header()]):
+        response.headers["cache-control"] = "private"
+        return [x_token, shop.count()]
+
+    client = shop.client(app)
+    assert [client.get("/", headers={"x-whoever": name}).json() for name in ("ann", "bob")] == ["ann", "bob"]
+    answers = [client.get("/token", headers={"x-token": name, "x-whoever": ""}).json() for name in "abab"]
+    assert answers == [["a", 1], ["b", 2]] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,14 @@ class Route:
         return sorted(
             self.declares | self.reads | ({b"authorization", b"cookie"} if self.reads_any else set())
         )
+
+    def in_key(self, *, shared: bool) -> frozenset[bytes]:
+        """Names of the request headers that are part of the key."""
+        return self._in_key[shared]
+
+    @functools.cached_property
+    def _in_key(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        return frozenset(self.vary(shared=False)), frozenset(self.vary(shared=True))
 
     def says_who(self, request: HTTPConnection) -> bool:
         """Whether a request says who asks in a header that the endpoint declares."""

@@ -228,6 +228,10 @@ class _Request:
         self.arguments = arguments
         scope = request.scope
         self._user = None if endpoint.is_shared else _user(request, route)
+        vary = endpoint.vary
+        self.inner.vary = (
+            frozenset(vary) if route is None else route.in_key(shared=endpoint.is_shared).union(vary)
+        )
         self.place = (
             scope["method"],
             scope.get("root_path", ""),
@@ -236,11 +240,14 @@ class _Request:
             if route is not None
             else f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}",
             self._user,
-            *(request.headers.get(name.decode("latin-1")) for name in endpoint.vary),
+            *(request.headers.get(name.decode("latin-1")) for name in vary),
             *(() if route is None else route.asked(request, endpoint.unseen | self.inner.hidden.keys())),
         )
 
     def _render(self, result: Any) -> StoredResponse:
+        self.inner.is_personal = self._user is not None or (
+            self._route is not None and self._route.says_who(self._request)
+        )
         if isinstance(result, Response):
             self.inner.background = result.background
             return stored(result, (), is_whole=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -136,7 +137,9 @@ class Route:
         query = scope.get("query_string", b"")
         if self.reads_url or not hidden.isdisjoint(WHOLE):
             return scope["path"], query
-        told = {alias for name, alias in self.in_path.items() if name in seen and name not in hidden - set(handed)}
+        told = {
+            alias for name, alias in self.in_path.items() if name in seen and name not in hidden - set(handed)
+        }
         found: list[Any] = [
             (name, str(value)) for name, value in scope["path_params"].items() if name not in told
         ]
@@ -154,6 +157,11 @@ class Route:
         if self.reads_all and not known:
             return [b"*"]
         return [*self.varies, *sorted(self.reads | {b"authorization", b"cookie"})]
+
+    @functools.cached_property
+    def in_key(self) -> frozenset[bytes]:
+        """Names of the request headers that are part of the key where users do not share."""
+        return self.reads | ({b"authorization", b"cookie"} if self.reads_any else set())
 
     def rendered(self, result: Any, request: Request[Any, Any, Any]) -> tuple[StoredResponse, Any]:
         """Do what `HTTPRouteHandler.to_response` does, but for hooks, headers and cookies of the layers.
