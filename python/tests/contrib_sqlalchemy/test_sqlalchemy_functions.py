@@ -161,7 +161,7 @@ READS = {
 def test_what_text_and_locks_read_of_what_is_not_committed_is_for_itself(database, read):
     engine = database.engine()
     attach(engine)
-    label = zoocache.cacheable(key=lambda: 1)(lambda session: read(session))
+    label = zoocache.cacheable(key=lambda: 1)(read)
 
     with Session(engine) as writer:
         writer.execute(update(Label).where(Label.id == 1).values(text="not committed"))
@@ -176,7 +176,7 @@ def test_what_text_and_locks_read_of_what_is_not_committed_is_for_itself(databas
 def test_what_text_and_locks_read_of_an_old_snapshot_is_for_itself(database, read):
     engine = database.engine(isolation_level="REPEATABLE READ")
     attach(engine)
-    label = zoocache.cacheable(key=lambda: 1)(lambda session: read(session))
+    label = zoocache.cacheable(key=lambda: 1)(read)
 
     with Session(engine) as reader:
         reader.scalar(text("SELECT 1"))
@@ -196,7 +196,8 @@ def test_texts_that_only_read_do_not_keep_each_other_from_being_stored(database)
     def labels():
         calls.append(1)
         with Session(engine) as session:
-            return [session.scalar(text(f"SELECT text FROM label WHERE id = {i}")) for i in (1, 2)]
+            one = text("SELECT text FROM label WHERE id = :id")
+            return [session.scalar(one, {"id": number}) for number in (1, 2)]
 
     assert labels() == labels()
     assert calls == [1]
