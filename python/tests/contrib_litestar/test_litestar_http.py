@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from litestar import MediaType, Response, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import CacheControlHeader, Cookie, ETag, ResponseHeader
@@ -262,3 +262,30 @@ def test_a_stale_response_stands_in_for_an_error(shop, clock):
     clock.advance(11)
     answer = client.get("/")
     assert (answer.json(), answer.headers["x-cache"]) == (1, "stale")
+
+
+@pytest.mark.parametrize("layer", [False, True], ids=["response", "layer"])
+def test_what_a_response_says_it_varies_on_is_part_of_the_key(shop, layer):
+    vary = {"Vary": "Accept-Language"}
+
+    @get("/", response_headers=vary if layer else None, media_type="text/plain")
+    @cache_endpoint
+    async def greeting(request: Request[Any, Any, Any]) -> Response[str]:
+        return Response(request.headers["accept-language"], headers=None if layer else vary)
+
+    client = shop.client(greeting)
+    asked = ("en", "de", "en", "de")
+    assert [client.get("/", headers={"accept-language": name}).text for name in asked] == list(asked)
+    assert greeting.fn.stats()["hits"] == (2 if layer else 1)
+
+
+def test_a_response_that_says_private_is_not_shared(shop):
+    names = iter(["ann", "bob"])
+
+    @get("/", media_type="text/plain")
+    @cache_endpoint
+    async def me() -> Response[str]:
+        return Response(next(names), headers={"Cache-Control": "private"})
+
+    client = shop.client(me)
+    assert [client.get("/").text for _ in range(2)] == ["ann", "bob"]

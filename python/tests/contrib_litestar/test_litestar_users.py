@@ -12,7 +12,8 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
 from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.types import Scope
-from litestar_style import FromQuery, Headers, NamedDependency, RequestCookies, cookie, header
+from litestar_style import FromPath, FromQuery, Headers, NamedDependency, RequestCookies, cookie, header
+from sqlalchemy.orm import Session
 
 from zoocache.contrib.litestar import HttpCaching, cache_endpoint
 
@@ -320,3 +321,65 @@ def test_who_logs_in_later_does_not_see_what_the_session_showed_before(shop):
         client.post("/login", params={"name": name})
         assert len(client.cookies) == 1
         assert client.get("/").text == answer
+
+
+class Tenant(Session):
+    """A session of one tenant's database, which takes no part in keys."""
+
+    name = ""
+
+
+def session_of(name):
+    session = Tenant()
+    session.name = name
+    return session
+
+
+async def by_query(tenant: FromQuery[str]) -> Tenant:
+    return session_of(tenant)
+
+
+async def by_path(tenant: FromPath[str]) -> Tenant:
+    return session_of(tenant)
+
+
+async def by_request_of_dependency(request: Request[Any, Any, Any]) -> Tenant:
+    return session_of(request.query_params["tenant"])
+
+
+async def nested(inner: NamedDependency[Tenant]) -> Tenant:
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("path", "dependency", "asked"),
+    [
+        ("/", by_query, "/?tenant={}"),
+        ("/{tenant:str}/items", by_path, "/{}/items"),
+        ("/", by_request_of_dependency, "/?tenant={}"),
+        ("/", nested, "/?tenant={}"),
+    ],
+)
+def test_sessions_of_tenants_by_what_dependencies_read(shop, path, dependency, asked):
+    inner = {"inner": Provide(by_query)} if dependency is nested else {}
+
+    @get(path, dependencies={"session": Provide(dependency), **inner})
+    @cache_endpoint
+    async def items(session: NamedDependency[Tenant]) -> list[Any]:
+        return [session.name, shop.count()]
+
+    client = shop.client(items)
+    assert [client.get(asked.format(name)).json() for name in "abab"] == [["a", 1], ["b", 2]] * 2
+
+
+def test_a_session_of_a_tenant_beside_a_dependency_whose_value_counts(shop):
+    async def size(tenant: FromQuery[str]) -> int:
+        return len(tenant)
+
+    @get("/", dependencies={"session": Provide(by_query), "size": Provide(size)})
+    @cache_endpoint
+    async def items(session: NamedDependency[Tenant], size: NamedDependency[int]) -> list[Any]:
+        return [session.name, size]
+
+    client = shop.client(items)
+    assert [client.get(f"/?tenant={name}").json() for name in "ab"] == [["a", 1], ["b", 1]]

@@ -18,7 +18,14 @@ from zoocache import ConfigError
 from zoocache._identity import IDENTIFIES
 from zoocache._time import milliseconds
 from zoocache.context import get_current_deps
-from zoocache.contrib._http import StoredResponse, etag_of, is_matched, may_be_shared
+from zoocache.contrib._http import (
+    StoredResponse,
+    etag_of,
+    is_matched,
+    may_be_shared,
+    says_private,
+    varies_on,
+)
 from zoocache.contrib._injected import is_session, is_session_annotation
 from zoocache.contrib.http import HttpCaching, keys_of
 
@@ -51,9 +58,12 @@ class EndpointOptions(TypedDict, total=False):
 class Call:
     """One request on its way through the cache."""
 
-    __slots__ = ("answer", "background", "failed", "hidden", "render")
+    __slots__ = ("answer", "background", "failed", "hidden", "is_personal", "render", "vary")
 
     def __init__(self, render: Callable[[Any], StoredResponse], hidden: dict[str, Any]) -> None:
+        #: Whether who asks is part of the key, and the request headers that are.
+        self.is_personal = False
+        self.vary: frozenset[bytes] = frozenset()
         #: Makes a response of what the endpoint returned.
         self.render = render
         #: Arguments that take no part in the key.
@@ -68,7 +78,7 @@ class NotShared(Exception):
     """The response is for its own request only. It ends a computation of which nothing is stored."""
 
     def __str__(self) -> str:
-        return "the response sets a cookie, forbids storing it, or reports an error: it is not stored"
+        return "the response is for its own request only: it is not stored"
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,7 @@ class CachedEndpoint:
         _refuse_generator(func)
         self._framework = framework
         self.http = HttpCaching.of(http)
+        #: Those that are given, and later those that responses name in `Vary`, too.
         self.vary = tuple(name.lower().encode("latin-1") for name in vary)
         self._options: dict[str, Any] = {**options, "namespace": namespace, "deps": deps}
         for name in injected:
@@ -132,6 +143,8 @@ class CachedEndpoint:
         self._cache_if = self._options.pop("cache_if", None)
         self._ignore = [*injected, *(self._options.pop("ignore", ()) if key is None else ())]
         self._signature = signature
+        #: Parameters whose values are not in the key by themselves.
+        self.unseen = frozenset(self._ignore if key is None else signature.parameters)
         #: Parameters whose values may turn out to be sessions, which no annotation says.
         self._suspect = tuple(name for name in signature.parameters if name not in self._ignore)
         self.cached = self._cached_responses()
@@ -233,7 +246,21 @@ class CachedEndpoint:
         call.answer = replace(stored, etag=etag, purge_keys=purge, made_at=time.time(), ttl=ttl)
         if not is_kept or not may_be_shared(stored.status, stored.headers):
             raise NotShared
+        if not self.is_shared and not call.is_personal and says_private(stored.headers):
+            raise NotShared
+        self._check_vary(call, stored)
         return call.answer
+
+    def _check_vary(self, call: Call, stored: StoredResponse) -> None:
+        """See that the key holds what the response says it varies on.
+
+        Raises:
+            NotShared: It does not; the keys of later requests do.
+        """
+        missing = varies_on(stored.headers) - call.vary
+        if missing:
+            self.vary = tuple(sorted({*self.vary, *missing}))
+            raise NotShared
 
     def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Take sessions and what frameworks pass, if no annotation told of them, out of the arguments."""

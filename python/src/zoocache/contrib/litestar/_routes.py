@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -14,12 +13,12 @@ from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.routes import HTTPRoute
 
-from zoocache.contrib._credentials import digest, says_who
+from zoocache.contrib._credentials import digest, found_in, says_who
 from zoocache.contrib._http import StoredResponse
 from zoocache.contrib.litestar._response import passing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Mapping
 
     from litestar import Request
     from litestar.di import Provide
@@ -48,6 +47,11 @@ class Route:
     reads_all: bool
     #: Whether the handler may read the address and its query.
     reads_url: bool
+    #: By the handler's parameters that dependencies are given to: what these and theirs take.
+    taken: Mapping[str, frozenset[str]]
+    #: Parameters of path and query that are declared, by their names in the signatures.
+    in_path: Mapping[str, str]
+    in_query: Mapping[str, bytes]
     #: Names of the response headers that the layers add to each response.
     adds: frozenset[bytes]
     #: What a `Vary` of theirs names.
@@ -65,12 +69,14 @@ class Route:
         """
         handler: HTTPRouteHandler = request.route_handler
         handed = handler.parsed_fn_signature.parameters.keys() - own
-        reads, is_known = _declared(request)
-        reads_any = not is_known or bool(handler.resolve_guards() or handler.resolve_security())
-        given = set(handed)
-        for provider in _used(handed, handler.resolve_dependencies()):
-            if not _is_trusted(provider):
-                given |= provider.parsed_fn_signature.parameters.keys()
+        model = _model(request)
+        reads = _headers(model)
+        reads_any = model is None or bool(handler.resolve_guards() or handler.resolve_security())
+        taken = {
+            name: frozenset(_taken(name, handler.resolve_dependencies()))
+            for name in handed & handler.resolve_dependencies().keys()
+        }
+        given = set(handed).union(*taken.values())
         if "cookies" in given:
             reads.add(b"cookie")
         added = {
@@ -84,7 +90,10 @@ class Route:
             frozenset(reads),
             reads_any=reads_any or not given.isdisjoint({*WHOLE, "headers"}),
             reads_all="headers" in handed,
-            reads_url=not handed.isdisjoint(WHOLE),
+            reads_url=model is None or not handed.isdisjoint(WHOLE),
+            taken=taken,
+            in_path={known.field_name: known.field_alias for known in _of(model, "path")},
+            in_query={known.field_name: known.field_alias.encode() for known in _of(model, "query")},
             adds=frozenset(added),
             varies=tuple(name.strip() for name in added.get(b"vary", b"").split(b",") if name.strip()),
             dto=_let_pass(handler),
@@ -107,17 +116,39 @@ class Route:
             if reads_all or name in self.reads or (reads_any and says_who(name))
         ]
         if reads_any:
-            for part in scope.get("query_string", b"").split(b"&"):
-                written, _, value = part.partition(b"=")
-                name = unquote_to_bytes(written).lower()
-                if says_who(name):
-                    found.append((b"?" + name, value))
-            if (known := _identity(scope.get("user"))) is not None:
-                found.append((b"user", known))
-            # Of one session, another user may have logged in.
-            if isinstance(session := scope.get("session"), Mapping) and session:
-                found.append((b"session", repr(sorted(session.items())).encode("utf-8", "surrogatepass")))
+            found += found_in(scope)
         return digest(found)
+
+    def asked(self, scope: Any, handed: Collection[str], unseen: Collection[str]) -> tuple[Any, ...]:
+        """Return what of the address is read but by parameters whose values are in the key.
+
+        Args:
+            scope: The request's.
+            handed: The handler's parameters.
+            unseen: Those that are not in the key.
+        """
+        hidden: set[str] = set()
+        seen = set(handed) - self.taken.keys()
+        for name, taken in self.taken.items():
+            if name in unseen:
+                hidden |= taken
+            else:
+                seen |= taken
+        query = scope.get("query_string", b"")
+        if self.reads_url or not hidden.isdisjoint(WHOLE):
+            return scope["path"], query
+        told = {
+            alias for name, alias in self.in_path.items() if name in seen and name not in hidden - set(handed)
+        }
+        found: list[Any] = [
+            (name, str(value)) for name, value in scope["path_params"].items() if name not in told
+        ]
+        if "query" in hidden:
+            found.append(query)
+        elif names := {alias for name, alias in self.in_query.items() if name in hidden - set(handed)}:
+            pairs = [part.partition(b"=") for part in query.split(b"&")]
+            found += [(name, value) for name, _, value in pairs if _unquoted(name) in names]
+        return tuple(found)
 
     def vary(self, known: tuple[bytes, ...], *, reads_any: bool) -> list[bytes]:
         """Names of the request headers that responses depend on, beside those that are known."""
@@ -126,6 +157,11 @@ class Route:
         if self.reads_all and not known:
             return [b"*"]
         return [*self.varies, *sorted(self.reads | {b"authorization", b"cookie"})]
+
+    @functools.cached_property
+    def in_key(self) -> frozenset[bytes]:
+        """Names of the request headers that are part of the key where users do not share."""
+        return self.reads | ({b"authorization", b"cookie"} if self.reads_any else set())
 
     def rendered(self, result: Any, request: Request[Any, Any, Any]) -> tuple[StoredResponse, Any]:
         """Do what `HTTPRouteHandler.to_response` does, but for hooks, headers and cookies of the layers.
@@ -177,27 +213,45 @@ def refused(cls: type) -> TypeError:
     )
 
 
-def _declared(request: Request[Any, Any, Any]) -> tuple[set[bytes], bool]:
-    """The request headers that handler and dependencies declare; whether the application has the handler."""
+def _model(request: Request[Any, Any, Any]) -> Any:
+    """What the application knows of the handler's parameters; `None` if it does not have the handler."""
     for route in request.app.routes:
         if isinstance(route, HTTPRoute):
             for handler, model in route.route_handler_map.values():
                 if handler is request.route_handler:
-                    reads = {known.field_alias.lower().encode() for known in model.expected_header_params}
-                    return reads | ({b"cookie"} if model.expected_cookie_params else set()), True
-    return set(), False
+                    return model
+    return None
 
 
-def _used(names: Any, providers: dict[str, Provide]) -> Iterator[Provide]:
-    """The dependencies that are resolved for parameters with these names, and theirs."""
+def _of(model: Any, kind: str) -> Iterable[Any]:
+    """The parameters of a kind that handler, dependencies and layers declare."""
+    return () if model is None else getattr(model, f"expected_{kind}_params")
+
+
+def _headers(model: Any) -> set[bytes]:
+    """The request headers that handler, dependencies and layers declare."""
+    reads = {known.field_alias.lower().encode() for known in _of(model, "header")}
+    return reads | ({b"cookie"} if _of(model, "cookie") else set())
+
+
+def _unquoted(name: bytes) -> bytes:
+    return unquote_to_bytes(name.replace(b"+", b" "))
+
+
+def _taken(name: str, providers: dict[str, Provide]) -> set[str]:
+    """The names of all parameters of a dependency, and of those that it depends on."""
+    found: set[str] = set()
     seen: set[str] = set()
-    wanted = list(names)
+    wanted = [name]
     while wanted:
         name = wanted.pop()
         if name in providers and name not in seen:
             seen.add(name)
-            yield providers[name]
-            wanted += providers[name].parsed_fn_signature.parameters
+            names = providers[name].parsed_fn_signature.parameters.keys()
+            wanted += names
+            if not _is_trusted(providers[name]):
+                found |= names
+    return found
 
 
 def _is_trusted(provider: Provide) -> bool:
@@ -205,16 +259,6 @@ def _is_trusted(provider: Provide) -> bool:
     # They keep a session of the database in the scope, so that it is closed when the response was sent.
     module = getattr(inspect.unwrap(provider.dependency), "__module__", None) or ""
     return module.partition(".")[0] == "advanced_alchemy"
-
-
-def _identity(user: Any) -> bytes | None:
-    """What names the user whom a middleware has found, if it can be told."""
-    if isinstance(user, Mapping):
-        user = user.get("id", user.get("sub"))
-    name = getattr(user, "id", user)
-    if not isinstance(name, (str, int, uuid.UUID)):
-        return None
-    return f"{type(name).__name__}:{name}".encode("utf-8", "surrogatepass")
 
 
 def _let_pass(handler: HTTPRouteHandler) -> type[AbstractDTO[Any]] | None:

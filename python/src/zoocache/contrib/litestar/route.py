@@ -236,6 +236,10 @@ class _Request:
         self.inner = Call(self._render, hidden)
         scope = request.scope
         self._user = None if endpoint.is_shared else route.user(scope, endpoint.vary)
+        # What the layers say that responses vary on counts, too.
+        vary = (*endpoint.vary, *(name.lower() for name in route.varies))
+        self.inner.vary = route.in_key if not endpoint.is_shared else frozenset()
+        self.inner.vary = self.inner.vary.union(vary)
         self.place: tuple[Any, ...] = (
             scope["method"],
             scope.get("root_path", ""),
@@ -243,14 +247,14 @@ class _Request:
             scope["path_template"] if scope["path_params"] else scope["path"],
             route.name,
             self._user,
-            *(header_of(scope["headers"], name) for name in endpoint.vary),
+            *(header_of(scope["headers"], name) for name in vary),
         )
-        if route.reads_url:
-            self.place += (scope["path"], scope.get("query_string", b""))
-        elif "query" in hidden:
+        self.place += route.asked(scope, arguments, endpoint.unseen | hidden.keys())
+        if "query" in hidden and not route.reads_url:
             self.place += (scope.get("query_string", b""),)
 
     def _render(self, result: Any) -> StoredResponse:
+        self.inner.is_personal = self._user is not None
         stored, self.inner.background = self._route.rendered(result, self._request)
         return stored
 
