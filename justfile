@@ -76,7 +76,7 @@ test-core:
 test-host:
     cargo test --workspace --exclude zoocache-core --exclude 'zoocache-hosts-*' --exclude 'zoocache-simul*'
     cargo test -p zoocache --features lmdb,redis
-    cargo test -p zoocache-simulated-redis --test commands
+    cargo test -p zoocache-simulated-redis
 
 # The component in every host: the vectors, what judging costs, the same answers as the native engine, hostile arguments for
 # a minute (ZOOCACHE_FUZZ_SECONDS), the examples
@@ -130,11 +130,6 @@ mutants *arguments:
 proof:
     cargo build --quiet --profile hosts -p zoocache-simulation
     python tests/proof.py "{{ target }}/hosts/zoocache-simulation" memory folder redis bus gossip
-
-# The simulated Redis server beside a real one, by random commands and scripts; the real one may lag behind its settings
-[group('test')]
-test-simulated-redis:
-    cargo test -p zoocache-simulated-redis
 
 # So many hours of real processes on LMDB and on Redis, and of new seeds, with a summary
 [group('test')]
@@ -258,7 +253,8 @@ test-python-all: wheel
             "$venv/bin/python" -m pip install --quiet \
                 --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
                 attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
-                aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn
+                aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn \
+                opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
             echo "$wanted" >"$venv/installed.txt"
         fi
         {{ just }} _install-wheel "$venv/bin/python"

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def configures_django(page: Path) -> bool:
+    """Whether the page makes Django's settings itself, which a process does once."""
+    return any("settings.configure(" in block for block in blocks(page))
+
+
+RUN = [page for page in PAGES if blocks(page)]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if configures_django(page)], ids=lambda page: page.name
+)
+def test_examples_run_in_a_process_of_their_own(page: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own pages
+        [sys.executable, "-c", "\n".join(blocks(page))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if not configures_django(page)], ids=lambda page: page.name
+)
 def test_examples_run(page: Path, server: str) -> None:
     zoocache.reset()
     names = {"__name__": page.stem}

@@ -3,8 +3,8 @@
     ./dev soak 2          two hours; half an hour without a number
 
 Each round runs processes on an LMDB folder, nodes on a Redis server, and seeds of the simulation that no
-round had before. What they print is kept in a folder of this run; a round that fails ends nothing, and is
-named in the summary.
+round had before. The last round is run to its end. What they print is kept in a folder of this run; a round
+that fails ends nothing, and is named in the summary.
 """
 
 from __future__ import annotations
@@ -18,17 +18,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS_PER_ROUND = 20_000
+LMDB = "cargo test -p zoocache --features lmdb --release --test processes"
+REDIS = "cargo test -p zoocache --features redis --release --test redis_processes"
+SIMULATION = "cargo run --profile hosts -p zoocache-simulation -- from={first} seeds={seeds}"
 
-# Of one round: a few minutes each.
-LMDB = (
-    "cargo test -p zoocache --features lmdb --release --test processes",
-    {"ZOOCACHE_READS": "3000000", "ZOOCACHE_KILLS": "600"},
+
+@dataclass
+class Sizes:
+    """How much one round does."""
+
+    lmdb: dict[str, str]
+    redis: dict[str, str]
+    seeds: int
+
+
+#: A few minutes for each harness.
+LONG = Sizes(
+    lmdb={"ZOOCACHE_READS": "3000000", "ZOOCACHE_KILLS": "600"},
+    redis={"ZOOCACHE_READS": "1000000", "ZOOCACHE_FAULTS": "100"},
+    seeds=20_000,
 )
-REDIS = (
-    "cargo test -p zoocache --features redis --release --test redis_processes",
-    {"ZOOCACHE_READS": "1000000", "ZOOCACHE_FAULTS": "100"},
-)
+#: When there is less time than `LONG_HOURS`: what the harnesses do on their own.
+SHORT = Sizes(lmdb={}, redis={}, seeds=2_000)
+LONG_HOURS = 0.5
 
 
 @dataclass
@@ -53,7 +65,7 @@ class Sums:
         self.reads += total(r"(\d+) reads\b")
         self.hits += total(r"(\d+) hits\b")
         self.faults += total(r"(\d+) faults\b")
-        self.killed += total(r"(\d+) (?:workers|nodes) were killed")
+        self.killed += total(r"(\d+) (?:(?:workers|nodes) were killed|killed themselves)")
         promises = re.findall(r"^stale reads: .*$", told, re.MULTILINE)
         self.broken += sum(int(number) for line in promises for number in re.findall(r": (\d+)", line))
         self.broken += total(r"seeds that break a promise: (\d+)")
@@ -76,7 +88,7 @@ def run(name: str, command: str, settings: dict[str, str], folder: Path, sums: S
 
 def summary(all_sums: dict[str, Sums], began: float) -> str:
     """What is printed in the end."""
-    lines = [f"{(time.monotonic() - began) / 3600:.1f} hours"]
+    lines = [f"{(time.monotonic() - began) / 3600:.2f} hours"]
     for name, sums in all_sums.items():
         lines.append(
             f"{name}: {sums.rounds} rounds, {sums.reads} reads, {sums.hits} hits, {sums.faults} faults, "
@@ -98,21 +110,17 @@ def main() -> int:
     began = time.monotonic()
     sums = {"lmdb": Sums(), "redis": Sums(), "simulation": Sums()}
     first = int(time.time()) * 1_000
+    sizes = LONG if hours >= LONG_HOURS else SHORT
     print(f"until {hours} hours have passed; logs in {folder}", flush=True)
     try:
         while time.monotonic() - began < hours * 3600:
-            run("lmdb", *LMDB, folder, sums["lmdb"])
-            run("redis", *REDIS, folder, sums["redis"])
-            seeds = f"from={first} seeds={SEEDS_PER_ROUND}"
-            run(
-                "simulation",
-                f"cargo run --profile hosts -p zoocache-simulation -- {seeds}",
-                {},
-                folder,
-                sums["simulation"],
-            )
-            first += SEEDS_PER_ROUND
-            print(summary(sums, began), flush=True)
+            if sums["lmdb"].rounds:
+                print(summary(sums, began), flush=True)
+            run("lmdb", LMDB, sizes.lmdb, folder, sums["lmdb"])
+            run("redis", REDIS, sizes.redis, folder, sums["redis"])
+            simulation = SIMULATION.format(first=first, seeds=sizes.seeds)
+            run("simulation", simulation, {}, folder, sums["simulation"])
+            first += sizes.seeds
     except KeyboardInterrupt:
         print()
     print(summary(sums, began))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, event
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateTable
 
 from zoocache.contrib.sqlalchemy import attach
 
@@ -43,11 +44,12 @@ class Review(Base):
     __tablename__ = "review"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"), index=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"))
     text: Mapped[str]
 
 
 async def create() -> None:
-    """Make the tables that are not there yet."""
+    """Make the tables that are not there yet. Another worker may be about to."""
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+        for table in Base.metadata.sorted_tables:
+            await connection.execute(CreateTable(table, if_not_exists=True))

@@ -80,7 +80,9 @@ def books() -> list[Book]:
 def book(book_id: int) -> Book:
     """Show a book."""
     with database() as connection:
-        found = connection.execute("SELECT id, title, copies, version FROM book WHERE id = ?", [book_id]).fetchone()
+        found = connection.execute(
+            "SELECT id, title, copies, version FROM book WHERE id = ?", [book_id]
+        ).fetchone()
     if found is None:
         raise NotFoundException(f"there is no book {book_id}")
     return Book(*found)

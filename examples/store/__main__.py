@@ -5,7 +5,8 @@ Readers and writers share a SQLite database. Results are cached under tags such 
 with the database; none may differ.
 
 With `--lmdb` four processes do so, and share the cache through a folder; with `--redis` through a Redis
-server: a private one, or that of `--redis URL`.
+server: a private one, or that of `--redis URL`. With `--metrics PORT` Prometheus can watch the one in memory:
+`curl http://127.0.0.1:PORT/metrics`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import database
 from catalogue import Catalogue, open_catalogue, tag
@@ -25,6 +26,7 @@ from workers import Job, work_together
 from workload import AUDIT_EVERY, READERS, READS_EACH, WRITERS, Outcome
 
 import zoocache
+from zoocache.telemetry import TelemetryManager
 
 if TYPE_CHECKING:
     from database import Database
@@ -46,12 +48,20 @@ def main() -> int:
         const="",
         help=f"share the cache among {WORKERS} processes that could be machines; starts a server without URL",
     )
+    where.add_argument(
+        "--metrics",
+        metavar="PORT",
+        type=int,
+        help="show metrics to Prometheus on this port, 0 for any, until a line is read from standard input",
+    )
     parser.add_argument("--seed", type=int, default=42, help="what the rows and the customers depend on")
     parser.add_argument("--reads", type=int, help="how many pages each customer reads")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        settings = {}
+        settings: dict[str, Any] = {}
+        if options.metrics is not None:
+            settings = {"telemetry": watched(options.metrics)}
         if options.lmdb:
             settings = {"storage_url": f"lmdb://{folder}/cache"}
         elif options.redis is not None:
@@ -62,10 +72,19 @@ def main() -> int:
         return run(folder, options.seed, reads, settings)
 
 
-def run(folder: Path, seed: int, reads: int, settings: dict[str, str]) -> int:
+def watched(port: int) -> TelemetryManager:
+    """Let Prometheus watch the cache."""
+    from zoocache.telemetry.adapters.prometheus import PrometheusAdapter  # noqa: PLC0415 - needs a package of its own
+
+    adapter = PrometheusAdapter(port=port)
+    print(f"metrics: http://127.0.0.1:{adapter.port}/metrics", flush=True)
+    return TelemetryManager([adapter])
+
+
+def run(folder: Path, seed: int, reads: int, settings: dict[str, Any]) -> int:
     """Run the shop; several processes share a cache that is not in memory."""
     shop = database.create(folder / "store.sqlite", seed)
-    workers = WORKERS if settings else 1
+    workers = WORKERS if "storage_url" in settings else 1
     processes = f"in each of {workers} processes " if settings else ""
     print(f"{shop.count():,} rows; {processes}{READERS} threads read, {WRITERS} write\n", flush=True)
     jobs = [Job(shop.path, settings, seed + worker, reads) for worker in range(workers)]
@@ -74,6 +93,9 @@ def run(folder: Path, seed: int, reads: int, settings: dict[str, str]) -> int:
     report(plain, cached, stats, asks="consistency" in settings)
     zoocache.configure(**settings)
     explain_one(shop, open_catalogue(shop, cached=True))
+    if "telemetry" in settings:
+        count()
+        input("\npress Enter to end\n")
     zoocache.reset()
     return 1 if cached.stale_reads else 0
 
@@ -98,6 +120,16 @@ def report(plain: Outcome, cached: Outcome, stats: dict[str, int], *, asks: bool
     if asks:
         print("Each read asked the server, to be compared at once, which costs more than SQLite does on one")
         print('machine. With consistency="bounded" (the default) hot values come from local memory.\n')
+
+
+def count() -> None:
+    """Print what the metrics must say, too."""
+    stats = zoocache.stats()
+    misses = stats["misses"] + stats["stale"] + stats["expired"]
+    print(
+        f"\ncounted: {stats['hits']} hits, {misses} misses, {stats['invalidations']} invalidations",
+        flush=True,
+    )
 
 
 def explain_one(shop: Database, catalogue: Catalogue) -> None:

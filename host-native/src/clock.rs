@@ -37,6 +37,14 @@ pub(crate) fn boot_ns() -> u64 {
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
+/// Nanoseconds of a clock that never goes back, for measuring how long something takes.
+#[inline]
+pub(crate) fn elapsed_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    // Never negative: the origin is the machine's start.
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// The longest that the coarse clock stands still.
 #[cfg(feature = "redis")]
 pub(crate) const COARSE_STEP_NS: u64 = 10_000_000;

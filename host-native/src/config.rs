@@ -30,6 +30,7 @@ use crate::storage::LmdbStorage;
 #[cfg(feature = "redis")]
 use crate::storage::RedisStorage;
 use crate::storage::{Limits, MemoryStorage};
+use crate::timings::Timings;
 
 /// What a computed value depends on, and how long it lives.
 ///
@@ -150,6 +151,7 @@ pub struct Builder<V> {
     node: Option<String>,
     clock: Arc<dyn WallClock>,
     observer: Option<Arc<dyn Observer>>,
+    timings: Option<Arc<Timings>>,
     weigher: Option<Weigher<V>>,
     #[cfg(feature = "component-host")]
     component: Option<Vec<u8>>,
@@ -198,6 +200,7 @@ impl<V> Default for Builder<V> {
             node: None,
             clock: Arc::new(SystemClock),
             observer: None,
+            timings: None,
             weigher: None,
             #[cfg(feature = "component-host")]
             component: None,
@@ -287,6 +290,14 @@ impl<V: Send + Sync + 'static> Builder<V> {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn WallClock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Measures how long computations take, and trips to where entries rest outside of the process, for
+    /// [`Cache::timings`]. It costs two looks at a clock for each of them, and a hit nothing.
+    #[must_use]
+    pub fn timings(mut self) -> Self {
+        self.timings = Some(Arc::default());
         self
     }
 
@@ -482,7 +493,14 @@ impl<V: Send + Sync + 'static> Builder<V> {
         self.check()?;
         let resting = Some(Resting::new(rows, codec, millis(self.sharing.use_interval)));
         let near_entries = self.sharing.near_entries;
-        Ok(self.build_in(Place { engine, sequencer, resting, near_entries, asks_each_time: false }))
+        Ok(self.build_in(Place {
+            engine,
+            sequencer,
+            resting,
+            near_entries,
+            asks_each_time: false,
+            times_trips: true,
+        }))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -522,6 +540,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
             flight_timeout: self.flight_timeout,
             sweep_interval: self.sweep_interval,
             node: self.node.unwrap_or_else(|| format!("pid:{}", std::process::id())),
+            timings: self.timings,
+            times_trips: place.times_trips,
         });
         if follows_log {
             cache.listen_to_others();
@@ -600,6 +620,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
             resting: Some(Resting::new(rows, Arc::clone(codec), millis(settings.use_interval))),
             near_entries: settings.near_entries,
             asks_each_time: false,
+            times_trips: true,
         })
     }
 
@@ -626,6 +647,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
             prefix: settings.prefix.clone(),
             node: self.node.clone(),
             consistency: settings.consistency,
+            timings: self.timings.clone(),
         };
         let (feed, away) = Feed::open(how, Arc::clone(&engine))?;
         if let (Some(error), Some(observer)) = (away, &self.observer) {
@@ -639,7 +661,8 @@ impl<V: Send + Sync + 'static> Builder<V> {
             Resting::new(Arc::new(rows), Arc::clone(codec), millis(settings.use_interval))
         });
         let near_entries = if resting.is_some() { settings.near_entries } else { None };
-        Ok(Place { engine, sequencer: Arc::new(sequencer), resting, near_entries, asks_each_time })
+        let sequencer = Arc::new(sequencer);
+        Ok(Place { engine, sequencer, resting, near_entries, asks_each_time, times_trips: false })
     }
 }
 
@@ -652,6 +675,8 @@ struct Place<V> {
     near_entries: Option<u64>,
     /// Does every read ask a server what has changed?
     asks_each_time: bool,
+    /// Are trips to it measured by the cache?
+    times_trips: bool,
 }
 
 impl<V> Place<V> {
@@ -663,6 +688,7 @@ impl<V> Place<V> {
             resting: None,
             near_entries: None,
             asks_each_time: false,
+            times_trips: false,
         }
     }
 }

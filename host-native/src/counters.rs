@@ -39,9 +39,11 @@ pub enum Count {
     StorageErrors,
     /// What was found there was damaged, of another format, or not authentic.
     Rejected,
+    /// A caller became the one for whom others may wait.
+    Leads,
 }
 
-const KINDS: usize = Count::Rejected as usize + 1;
+const KINDS: usize = Count::Leads as usize + 1;
 
 #[derive(Debug, Default)]
 #[repr(align(64))]

@@ -35,6 +35,7 @@ struct Used {
     dependencies: DependencySet,
     expires_bound_ms: u64,
     as_of_bound: Timestamp,
+    is_private: bool,
 }
 
 /// What a value, or a failure, was computed from.
@@ -51,6 +52,8 @@ pub struct Basis {
 pub(crate) struct Collected {
     pub(crate) token: Begun,
     pub(crate) basis: Basis,
+    /// Whether the result is for the caller alone.
+    pub(crate) is_private: bool,
 }
 
 /// Where a fill belongs.
@@ -76,6 +79,7 @@ impl Fill {
                 dependencies: DependencySet::default(),
                 expires_bound_ms: NEVER,
                 as_of_bound: Timestamp::MAX,
+                is_private: false,
             }),
             waits_for: Mutex::new(Vec::new()),
         })
@@ -127,6 +131,15 @@ impl Fill {
     pub fn depend_on_text(&self, tag: &str) -> Result<(), TagError> {
         self.depend_on(&Tag::parse(tag)?);
         Ok(())
+    }
+
+    /// Declares that the result is for its caller alone, as one that was computed from what a transaction has
+    /// written and not committed: it is not stored, and who waits for it computes. So are the results of the
+    /// computations around this one. After the fill has ended it concerns those around it only.
+    pub fn keep_private(&self) {
+        for fill in self.chain() {
+            fill.use_while_open(|used| used.is_private = true);
+        }
     }
 
     /// Declares that the result depends on what `entry` depends on, and may not outlive it.
@@ -212,6 +225,7 @@ impl Fill {
         let token = used.token.take()?;
         Some(Collected {
             token,
+            is_private: used.is_private,
             basis: Basis {
                 dependencies: std::mem::take(&mut used.dependencies),
                 expires_ms: used.expires_bound_ms,

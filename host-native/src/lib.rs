@@ -51,6 +51,7 @@ mod server;
 pub mod simulation;
 pub mod storage;
 mod sync;
+mod timings;
 
 pub use cache::{
     Cache, Claim, DependencyState, EntryState, Explanation, Filter, Finish, Join, Leader, Listed, Lookup,
@@ -68,6 +69,7 @@ pub use flight::Landing;
 pub use folder::{FolderError, FolderFacts};
 #[cfg(feature = "redis")]
 pub use server::{Answer, Consistency, Prefetch, Probe, ServerError, trips};
+pub use timings::{Durations, Histogram, Stopwatch, Timings};
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
 
 /// The Rust block of the README, as a test.

@@ -10,13 +10,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::folder::Plain;
 use common::{NOON_US, Scratch, Told, on, tag_of};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use zoocache::{Builder, Cache, Error, FolderError, ManualClock};
+use zoocache::{Builder, Cache, Error, FolderError, Leader, ManualClock, WallClock};
 
 /// A file system of its own, as long as it lives.
 struct Mount {
@@ -284,6 +284,81 @@ fn a_process_that_settles_too_late() {
 #[test]
 fn a_change_that_is_settled_too_late_on_a_full_disk_is_seen_by_who_made_it() {
     run_limited("true", "a_process_that_settles_too_late");
+}
+
+/// A clock that stands still; something happens at one of the looks at it.
+#[derive(Default)]
+struct Watched(Mutex<Watch>);
+
+#[derive(Default)]
+struct Watch {
+    looks_left: usize,
+    happens: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl WallClock for Watched {
+    fn now_us(&self) -> u64 {
+        let mut watch = self.0.lock().expect("no panic");
+        let happens = if watch.looks_left == 0 { watch.happens.take() } else { None };
+        watch.looks_left = watch.looks_left.saturating_sub(1);
+        drop(watch);
+        if let Some(happens) = happens {
+            happens();
+        }
+        NOON_US
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        1_000
+    }
+}
+
+/// What a process does that may remove or replace what others hold; it is given a refresh that has begun.
+type Way = fn(&Cache<Vec<u8>>, Leader<Vec<u8>>);
+
+#[test]
+fn a_process_whose_invalidation_fails_at_any_time() {
+    let Some(folder) = std::env::var_os("ZOOCACHE_LIMITED") else { return };
+    // A refresh, whose result depends on something else than the value before.
+    let ways: [(&str, Way); 2] = [
+        ("sweeps", |cache, _| _ = cache.sweep()),
+        ("stores", |_, refresh| _ = refresh.finish(vec![2], None)),
+    ];
+    for (way, does) in ways {
+        for looks in 0.. {
+            let path = Path::new(&folder).with_file_name(format!("{way}{looks}"));
+            let clock = Arc::new(Watched::default());
+            let open = |clock| builder(&path).clock(clock).build().expect("can be written");
+            let another = || open(Arc::new(ManualClock::at(NOON_US)));
+            let (one, two) = (open(clock.clone()), another());
+            // While a change is announced, the clock is looked at by whoever asks for news.
+            one.change(&[tag_of("c")], Duration::from_hours(1)).expect("can be written");
+            one.get_or_compute("k", &on(&["a"]), |_| Ok::<_, Error>(vec![1])).expect("a value");
+            assert_eq!(two.get("k"), Some(vec![1]), "and from now on from its near cache");
+            let refresh = one.lead_alone(b"k", None, false);
+            refresh.declare(&on(&["b"]));
+            let fails = one.clone();
+            let invalidates = move || {
+                without_writes(|| drop(fails.invalidate(&["a"]).expect_err("it cannot be told to others")));
+            };
+            *clock.0.lock().expect("no panic") =
+                Watch { looks_left: looks, happens: Some(Box::new(invalidates)) };
+            does(&one, refresh);
+            if clock.0.lock().expect("no panic").happens.take().is_some() {
+                println!("limited: {looks} looks at the clock while it {way}");
+                break;
+            }
+            let computed = another().get_or_compute("k", &on(&["a"]), |_| Ok::<_, Error>(vec![3]));
+            let newest = computed.expect("a value");
+            assert_eq!(two.get("k"), Some(newest), "{way}, {looks}: not an older one than the other's");
+            assert_ne!(one.get("k"), Some(vec![1]), "{way}, {looks}: invalidated for who did it");
+        }
+    }
+}
+
+#[test]
+fn what_only_one_process_knows_to_be_invalid_is_not_replaced_without_a_word_to_others() {
+    run_limited("true", "a_process_whose_invalidation_fails_at_any_time");
 }
 
 #[test]

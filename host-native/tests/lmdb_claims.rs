@@ -297,6 +297,21 @@ fn the_lock_of_a_process_that_was_killed_is_taken_over_at_once() {
 }
 
 #[test]
+fn a_process_that_stands_still_has_the_lock_until_its_deadline() {
+    let Pair { one, clock, scratch, .. } = pair();
+    let mut other = claimed_by_another(&scratch);
+    let pid = rustix::process::Pid::from_child(&other);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it is ours");
+    let mut waiting = leader(&one);
+    clock.advance_ms(9_999);
+    assert_eq!(claim(&mut waiting), Told::Busy, "it may go on");
+    clock.advance_ms(1);
+    assert_eq!(claim(&mut waiting), Told::Ours);
+    assert!(waiting.finish(1, None).1);
+    other.kill().and_then(|()| other.wait()).expect("it is ours");
+}
+
+#[test]
 fn locks_that_hold_no_more_are_swept() {
     let Pair { one, two, clock, scratch } = pair();
     let mut other = claimed_by_another(&scratch);

@@ -121,14 +121,20 @@ impl Contents {
             if let Some(object) = function.get().recent_hit(call)? {
                 return Ok(Ok(object));
             }
-            if function.get().home.site().is_bypassed() {
+            let needs_care = function.get().home.site().needs_care();
+            if needs_care && function.get().home.site().is_bypassed() {
                 return call.through(function.get().function.bind(py)).map(Owned::take).map(Err);
             }
             let mut key = KeyBuffer::new();
             if matches!(function.get().key_of(call, &mut key)?, Keyed::Misfit) {
                 return Err(function.get().misfit(call));
             }
-            match FunctionBase::hit(function, call, &key)? {
+            let found = if needs_care {
+                FunctionBase::hit_with_care(function, call, &key)
+            } else {
+                FunctionBase::hit(function, call, &key)
+            };
+            match found? {
                 Some(object) => Ok(Ok(object)),
                 None => coroutine(function, call, &key).map(Err),
             }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use zoocache::{Lookup, Policy, Tag, Timestamp};
+use zoocache::{Count, Lookup, Policy, Tag, Timestamp};
 
 use crate::change::Mark;
 use crate::errors::{failure, from_host};
@@ -14,6 +14,7 @@ use crate::far::{self, Fetch};
 use crate::listeners::Subscription;
 use crate::state::{Home, Settings, State};
 use crate::tags::{parse_tag, parse_tags};
+use crate::telling::Told;
 use crate::value::{CopyMode, Value};
 use crate::{batch, context, demand, shared, troubles};
 
@@ -211,19 +212,27 @@ impl NativeCache {
             return Ok(default);
         }
         let state = &*self.home.owned(py)?;
+        let stopwatch = state.stopwatch();
         state.keep_up(py);
-        match state.reading(py, fetch, || state.cache.lookup(key.as_bytes())) {
+        let found = state.reading(py, fetch, || state.cache.lookup(key.as_bytes()));
+        if let Some(stopwatch) = &stopwatch {
+            state.tell(py, None, Told::Looked(stopwatch))?;
+        }
+        match found {
             Lookup::Hit(_) if state.reading(py, fetch, || demand::is_unmet(py, &self.home, state))? => {
-                state.cache.count(zoocache::Count::Misses);
+                state.cache.count(Count::Misses);
+                state.tell(py, None, Told::Miss(Count::Misses))?;
                 Ok(default)
             }
             Lookup::Hit(entry) => {
-                state.cache.count(zoocache::Count::Hits);
+                state.cache.count(Count::Hits);
+                state.tell(py, None, Told::Hit)?;
                 state.cache.absorb(context::current(py)?.as_ref(), &entry);
                 entry.value().hand_out(py).map(Some)
             }
             Lookup::Miss(why) => {
                 state.cache.count(why);
+                state.tell(py, None, Told::Miss(why))?;
                 Ok(default)
             }
         }
@@ -246,12 +255,18 @@ impl NativeCache {
         }
         self.with(py, |state| {
             let policy = Policy::default().with_tags(tags).lifetime(state.lifetime(ttl_ms));
-            if !state.is_shared {
-                return Ok(state.unlocked(py, || state.cache.put(key, stored, &policy)));
+            let stopwatch = state.stopwatch();
+            let is_stored = if state.is_shared {
+                let bytes = shared::bytes_of(value, CopyMode::Auto)?;
+                state.unlocked(py, || state.cache.put_encoded(key, stored, bytes, &policy))
+            } else {
+                state.unlocked(py, || state.cache.put(key, stored, &policy))
+            };
+            troubles::raised()?;
+            if let Some(stopwatch) = &stopwatch {
+                state.tell(py, None, Told::Stored(stopwatch))?;
             }
-            let bytes = shared::bytes_of(value, CopyMode::Auto)?;
-            let is_stored = state.unlocked(py, || state.cache.put_encoded(key, stored, bytes, &policy));
-            troubles::raised().map(|()| is_stored)
+            Ok(is_stored)
         })
     }
 

@@ -91,6 +91,15 @@ fn texts(fill: &Fill) -> Vec<String> {
     fill.tags().iter().map(ToString::to_string).collect()
 }
 
+/// Keeps the result of the computation that is running here, and of those around it, for its caller alone.
+#[pyfunction]
+pub(crate) fn keep_private(py: Python<'_>) -> PyResult<()> {
+    if let Some(fill) = current(py)? {
+        fill.keep_private();
+    }
+    Ok(())
+}
+
 /// A computation that stores nothing: it only notes what is used, for `zoocache.context.DepsTracker`.
 #[pyclass(frozen, module = "zoocache._native")]
 pub(crate) struct Tracking {

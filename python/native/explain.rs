@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use zoocache::Stats;
 
 use crate::cache::{NativeCache, key_text};
 
@@ -35,11 +36,16 @@ pub(crate) fn explain<'py>(
 #[pyfunction]
 pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound<'py, PyDict>> {
     let home = cache.home.owned(py)?;
-    let stats = home.cache.stats();
+    let counted = home.cache.stats();
     home.troubles().log(py);
+    record(py, &counted, home.hits())
+}
+
+/// What was counted, with the hits that went past the host's own counters.
+pub(crate) fn record<'py>(py: Python<'py>, stats: &Stats, more_hits: u64) -> PyResult<Bound<'py, PyDict>> {
     let record = PyDict::new(py);
     for (name, value) in [
-        ("hits", stats.hits + home.hits()),
+        ("hits", stats.hits + more_hits),
         ("misses", stats.misses),
         ("stale", stats.stale),
         ("expired", stats.expired),
@@ -53,6 +59,8 @@ pub(crate) fn stats<'py>(py: Python<'py>, cache: &NativeCache) -> PyResult<Bound
         ("shared_hits", stats.shared_hits),
         ("rejected", stats.rejected),
         ("catch_ups", stats.catch_ups),
+        ("domain_changes", stats.domain_changes),
+        ("leads", stats.leads),
         ("storage_errors", stats.storage_errors),
         ("invalidations", stats.invalidations),
         ("entries", stats.entries),

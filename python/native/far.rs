@@ -4,6 +4,7 @@
 //! answer is here, and then reads without a trip. The thread that receives answers never asks for the interpreter's
 //! lock: it notes which have arrived and rings a [`Bell`], of which each event loop has one (`zoocache._far`).
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -48,8 +49,23 @@ pub(crate) fn let_go(wait: &mut dyn FnMut()) {
     // SAFETY: `trips::around` is called with the lock held, and whatever gives it up meanwhile does so by
     // `detach`, in which this is not called.
     let py = unsafe { Python::assume_attached() };
+    HAS_WAITED.set(true);
     let here = Here(wait);
     py.detach(move || here.run());
+}
+
+thread_local! {
+    /// Has this thread waited for a server since this was cleared?
+    static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says also whether `read` has waited for a server.
+pub(crate) fn noting_waits<R>(read: impl FnOnce() -> R) -> (R, bool) {
+    let before = HAS_WAITED.replace(false);
+    let result = read();
+    let has_waited = HAS_WAITED.get();
+    HAS_WAITED.set(before || has_waited);
+    (result, has_waited)
 }
 
 /// Does in a thread of its own what nobody waits for, and what may have to wait for a server.
@@ -73,22 +89,29 @@ pub(crate) struct Fetch {
     prefetch: Option<Prefetch>,
     /// How often the same was asked for before.
     pub(crate) round: u8,
+    /// When it was asked for, if there are to be spans.
+    began_us: Option<u64>,
 }
 
 impl Fetch {
     /// Asks for entries, and for what has changed, if that is not known well enough.
     pub(crate) fn of<K: AsRef<[u8]>>(state: &Arc<State>, keys: &[K], round: u8) -> Self {
-        Self { state: Arc::clone(state), prefetch: state.cache.prefetch(keys), round }
+        Self::new(state, state.cache.prefetch(keys), round)
     }
 
     /// Asks for entries, and for what has changed until now.
     pub(crate) fn now<K: AsRef<[u8]>>(state: &Arc<State>, keys: &[K]) -> Self {
-        Self { state: Arc::clone(state), prefetch: state.cache.prefetch_now(keys), round: 0 }
+        Self::new(state, state.cache.prefetch_now(keys), 0)
     }
 
     /// Of nothing.
     pub(crate) fn of_nothing(state: &Arc<State>) -> Self {
-        Self { state: Arc::clone(state), prefetch: None, round: 0 }
+        Self::new(state, None, 0)
+    }
+
+    fn new(state: &Arc<State>, prefetch: Option<Prefetch>, round: u8) -> Self {
+        let began_us = prefetch.as_ref().and_then(|_| state.trip_begins());
+        Self { state: Arc::clone(state), prefetch, round, began_us }
     }
 
     /// Was it asked for this cache?
@@ -138,6 +161,12 @@ impl Fetch {
         if let Some(prefetch) = self.prefetch.as_ref().filter(|prefetch| !prefetch.is_ready()) {
             py.detach(|| prefetch.wait(LONGEST));
         }
+        self.waited(py);
+    }
+
+    /// Notes that its caller has waited until it arrived.
+    fn waited(&self, py: Python<'_>) {
+        self.state.trip_ended(py, self.began_us);
     }
 }
 

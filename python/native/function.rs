@@ -24,6 +24,7 @@ use crate::keeping::Keeping;
 use crate::key::KeyBuffer;
 use crate::recent::{self, Place, Recent, Subject};
 use crate::state::{self, Home, State};
+use crate::telling::Told;
 use crate::tolerant::{self, Tolerant};
 use crate::value::Value;
 use crate::{awaitable, bound, context, demand, miss, process, vectorcall};
@@ -40,6 +41,9 @@ struct Options<'py> {
     shared_identity: Option<String>,
     #[pyo3(attribute)]
     qualname: String,
+    /// What telemetry calls the function.
+    #[pyo3(attribute)]
+    label: String,
     #[pyo3(attribute)]
     parameters: Bound<'py, PyAny>,
     #[pyo3(attribute)]
@@ -88,7 +92,7 @@ pub(crate) struct FunctionBase {
     pub(crate) function: Py<PyAny>,
     pub(crate) signature: Signature,
     pub(crate) dependencies: Dependencies,
-    pub(crate) counters: FunctionCounters,
+    pub(crate) counters: Arc<FunctionCounters>,
     pub(crate) keeping: Keeping,
     pub(crate) tolerant: Option<Tolerant>,
     pub(crate) is_async: bool,
@@ -128,14 +132,59 @@ impl FunctionBase {
         if let Some(object) = this.recent_hit(call)? {
             return Ok(object);
         }
+        if this.home.site().needs_care() {
+            return Self::call_with_care(slf, call);
+        }
         let mut key = KeyBuffer::new();
-        if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
+        if matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
             return call.through(this.function.bind(call.py)).map(Bound::unbind);
         }
         match Self::hit(slf, call, &key)? {
             Some(object) => Ok(object),
             None => Self::missed(slf, call, &key),
         }
+    }
+
+    /// Calls the function through a cache that is bypassed, or of whose hits somebody is told.
+    #[cold]
+    fn call_with_care<'py>(slf: Borrowed<'_, 'py, Self>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        let mut key = KeyBuffer::new();
+        if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
+            return call.through(this.function.bind(call.py)).map(Bound::unbind);
+        }
+        match Self::hit_with_care(slf, call, &key)? {
+            Some(object) => Ok(object),
+            None => Self::missed(slf, call, &key),
+        }
+    }
+
+    /// [`hit`](Self::hit), of which somebody is told.
+    #[cold]
+    pub(crate) fn hit_with_care<'py>(
+        slf: Borrowed<'_, 'py, Self>,
+        call: Call<'_, 'py>,
+        key: &[u8],
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let state = slf.get().home.owned(call.py)?;
+        Self::looked_up(slf, &state, call.py, || Self::hit(slf, call, key))
+    }
+
+    /// Tells of a lookup.
+    fn looked_up(
+        slf: Borrowed<'_, '_, Self>,
+        state: &State,
+        py: Python<'_>,
+        look: impl FnOnce() -> PyResult<Option<Py<PyAny>>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let Some(stopwatch) = state.stopwatch() else { return look() };
+        let found = look()?;
+        let counters = Some(&*slf.get().counters);
+        state.tell(py, counters, Told::Looked(&stopwatch))?;
+        if found.is_some() {
+            state.tell(py, counters, Told::Hit)?;
+        }
+        Ok(found)
     }
 
     #[cold]
@@ -223,13 +272,15 @@ impl FunctionBase {
         fetch: Option<&Fetch>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let this = slf.get();
-        let generation = this.home.site().generation();
-        let found = state.reading(call.py, fetch, || -> PyResult<_> {
-            let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
-            let is_unmet = demand::is_unmet(call.py, &this.home, state)?;
-            Ok(if is_unmet { None } else { Some(entry) })
-        })?;
-        found.map(|entry| Self::serve(slf, state, call, (key, generation), &entry)).transpose()
+        Self::looked_up(slf, state, call.py, || {
+            let generation = this.home.site().generation();
+            let found = state.reading(call.py, fetch, || -> PyResult<_> {
+                let Lookup::Hit(entry) = state.cache.lookup(key) else { return Ok(None) };
+                let is_unmet = demand::is_unmet(call.py, &this.home, state)?;
+                Ok(if is_unmet { None } else { Some(entry) })
+            })?;
+            found.map(|entry| Self::serve(slf, state, call, (key, generation), &entry)).transpose()
+        })
     }
 
     #[inline]
@@ -413,7 +464,7 @@ impl FunctionBase {
                 fixed,
                 computed: options.deps.map(|deps| (deps, options.deps_parameters)),
             },
-            counters: FunctionCounters::default(),
+            counters: options.cache.get().home.site().functions().add(&options.label),
             keeping: options.keeping,
             tolerant: options.tolerant,
             own_key: options.key.map(|key| (key, options.key_parameters)),
@@ -596,7 +647,12 @@ impl FunctionBase {
             if this.home.site().is_bypassed() || matches!(this.key_of(call, &mut key)?, Keyed::Misfit) {
                 return Ok(default);
             }
-            let found = match (Self::hit(slf.as_borrowed(), call, &key)?, fetch) {
+            let near = if this.home.site().needs_care() {
+                Self::hit_with_care(slf.as_borrowed(), call, &key)
+            } else {
+                Self::hit(slf.as_borrowed(), call, &key)
+            };
+            let found = match (near?, fetch) {
                 (None, Some(fetch)) => {
                     let state = this.home.owned(call.py)?;
                     Self::far_hit(slf.as_borrowed(), &state, (&key, call), Some(fetch))?

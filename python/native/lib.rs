@@ -25,6 +25,7 @@ mod inspect;
 mod keeping;
 mod key;
 mod listeners;
+mod metrics;
 mod miss;
 mod owned;
 mod process;
@@ -34,6 +35,7 @@ mod shared;
 mod state;
 mod steps;
 mod tags;
+mod telling;
 mod tolerant;
 mod troubles;
 mod value;
@@ -55,7 +57,7 @@ mod _native {
     #[pymodule_export]
     use super::codec::{decode_value, encode_value};
     #[pymodule_export]
-    use super::context::{Tracking, current_deps};
+    use super::context::{Tracking, current_deps, keep_private};
     #[pymodule_export]
     use super::demand::Demand;
     #[pymodule_export]
@@ -68,6 +70,8 @@ mod _native {
     use super::inspect::{Probe, entries, folder_facts, history, peek, position, tree};
     #[pymodule_export]
     use super::listeners::Subscription;
+    #[pymodule_export]
+    use super::metrics::Metrics;
     #[pymodule_export]
     use super::miss::{Lead, Wait};
     #[pymodule_export]

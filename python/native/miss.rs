@@ -26,6 +26,7 @@ use crate::process;
 use crate::queued::Held;
 use crate::state::State;
 use crate::tags::parse_tags;
+use crate::telling::Told;
 use crate::troubles;
 use crate::value::Value;
 
@@ -54,17 +55,11 @@ pub(crate) fn compute(
         }
         let joined = state.reading(py, None, || state.cache.join(key, parent.as_ref(), second_round));
         match joined.map_err(|error| from_host(py, &error))? {
-            Join::Hit(entry) => {
-                this.counters.hit();
-                return entry.value().hand_out(py).map(Bound::unbind);
-            }
+            Join::Hit(entry) => return this.take(py, state, &entry),
             Join::Lead(leader) if this.cluster_lock && rounds < MAX_ROUNDS => {
                 match claim(py, state, leader)? {
                     Claimed::Lead(leader) => break leader,
-                    Claimed::Found(entry) => {
-                        this.counters.hit();
-                        return entry.value().hand_out(py).map(Bound::unbind);
-                    }
+                    Claimed::Found(entry) => return this.take(py, state, &entry),
                     Claimed::Again => rounds += 1,
                 }
             }
@@ -77,7 +72,7 @@ pub(crate) fn compute(
             }
             Join::Wait(waiter) => match wait(py, state, &waiter, state.flight_timeout)? {
                 Some(Waited::Again) => second_round = true,
-                Some(landed) => return taken(py, this, &landed),
+                Some(landed) => return taken(py, this, state, &landed),
                 None => {
                     waiter.give_up();
                     break beside(py, state, key, (parent.as_ref(), None));
@@ -85,8 +80,36 @@ pub(crate) fn compute(
             },
         }
     };
-    this.counters.miss(leader.why());
-    lead(this, state, leader, call)
+    lead_for_miss(this, state, leader, call)
+}
+
+impl FunctionBase {
+    /// Hands out what was found on the way to computing it: a hit.
+    pub(crate) fn take(&self, py: Python<'_>, state: &State, entry: &Entry<Value>) -> PyResult<Py<PyAny>> {
+        self.counters.hit();
+        state.tell(py, Some(&self.counters), Told::Hit)?;
+        entry.value().hand_out(py).map(Bound::unbind)
+    }
+}
+
+/// [`lead`] for a caller that missed.
+pub(crate) fn lead_for_miss(
+    this: &FunctionBase,
+    state: &Arc<State>,
+    leader: Leader<Value>,
+    call: Call<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let why = leader.why();
+    this.counters.miss(why);
+    let led = lead(this, state, leader, call);
+    // Afterwards: foreign code that asks for the same key would wait for itself.
+    match led {
+        Ok(object) => state.tell(call.py, Some(&this.counters), Told::Miss(why)).map(|()| object),
+        Err(error) => {
+            state.tell_at_last(call.py, Some(&this.counters), Told::Miss(why));
+            Err(error)
+        }
+    }
 }
 
 /// A leader beside any flight.
@@ -139,8 +162,7 @@ pub(crate) fn refresh(function: &Bound<'_, FunctionBase>, call: Call<'_, '_>) ->
     let state = this.home.owned(call.py)?;
     let key = this.key_or_error(call)?;
     let leader = beside(call.py, &state, &key, (context::current(call.py)?.as_ref(), None));
-    this.counters.miss(leader.why());
-    lead(this, &state, leader, call)
+    lead_for_miss(this, &state, leader, call)
 }
 
 pub(crate) fn lead(
@@ -152,7 +174,11 @@ pub(crate) fn lead(
     let py = call.py;
     let computed = context::within(py, leader.fill(), || {
         declare(this, &leader, call)?;
-        call.through(this.function.bind(py))
+        let compute = || call.through(this.function.bind(py));
+        match &state.spanner {
+            None => compute(),
+            Some(spanner) => spanner.within(py, ("zoocache.fill", &this.counters), compute),
+        }
     });
     let ended = match computed {
         Ok(object) => finish(py, this, state, leader, &object).map(|()| object.unbind()),
@@ -190,7 +216,7 @@ fn finish(
     object: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     match prepare(py, this, state, leader, object)? {
-        Some(prepared) => commit(py, state, prepared),
+        Some(prepared) => commit(py, this, state, prepared),
         None => Ok(()),
     }
 }
@@ -221,7 +247,9 @@ fn prepare(
 }
 
 /// Stores a result and hands it to those who wait.
-fn commit(py: Python<'_>, state: &State, (leader, kept): Prepared) -> PyResult<()> {
+fn commit(py: Python<'_>, this: &FunctionBase, state: &State, prepared: Prepared) -> PyResult<()> {
+    let (leader, kept) = prepared;
+    let stopwatch = state.stopwatch();
     state.unlocked(py, || {
         let leader = match kept.bytes {
             Some(bytes) => leader.encoded(bytes),
@@ -229,12 +257,17 @@ fn commit(py: Python<'_>, state: &State, (leader, kept): Prepared) -> PyResult<(
         };
         leader.finish_with(kept.value, kept.how);
     });
-    troubles::raised()
+    troubles::raised()?;
+    match &stopwatch {
+        Some(stopwatch) => state.tell(py, Some(&this.counters), Told::Stored(stopwatch)),
+        None => Ok(()),
+    }
 }
 
 fn fail(py: Python<'_>, this: &FunctionBase, state: &State, leader: Leader<Value>, error: &PyErr) {
     let ends = failing(py, this, leader, error);
     state.unlocked(py, ends);
+    state.tell_at_last(py, Some(&this.counters), Told::Error);
 }
 
 /// An `Exception` is everybody's; `KeyboardInterrupt`, `SystemExit` and cancellation concern the leader
@@ -253,14 +286,17 @@ fn failing(
     }
 }
 
-pub(crate) fn taken(py: Python<'_>, this: &FunctionBase, waited: &Waited<Value>) -> PyResult<Py<PyAny>> {
+pub(crate) fn taken(
+    py: Python<'_>,
+    this: &FunctionBase,
+    state: &State,
+    waited: &Waited<Value>,
+) -> PyResult<Py<PyAny>> {
     match waited {
-        Waited::Entry(entry) => {
-            this.counters.hit();
-            entry.value().hand_out(py).map(Bound::unbind)
-        }
+        Waited::Entry(entry) => this.take(py, state, entry),
         Waited::Value(value) => {
             this.counters.miss(Count::Misses);
+            state.tell(py, Some(&this.counters), Told::Miss(Count::Misses))?;
             value.hand_out(py).map(Bound::unbind)
         }
         Waited::Failed(failure) => Err(raise(py, failure)),
@@ -341,12 +377,10 @@ pub(crate) fn step(
         return Ok((4, Py::new(py, Fetch::of(&state, &[key], round))?.into_any()));
     };
     match joined {
-        Join::Hit(entry) => {
-            this.counters.hit();
-            Ok((0, entry.value().hand_out(py)?.unbind()))
-        }
+        Join::Hit(entry) => Ok((0, this.take(py, &state, &entry)?)),
         Join::Lead(leader) if this.cluster_lock && state.is_shared && may_claim => {
             this.counters.miss(leader.why());
+            state.tell(py, Some(&this.counters), Told::Miss(leader.why()))?;
             Ok((3, Lead::new(function.as_borrowed(), &state, leader, None)?.into_any()))
         }
         Join::Lead(leader) => Ok((1, Lead::hold(function, &state, leader, call)?)),
@@ -390,7 +424,10 @@ impl Lead {
         leader: Leader<Value>,
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        function.get().counters.miss(leader.why());
+        // An async function waits for itself as little as a plain one: what is told is plain code, which cannot await it.
+        let counters = &function.get().counters;
+        counters.miss(leader.why());
+        state.tell(call.py, Some(counters), Told::Miss(leader.why()))?;
         // Part of the computation: a cached function that `deps` calls is something it depends on.
         context::within(call.py, leader.fill(), || declare(function.get(), &leader, call))?;
         Ok(Self::new(function.as_borrowed(), state, leader, None)?.into_any())
@@ -446,6 +483,14 @@ impl Lead {
     /// What nested calls find in the context variable.
     fn frame(&self) -> Option<Frame> {
         self.leader.lock().as_ref().map(|leader| Frame::new(leader.fill()))
+    }
+
+    /// The span of the computation, if there is to be one.
+    fn span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.state.spanner {
+            None => Ok(None),
+            Some(spanner) => spanner.span(py, "zoocache.fill", &self.function.get().counters),
+        }
     }
 
     /// Declares what is known before the function runs; `False` if it need not run, as it was called off.
@@ -525,7 +570,7 @@ impl Lead {
     /// Ends the computation, which may take its time.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
         let prepared = self.prepared.lock().take();
-        prepared.map_or(Ok(()), |prepared| commit(py, &self.state, prepared))
+        prepared.map_or(Ok(()), |prepared| commit(py, self.function.get(), &self.state, prepared))
     }
 
     /// Ends the computation with an exception; other than an `Exception` hands it over.
@@ -536,6 +581,7 @@ impl Lead {
             if self.may_hold_lock() {
                 let ends = failing(py, self.function.get(), leader, &error);
                 far::in_background(&self.state, ends);
+                self.state.tell_at_last(py, Some(&self.function.get().counters), Told::Error);
             } else {
                 fail(py, self.function.get(), &self.state, leader, &error);
             }
@@ -582,7 +628,7 @@ impl Wait {
     fn take(&self, py: Python<'_>) -> PyResult<(bool, Py<PyAny>)> {
         match self.state.near(|| self.waiter.try_take()) {
             None | Some(Waited::Again) => Ok((false, py.None())),
-            Some(waited) => Ok((true, taken(py, self.function.get(), &waited)?)),
+            Some(waited) => Ok((true, taken(py, self.function.get(), &self.state, &waited)?)),
         }
     }
 

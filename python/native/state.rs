@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use pyo3::prelude::*;
-use zoocache::{Builder, Cache, Consistency, Error, Lifetime, ServerError, Tag, Timestamp, trips};
+use zoocache::{Builder, Cache, Consistency, Error, Lifetime, ServerError, Stopwatch, Tag, Timestamp, trips};
 
 use crate::clock::StoppableClock;
+use crate::counters::{FunctionCounters, Functions};
 use crate::errors::{Class, failure, unsent};
 use crate::far::{self, Fetch};
 use crate::listeners::{Listeners, Watcher};
 use crate::queued::Queued;
+use crate::telling::{Spanner, Teller, Told, now_us};
 use crate::troubles::Troubles;
 use crate::value::Value;
 use crate::{process, recent, shared};
@@ -65,6 +67,15 @@ pub(crate) struct Settings {
     read_extend_ttl: bool,
     #[pyo3(attribute)]
     flight_timeout_ms: u64,
+    /// Whether it is measured how long things take.
+    #[pyo3(attribute)]
+    is_timed: bool,
+    /// What the program's own telemetry is told by, if it is to be told; see `telling.rs`.
+    #[pyo3(attribute)]
+    telling: Option<Py<PyAny>>,
+    /// What makes spans, if there are to be any.
+    #[pyo3(attribute)]
+    spanning: Option<Py<PyAny>>,
 }
 
 /// A configured cache.
@@ -84,6 +95,8 @@ pub(crate) struct State {
     listeners: Arc<Listeners>,
     troubles: Arc<Troubles>,
     pub(crate) queued: Queued,
+    teller: Option<Teller>,
+    pub(crate) spanner: Option<Spanner>,
 }
 
 impl State {
@@ -93,6 +106,9 @@ impl State {
             .flight_timeout(Duration::from_millis(settings.flight_timeout_ms))
             .clock(Arc::new(StoppableClock))
             .observer(Arc::new(Watcher::new(&troubles)));
+        if settings.is_timed {
+            builder = builder.timings();
+        }
         if let Some(entries) = settings.max_entries {
             builder = builder.max_entries(entries);
         }
@@ -115,18 +131,22 @@ impl State {
         let cache =
             py.detach(|| builder.build()).map_err(|error| failure(py, &error, settings.bus.is_some()))?;
         troubles.log(py);
+        let teller = settings.telling.as_ref().map(|telling| Teller(telling.clone_ref(py)));
         let state = Arc::new(Self {
             cache,
             flight_timeout: Duration::from_millis(settings.flight_timeout_ms),
             is_shared: settings.folder.is_some() || settings.server.is_some(),
             is_far: settings.server.is_some() || settings.bus.is_some(),
-            long_way: recent::long_way(settings.max_entries),
+            // Recent calls are found past everybody who could be told.
+            long_way: if teller.is_some() { 0 } else { recent::long_way(settings.max_entries) },
             read_extend_ttl,
             default_ttl_ms: settings.default_ttl_ms,
             hits: AtomicU64::new(0),
             listeners: Arc::default(),
             troubles,
             queued: Queued::default(),
+            teller,
+            spanner: settings.spanning.as_ref().map(|spanning| Spanner(spanning.clone_ref(py))),
         });
         process::register(&state);
         Ok(state)
@@ -149,6 +169,48 @@ impl State {
         self.hits.load(Ordering::Relaxed)
     }
 
+    /// Starts a stopwatch if somebody wants to be told how long something takes.
+    pub(crate) fn stopwatch(&self) -> Option<Stopwatch> {
+        self.teller.is_some().then(Stopwatch::start)
+    }
+
+    /// Tells the program's own telemetry what happened to a call of `function`, or to an operation that is of none.
+    /// To be called with nothing locked, and by nobody for whose computation others wait: it runs foreign code.
+    ///
+    /// # Errors
+    /// What is no business of telemetry's, such as Ctrl-C.
+    #[inline]
+    pub(crate) fn tell(
+        &self,
+        py: Python<'_>,
+        function: Option<&FunctionCounters>,
+        what: Told<'_>,
+    ) -> PyResult<()> {
+        match &self.teller {
+            None => Ok(()),
+            Some(teller) => teller.tell(py, function, what),
+        }
+    }
+
+    /// The same for what ends with another exception anyway, or must not end with one.
+    pub(crate) fn tell_at_last(&self, py: Python<'_>, function: Option<&FunctionCounters>, what: Told<'_>) {
+        if let Err(error) = self.tell(py, function, what) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// When a trip to a server begins, if there are to be spans.
+    pub(crate) fn trip_begins(&self) -> Option<u64> {
+        (self.is_far && self.spanner.is_some()).then(now_us)
+    }
+
+    /// Makes the span of a trip that began then. Foreign code runs here, with nothing locked.
+    pub(crate) fn trip_ended(&self, py: Python<'_>, began_us: Option<u64>) {
+        if let (Some(spanner), Some(began_us)) = (&self.spanner, began_us) {
+            spanner.past(py, "zoocache.storage", began_us);
+        }
+    }
+
     pub(crate) fn listeners(&self) -> &Arc<Listeners> {
         &self.listeners
     }
@@ -166,6 +228,7 @@ impl State {
 
     #[cold]
     fn detached<R: Send>(&self, py: Python<'_>, body: impl FnOnce() -> R + Send) -> R {
+        let began_us = self.trip_begins();
         let result = far::detach(py, || {
             // A child would inherit the locks that are taken here.
             let _passed = self.cache.hold_off_forks();
@@ -173,6 +236,7 @@ impl State {
         });
         process::release_objects();
         self.troubles.log(py);
+        self.trip_ended(py, began_us);
         result
     }
 
@@ -199,11 +263,13 @@ impl State {
     }
 
     fn reading_far<R>(&self, py: Python<'_>, fetch: Option<&Fetch>, read: impl FnOnce() -> R) -> R {
-        let result = match fetch {
-            Some(fetch) => fetch.within(self, read),
-            None => trips::around(far::let_go, read),
+        let began_us = self.trip_begins();
+        let (result, has_waited) = match fetch {
+            Some(fetch) => (fetch.within(self, read), false),
+            None => far::noting_waits(|| trips::around(far::let_go, read)),
         };
         self.troubles.log(py);
+        self.trip_ended(py, began_us.filter(|_| has_waited));
         result
     }
 
@@ -226,6 +292,7 @@ impl State {
         match invalidated {
             Ok(at) => {
                 self.listeners.tell(tags, at.as_micros());
+                self.tell(py, None, Told::Invalidation)?;
                 Ok(at)
             }
             Err(error @ Error::Server(ServerError::Queued { .. })) => {
@@ -233,6 +300,7 @@ impl State {
                 self.troubles.note(error.to_string());
                 self.troubles.log(py);
                 self.listeners.tell(tags, at);
+                self.tell(py, None, Told::Invalidation)?;
                 Err(unsent(py, &error, at, !self.is_shared))
             }
             Err(error) => Err(failure(py, &error, !self.is_shared)),
@@ -289,9 +357,13 @@ pub(crate) struct Site {
     is_shared: AtomicBool,
     /// Raised with every change of `state`, so that what was remembered of the cache before is not used.
     generation: AtomicUsize,
-    /// Blocks of code that want the cache bypassed.
+    /// Blocks of code that want the cache bypassed; and [`TOLD`], if somebody is told of hits.
     bypasses: AtomicUsize,
+    functions: Functions,
 }
+
+/// Beside the number of bypasses.
+const TOLD: usize = 1 << (usize::BITS - 1);
 
 /// The site of the module functions' cache.
 static DEFAULT: Site = Site::empty();
@@ -303,6 +375,7 @@ impl Site {
             is_shared: AtomicBool::new(false),
             generation: AtomicUsize::new(1),
             bypasses: AtomicUsize::new(0),
+            functions: Functions::new(),
         }
     }
 
@@ -315,7 +388,18 @@ impl Site {
     /// Should functions call through, as if there were no cache?
     #[inline]
     pub(crate) fn is_bypassed(&self) -> bool {
+        self.bypasses.load(Ordering::Relaxed) & !TOLD != 0
+    }
+
+    /// Is the cache bypassed, or somebody told of hits? One look at the same place tells both.
+    #[inline]
+    pub(crate) fn needs_care(&self) -> bool {
         self.bypasses.load(Ordering::Relaxed) != 0
+    }
+
+    /// The functions that use the cache.
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// Begins or ends a bypass.
@@ -331,6 +415,11 @@ impl Site {
     /// Puts a cache here, or none; returns what was here.
     pub(crate) fn swap(&self, state: Option<Arc<State>>) -> Option<Arc<State>> {
         self.is_shared.store(state.as_ref().is_some_and(|state| state.is_shared), Ordering::Release);
+        if state.as_ref().is_some_and(|state| state.teller.is_some()) {
+            self.bypasses.fetch_or(TOLD, Ordering::SeqCst);
+        } else {
+            self.bypasses.fetch_and(!TOLD, Ordering::SeqCst);
+        }
         let before = self.state.swap(state);
         self.generation.fetch_add(1, Ordering::AcqRel);
         before

@@ -22,6 +22,7 @@ use crate::function::FunctionBase;
 use crate::imported::Imported;
 use crate::miss::{self, Lead};
 use crate::state::State;
+use crate::telling::Told;
 use crate::value::Value;
 use crate::{context, demand};
 
@@ -119,9 +120,11 @@ impl Tolerant {
             // It was computed anew in this moment.
             state.cache.count(Count::Hits);
             function.counters.hit();
+            state.tell(py, Some(&function.counters), Told::Hit)?;
         } else {
             state.cache.count(Count::StaleServed);
             function.counters.miss(Count::Stale);
+            state.tell(py, Some(&function.counters), Told::Miss(Count::Stale))?;
         }
         let parent = context::current(py)?;
         state.reading(py, occasion.1, || state.cache.absorb_stand_in(parent.as_ref(), &stand_in.entry));
@@ -210,15 +213,9 @@ fn compute_within(
             .reading(py, None, || state.cache.join(key, parent, false))
             .map_err(|error| from_host(py, &error))?
         {
-            Join::Hit(entry) => {
-                this.counters.hit();
-                return entry.value().hand_out(py).map(Bound::unbind).map(Some);
-            }
+            Join::Hit(entry) => return this.take(py, state, &entry).map(Some),
             // The other computation has just ended, without a value.
-            Join::Lead(leader) => {
-                this.counters.miss(leader.why());
-                return miss::lead(this, state, leader, call).map(Some);
-            }
+            Join::Lead(leader) => return miss::lead_for_miss(this, state, leader, call).map(Some),
             Join::Wait(waiter) => Some(waiter),
         },
     };
@@ -227,9 +224,10 @@ fn compute_within(
         None | Some(Waited::Again) => Ok(None),
         Some(Waited::Entry(entry)) if is_own => {
             this.counters.miss(Count::Misses);
+            state.tell(py, Some(&this.counters), Told::Miss(Count::Misses))?;
             entry.value().hand_out(py).map(Bound::unbind).map(Some)
         }
-        Some(landed) => miss::taken(py, this, &landed).map(Some),
+        Some(landed) => miss::taken(py, this, state, &landed).map(Some),
     }
 }
 

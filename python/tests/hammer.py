@@ -1,7 +1,7 @@
 """Readers and writers that hammer an application over HTTP, and compare each answer with what was written.
 
-A write counts from the moment its answer arrived: a read that begins later and shows less is stale. A read may
-show a write that is on its way.
+A write counts from the moment its answer arrived: a read that begins later and shows less is stale. A read
+may show a write that is on its way.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Hammer:
 
     Args:
         url: Where it is.
-        read: `await read(client, key)` asks for something; returns `{key: (version, value)}` of what it showed.
+        read: `await read(client, key)` asks for something; returns `{key: (version, value)}`.
         write: `await write(client, key, value)` changes something; returns the new version.
         keys: What there is.
     """
@@ -71,8 +71,12 @@ class Hammer:
             for key in self._keys:
                 await self._change(client, key, f"first {key}")
             left = itertools.count(reads, -1)
-            readers = [self._reader(client, random.Random(f"{seed} {number}"), left) for number in range(READERS)]
-            writing = asyncio.gather(*(self._writer(client, random.Random(-number)) for number in range(WRITERS)))
+            readers = [
+                self._reader(client, random.Random(f"{seed} {number}"), left) for number in range(READERS)
+            ]
+            writing = asyncio.gather(
+                *(self._writer(client, random.Random(-number)) for number in range(WRITERS))
+            )
             await asyncio.gather(*readers)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)

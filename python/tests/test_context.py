@@ -1,14 +1,16 @@
 """What the running code depends on so far: `get_current_deps` and `DepsTracker`."""
 
 import asyncio
+import itertools
 import threading
 
 import pytest
-from helpers import Running, unique, wait_for
+from helpers import Running, unique, wait_for, wait_until
 
 import zoocache
 from zoocache import add_deps, cacheable, invalidate, stats
-from zoocache.context import DepsTracker, get_current_deps
+from zoocache.context import DepsTracker, get_current_deps, keep_private
+from zoocache.testing import frozen_time
 
 
 @cacheable(deps=lambda number: [f"item:{number}"])
@@ -214,3 +216,124 @@ def test_a_tracker_that_is_abandoned_ends():
     tracker.__exit__(None, None, None)
     assert tracker.deps == set()
     assert get_current_deps() is None
+
+
+# ---- Results for their callers alone ----------------------------------------------------------------
+
+
+def test_a_private_result_is_not_stored():
+    calls = []
+
+    @cacheable
+    def inner():
+        calls.append("inner")
+        keep_private()
+        return 1
+
+    @cacheable
+    def outer():
+        calls.append("outer")
+        return inner()
+
+    assert [outer(), outer(), inner()] == [1, 1, 1]
+    assert calls == ["outer", "inner"] * 2 + ["inner"]
+    assert (outer.stats()["entries"], inner.stats()["entries"]) == (0, 0)
+
+
+def test_outside_of_computations_it_means_nothing():
+    keep_private()
+
+    @cacheable
+    def f():
+        return unique()
+
+    assert f() == f()
+
+
+def test_a_private_result_replaces_nothing_and_what_is_stored_stays():
+    private = []
+
+    @cacheable
+    def f():
+        if private:
+            keep_private()
+        return unique()
+
+    stored = f()
+    private.append(1)
+    assert f.bypass() != stored
+    assert f() == stored
+
+
+@pytest.mark.parametrize("ends", ["returns", "raises"])
+def test_who_waits_for_a_private_result_computes(ends):
+    computing, go_on = threading.Event(), threading.Event()
+    calls = itertools.count(1)
+
+    @cacheable
+    def f():
+        number = next(calls)
+        if number == 1:
+            keep_private()
+            computing.set()
+            wait_for(go_on)
+            if ends == "raises":
+                raise LookupError
+        return number
+
+    first = Running(f)
+    wait_for(computing)
+    waiter = Running(f)
+    wait_until(lambda: stats()["waits"] == 1)
+    go_on.set()
+    assert waiter.result() == 2
+    if ends == "raises":
+        with pytest.raises(LookupError):
+            first.result()
+    else:
+        assert first.result() == 1
+    assert f() == 2
+
+
+def test_who_awaits_a_private_result_computes():
+    calls = itertools.count(1)
+
+    async def run():
+        go_on = asyncio.Event()
+
+        @cacheable
+        async def f():
+            number = next(calls)
+            if number == 1:
+                keep_private()
+                await go_on.wait()
+            return number
+
+        first = asyncio.create_task(f())
+        await asyncio.sleep(0)
+        waiter = asyncio.create_task(f())
+        while stats()["waits"] < 1:
+            await asyncio.sleep(0)
+        go_on.set()
+        return await first, await waiter, await f()
+
+    assert asyncio.run(run()) == (1, 2, 2)
+
+
+def test_a_private_refresh_in_the_background_is_dropped():
+    private = []
+
+    @cacheable(ttl=60, stale_while_revalidate=60)
+    def f():
+        if private:
+            keep_private()
+            private.append(1)
+        return unique()
+
+    with frozen_time() as clock:
+        stored = f()
+        clock.advance(61)
+        private.append(1)
+        assert f() == stored
+        wait_until(lambda: len(private) == 2)
+        assert f() == stored

@@ -22,6 +22,11 @@ pub struct Stats {
     pub hits: u64,
     /// Reads that found out what this process had not been told: where messages were lost or late.
     pub catch_ups: u64,
+    /// How often another domain took the place of the one that the cache was in, so that nothing cached before counts:
+    /// a server that lost its data, or a folder that was replaced.
+    pub domain_changes: u64,
+    /// Callers that computed while others could wait for them.
+    pub leads: u64,
     /// Lookups that found nothing under the key.
     pub misses: u64,
     /// Lookups that found an entry of which a dependency was invalidated.
@@ -161,6 +166,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Stats {
             hits: sum(Count::Hits),
             catch_ups: shared.parts.sequencer.catch_ups(),
+            domain_changes: shared.parts.sequencer.domain_changes(),
+            leads: sum(Count::Leads),
             misses: sum(Count::Misses),
             stale: sum(Count::Stale),
             expired: sum(Count::Expired),

@@ -20,6 +20,7 @@ use crate::fill::{Basis, Collected, Fill, Origin};
 use crate::flight::{Flight, Landing, Since};
 use crate::mutant;
 use crate::storage::Storage;
+use crate::timings::Stopwatch;
 
 /// How often [`Cache::join`] looks below for what was stored meanwhile.
 const LOOKS: usize = 4;
@@ -65,6 +66,16 @@ pub struct Leader<V: Send + Sync + 'static> {
     /// Of the lock that is held among processes; 0 for none.
     pub(super) token: AtomicU64,
     pub(super) waiting: Waiting,
+    /// Runs if it is measured how long computations take.
+    pub(super) stopwatch: Option<Stopwatch>,
+}
+
+/// How a computation with a value has ended.
+struct Ended<V> {
+    landing: Landing<V>,
+    stored: bool,
+    /// Whether nobody but its caller may have it.
+    is_private: bool,
 }
 
 /// How a computation ends that has a value.
@@ -178,6 +189,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 return None;
             }
             self.count(why);
+            self.count(Count::Leads);
             let flight = Flight::new(self.begin_fill(key, parent));
             let began = stripe.depart(key, Some(&flight));
             (flight, began, why)
@@ -232,6 +244,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             why: Count::Misses,
             token: AtomicU64::new(0),
             waiting: Waiting::default(),
+            stopwatch: parts.timings.is_some().then(Stopwatch::start),
         }
     }
 
@@ -295,18 +308,20 @@ impl<V: Send + Sync + 'static> Leader<V> {
 
     /// [`finish`](Self::finish) with a say in what becomes of the entry.
     pub fn finish_with(mut self, value: V, how: Finish) -> (Landing<V>, bool) {
+        self.note_duration();
         // Foreign code, so first: should it panic, this leader is dropped and hands over.
         let weight = self.cache.weigh(&value);
-        let (landing, stored) = self.seal_and_store(value, how, weight);
+        let Ended { landing, stored, is_private } = self.seal_and_store(value, how, weight);
         let unlocked = self.unlock();
         if let Some(flight) = self.flight.take() {
-            flight.land(landing.clone());
+            flight.land(if is_private { Landing::Abandoned } else { landing.clone() });
         }
         // Last: an observer that panics must not keep waiters waiting.
         self.cache.told_of(unlocked);
         let shared = &*self.cache.shared;
         let key = self.fill.key();
         match &landing {
+            Landing::BornStale(..) if is_private => {}
             Landing::BornStale(..) => shared.observe(&Event::BornStale { key }),
             _ if stored => {
                 self.cache.ensure_sweeper();
@@ -318,7 +333,15 @@ impl<V: Send + Sync + 'static> Leader<V> {
         (landing, stored)
     }
 
-    fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> (Landing<V>, bool) {
+    /// Notes how long the computation took. An explicit store is none.
+    fn note_duration(&self) {
+        let timings = self.cache.shared.parts.timings.as_ref().filter(|_| !self.supersedes);
+        if let (Some(timings), Some(stopwatch)) = (timings, &self.stopwatch) {
+            timings.fills.add_ns(stopwatch.elapsed_ns());
+        }
+    }
+
+    fn seal_and_store(&self, value: V, how: Finish, weight: u32) -> Ended<V> {
         let shared = &*self.cache.shared;
         let parts = &shared.parts;
         let _reading = self.cache.begin_reading();
@@ -332,7 +355,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         if mutant::is_on("late_as_of") {
             self.fill.begin_anew(parts.clock.now_us());
         }
-        let Collected { token, mut basis } =
+        let Collected { token, mut basis, is_private } =
             self.fill.collect().expect("invariant: only the leader ends its fill");
         let placement = Placement {
             lifetime: how.lifetime.unwrap_or(parts.default_lifetime),
@@ -344,15 +367,24 @@ impl<V: Send + Sync + 'static> Leader<V> {
         };
         let sealing = self.sealing(&basis);
         self.cache.count(Count::Computations);
-        let Ok(sealed) = parts.engine.seal(token, &sealing) else {
+        let sealed = if is_private {
+            parts.engine.abandon(token);
+            None
+        } else {
+            parts.engine.seal(token, &sealing).ok()
+        };
+        let Some(sealed) = sealed else {
             if self.supersedes && how.store {
                 // What is stored is out of date by the caller's own word.
                 self.cache.delete(self.fill.key());
             }
             self.leave();
             self.pass_on(&basis);
-            self.cache.count(Count::BornStale);
-            return (Landing::BornStale(Arc::new(value), Arc::new(basis)), false);
+            if !is_private {
+                self.cache.count(Count::BornStale);
+            }
+            let landing = Landing::BornStale(Arc::new(value), Arc::new(basis));
+            return Ended { landing, stored: false, is_private };
         };
         let entry = Entry::new(value, sealed, &placement);
         basis.expires_ms = entry.hard_expiry_ms();
@@ -363,7 +395,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
             self.leave();
             entry.retire();
         }
-        (Landing::Sealed(entry), stored)
+        Ended { landing: Landing::Sealed(entry), stored, is_private }
     }
 
     fn sealing<'a>(&self, basis: &'a Basis) -> Sealing<'a> {
@@ -474,10 +506,10 @@ impl<V: Send + Sync + 'static> Leader<V> {
 
     fn land_without_value(&self, failure: Option<Failure>, collected: Collected) -> Landing<V> {
         let parts = &self.cache.shared.parts;
-        let Collected { token, basis } = collected;
+        let Collected { token, basis, is_private } = collected;
         // The caller may catch the error and go on from the fact that there was one.
         self.pass_on(&basis);
-        let Some(failure) = failure else {
+        let Some(failure) = failure.filter(|_| !is_private) else {
             parts.engine.abandon(token);
             return Landing::Abandoned;
         };

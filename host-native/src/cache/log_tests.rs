@@ -93,6 +93,8 @@ fn following() -> (Cache<u64>, Arc<Log>) {
         flight_timeout: DEADLINE,
         sweep_interval: Duration::from_hours(1),
         node: "test".to_owned(),
+        timings: None,
+        times_trips: false,
     });
     (cache, log)
 }

@@ -62,6 +62,7 @@ use crate::event::{Event, Observer};
 use crate::flight::Flights;
 use crate::sequencer::{Change, Sequencer};
 use crate::storage::{MemoryStorage, Storage};
+use crate::timings::{Timings, Trip};
 
 /// A cache of values of type `V`. Cloning it is cheap and gives the same cache.
 ///
@@ -102,6 +103,9 @@ pub(crate) struct Parts<V> {
     pub(crate) flight_timeout: Duration,
     pub(crate) sweep_interval: Duration,
     pub(crate) node: String,
+    pub(crate) timings: Option<Arc<Timings>>,
+    /// Are trips measured by whoever makes them here? Those to a server are measured by the server's feed.
+    pub(crate) times_trips: bool,
 }
 
 struct Shared<V> {
@@ -234,6 +238,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Status::Fresh
     }
 
+    /// How long things take, if the cache was built to measure that.
+    pub fn timings(&self) -> Option<&Timings> {
+        self.shared.parts.timings.as_deref()
+    }
+
     /// Adds one to a counter.
     #[inline]
     pub fn count(&self, what: Count) {
@@ -295,7 +304,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// [`Error::Clock`] when the domain has no position left.
     pub fn invalidate_tags(&self, tags: &[Tag]) -> Result<Timestamp, Error> {
         let parts = &self.shared.parts;
-        let at = parts.sequencer.invalidate(&*parts.engine, tags, parts.clock.now_us())?;
+        let invalidate = || parts.sequencer.invalidate(&*parts.engine, tags, parts.clock.now_us());
+        let at = self.shared.trip(Trip::Write, invalidate)?;
         self.shared.invalidations.fetch_add(1, Ordering::Relaxed);
         self.shared.observe(&Event::Invalidated { tags, at });
         Ok(at)
@@ -329,7 +339,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let now_us = parts.clock.now_us();
         let timeout_us = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let change = Change { tags, deadline_us: now_us.saturating_add(timeout_us), now_us };
-        parts.sequencer.change(&*parts.engine, &change)
+        self.shared.trip(Trip::Write, || parts.sequencer.change(&*parts.engine, &change))
     }
 
     /// Ends a change: invalidates its tags and lifts the mark, in one step. Counts as an invalidation.
@@ -338,7 +348,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// [`Error::Settle`] when there is no such change or the domain has no position left.
     pub fn settle(&self, mark: MarkId) -> Result<Timestamp, Error> {
         let parts = &self.shared.parts;
-        let at = parts.sequencer.settle(&*parts.engine, mark, parts.clock.now_us())?;
+        let settle = || parts.sequencer.settle(&*parts.engine, mark, parts.clock.now_us());
+        let at = self.shared.trip(Trip::Write, settle)?;
         self.shared.invalidations.fetch_add(1, Ordering::Relaxed);
         self.shared.observe(&Event::Settled { mark, at });
         Ok(at)
@@ -540,12 +551,21 @@ impl<V: Send + Sync + 'static> Shared<V> {
 
     fn catch_up(&self) -> bool {
         let parts = &self.parts;
-        parts.sequencer.is_current() || parts.sequencer.catch_up(&*parts.engine).is_ok()
+        parts.sequencer.is_current()
+            || self.trip(Trip::Read, || parts.sequencer.catch_up(&*parts.engine)).is_ok()
     }
 
     /// Brings the engine up to what the domain knows now; `false` if that cannot be done.
     fn sync(&self) -> bool {
         !self.follows_log || self.parts.sequencer.sync(&*self.parts.engine).is_ok()
+    }
+
+    /// Makes a trip, and measures it if it is to be measured here.
+    fn trip<R>(&self, trip: Trip, make: impl FnOnce() -> R) -> R {
+        match &self.parts.timings {
+            Some(timings) if self.parts.times_trips => timings.time(trip, make),
+            _ => make(),
+        }
     }
 
     fn observe(&self, event: &Event<'_>) {

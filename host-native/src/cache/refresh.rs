@@ -31,6 +31,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             (flight, began)
         };
         self.count(Count::Refreshes);
+        self.count(Count::Leads);
         let fill = Arc::clone(&flight.fill);
         let mut leader = self.leader(fill, Some(flight), began);
         leader.why = Count::Refreshes;

@@ -128,6 +128,8 @@ impl Scratch {
             flight_timeout: std::time::Duration::from_secs(30),
             sweep_interval: std::time::Duration::from_hours(1),
             node: "test".to_owned(),
+            timings: None,
+            times_trips: false,
         });
         cache.listen_to_others();
         (cache, hook)

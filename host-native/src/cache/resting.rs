@@ -28,6 +28,7 @@ use crate::event::Event;
 use crate::flight::Since;
 use crate::mutant;
 use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
+use crate::timings::Trip;
 
 /// Format of what a payload begins with.
 const FORMAT: u8 = 1;
@@ -140,7 +141,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let began = asked_at(key).unwrap_or_else(|| shared.flights.stripe(key).sequence());
         let may_keep = !resting.replaced.holds(key, || resting.rows.number());
         // The entry first, then what is known about its tags: newer knowledge is the safe side.
-        let row = match resting.rows.get(key) {
+        let row = match shared.trip(Trip::Read, || resting.rows.get(key)) {
             Ok(Found::Row(row)) if row.number > since => row,
             Ok(Found::Nothing | Found::Row(_)) => return Lookup::Miss(why),
             Ok(Found::Rejected) => return Lookup::Miss(Count::Rejected),
@@ -274,7 +275,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             let mut judged = Judged::default();
             let (mut told, mut gone, mut sequence) = (Ok(()), None, 0);
             let order = resting.order_of(departure.key).lock();
-            let put = resting.rows.put(departure.key, &row, &mut |current, number| {
+            let mut admits = |current: Option<&Row>, number| {
                 judged = self.judge_current(entry, departure, current);
                 if judged.admits && judged.replaces {
                     // Not stored if the others cannot be told.
@@ -283,7 +284,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 sequence = shared.flights.stripe(departure.key).sequence();
                 judged.admission()
-            });
+            };
+            let put = shared.trip(Trip::Write, || resting.rows.put(departure.key, &row, &mut admits));
             let stored = matches!(put, Ok(true)).then(|| store_above(sequence));
             drop(order);
             drop(gone);
@@ -324,8 +326,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Judged { behind: true, ..Judged::default() };
         }
         let is_valid = verdict == Verdict::Fresh;
-        // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
-        let is_doubtful = verdict == Verdict::Stale && current.header.as_of < engine.signals().floor();
+        let is_doubtful = match verdict {
+            // Whoever knows all that the floor stands for need not have heard of it, and may serve what is below.
+            Verdict::Stale => current.header.as_of < engine.signals().floor(),
+            // It may be so in this process alone, which could not tell the others yet.
+            Verdict::Pending => true,
+            _ => false,
+        };
         let overlaps = current.number > departure.rows_began && !current.is_expired(now_us);
         let yields = is_valid && overlaps && !mutant::is_on("last_commit_wins");
         Judged { admits: !yields, replaces: is_valid || is_doubtful, behind: false }
@@ -342,11 +349,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let shared = &*self.shared;
         let (mut told, mut gone) = (Ok(()), None);
         let order = resting.order_of(key).lock();
-        let deleted = resting.rows.delete(key, &mut |number| {
+        let mut tell = |number| {
             (told, gone) = self.tell_replaced(resting, key, number);
             // Who cannot be told would go on serving what others compute anew.
             told.is_ok()
-        });
+        };
+        let deleted = shared.trip(Trip::Write, || resting.rows.delete(key, &mut tell));
         let above = delete_above();
         drop(order);
         drop(gone);

@@ -16,6 +16,7 @@ mod open;
 mod page;
 mod room;
 pub(crate) mod seal;
+mod waking;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

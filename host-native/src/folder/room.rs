@@ -9,6 +9,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, With
 
 use super::error::FolderError;
 use super::number::Number;
+use super::waking::{Mutex, Waking};
 
 /// A table of bytes.
 pub(crate) type Table = Database<Bytes, Bytes>;
@@ -31,6 +32,7 @@ const MOST_MAP_BYTES: u64 = 1 << 56;
 /// One environment and its tables.
 pub(crate) struct Room {
     env: Env<WithoutTls>,
+    pub(super) waking: Waking,
     tables: Vec<Table>,
     pub(super) path: PathBuf,
 }
@@ -44,9 +46,9 @@ impl Room {
     ) -> heed::Result<Self> {
         fs::create_dir_all(path)?;
         let env = Self::map(path, max_readers, map_bytes)?;
-        let mut room = Self { env, tables: Vec::new(), path: path.to_owned() };
-        room.env.clear_stale_readers()?;
-        let mut txn = room.env.write_txn()?;
+        let mut room = Self { env, waking: Waking::of(path), tables: Vec::new(), path: path.to_owned() };
+        room.waking.during(Mutex::Readers, || room.env.clear_stale_readers())?;
+        let mut txn = room.waking.during(Mutex::Writer, || room.env.write_txn())?;
         for name in tables {
             room.tables.push(room.env.create_database(&mut txn, Some(name))?);
         }
@@ -144,10 +146,10 @@ impl Room {
         &self,
         mut read: impl FnMut(&Reading<'_>) -> heed::Result<R>,
     ) -> Result<R, FolderError> {
-        let mut result = self.env.read_txn().and_then(|txn| read(&txn));
+        let mut result = self.begin_reading().and_then(|txn| read(&txn));
         if matches!(result, Err(heed::Error::Mdb(MdbError::ReadersFull))) {
             self.forget_the_dead();
-            result = self.env.read_txn().and_then(|txn| read(&txn));
+            result = self.begin_reading().and_then(|txn| read(&txn));
         }
         result.map_err(|error| FolderError::of(&self.path, &error))
     }
@@ -165,10 +167,18 @@ impl Room {
         &self,
         write: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<R>,
     ) -> heed::Result<R> {
-        let mut txn = self.env.write_txn()?;
+        let mut txn = self.begin_writing()?;
         let result = write(&mut txn)?;
         txn.commit()?;
         Ok(result)
+    }
+
+    fn begin_reading(&self) -> heed::Result<Reading<'_>> {
+        self.waking.during(Mutex::Readers, || self.env.read_txn())
+    }
+
+    fn begin_writing(&self) -> heed::Result<RwTxn<'_>> {
+        self.waking.during(Mutex::Writer, || self.env.write_txn())
     }
 
     /// An error of LMDB, of this environment.
@@ -177,15 +187,16 @@ impl Room {
     }
 
     /// Frees the reader slots of processes that were killed: what they were reading keeps pages from being used
-    /// again, and the file grows.
+    /// again, and the file grows. Who still waits because of them is woken.
     pub(crate) fn forget_the_dead(&self) {
+        self.waking.wake();
         // What cannot be freed now can be freed later.
-        let _ = self.env.clear_stale_readers();
+        let _ = self.waking.during(Mutex::Readers, || self.env.clear_stale_readers());
     }
 
     /// Lets the next snapshot be the latest commit, whose writer died before it could say so.
     pub(crate) fn heal(&self) -> Result<(), FolderError> {
-        let begun = self.env.write_txn().map(RwTxn::abort);
+        let begun = self.begin_writing().map(RwTxn::abort);
         begun.map_err(|error| FolderError::of(&self.path, &error))
     }
 }

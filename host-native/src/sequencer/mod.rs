@@ -28,7 +28,7 @@ pub trait Sequencer: Send + Sync + 'static {
     /// below the tags is fresh for any reader the domain promises it to.
     ///
     /// # Errors
-    /// When the position could not be assigned; this process has applied the invalidation all the same.
+    /// When the position could not be assigned; this process serves nothing that the invalidation covers all the same.
     fn invalidate(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<Timestamp, Error>;
 
     /// Marks `tags` as being changed until [`settle`](Self::settle) or the deadline.
@@ -40,8 +40,8 @@ pub trait Sequencer: Send + Sync + 'static {
     /// Invalidates the mark's tags and removes it, in one step.
     ///
     /// # Errors
-    /// When no position could be assigned; the mark stays until its deadline, and this process has applied the
-    /// invalidation all the same, if it announced the change.
+    /// When no position could be assigned; the mark stays until its deadline, and this process serves nothing that the
+    /// invalidation covers all the same, if it announced the change.
     fn settle(&self, engine: &dyn Engine, mark: MarkId, now_us: u64) -> Result<Timestamp, Error>;
 
     /// Are invalidations ordered outside of this process? If not, the engine is always current and the
@@ -101,6 +101,12 @@ pub trait Sequencer: Send + Sync + 'static {
     /// When the log could not be read.
     fn history(&self, _wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
         Ok(Vec::new())
+    }
+
+    /// How often another domain took the place of the one that this process was in: nothing that was cached before
+    /// counts any more.
+    fn domain_changes(&self) -> u64 {
+        0
     }
 
     /// To be called in a forked child.

@@ -126,6 +126,10 @@ impl Sequencer for RedisSequencer {
         self.feed.catch_ups()
     }
 
+    fn domain_changes(&self) -> u64 {
+        self.feed.domain_changes()
+    }
+
     fn after_fork(&self) {
         self.feed.after_fork();
     }

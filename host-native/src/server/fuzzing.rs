@@ -34,7 +34,7 @@ pub fn rewrite_told(bytes: &[u8]) -> Option<Vec<u8>> {
     match Told::read(bytes) {
         Told::Unlocked(lock) => Some([b"u ", &lock[..]].concat()),
         Told::Something => None,
-        Told::Rows(Rows { incarnation, origin, before, at, told }) => {
+        Told::Rows(Rows { incarnation, origin, before, at, told, .. }) => {
             let incarnation = incarnation_text(incarnation);
             let mut bytes = format!("i {incarnation} {origin} {before} {at} ").into_bytes();
             let Some(rows) = told else { return Some([&bytes[..], b"x"].concat()) };

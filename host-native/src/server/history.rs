@@ -6,6 +6,7 @@ use zoocache_core::{Tag, Timestamp};
 use super::row::{pieces, position, read_tag};
 use super::{Feed, ServerError};
 use crate::sequencer::{Invalidated, Wanted};
+use crate::timings::Trip;
 
 /// Notes that one reply holds at most; the stream has not many more.
 const MOST: usize = 10_000;
@@ -13,7 +14,8 @@ const MOST: usize = 10_000;
 impl Feed {
     /// What the server still tells of past invalidations.
     pub(crate) fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, ServerError> {
-        let reply = self.ask(&ask(&self.names.history, wanted))?;
+        let connection = self.connection()?;
+        let reply = self.wait(&connection, Trip::Read, connection.ask(&ask(&self.names.history, wanted)))?;
         let Value::Array(notes) = reply else { return Ok(Vec::new()) };
         // What cannot be read was noted by a later version.
         Ok(notes.iter().filter_map(read).collect())

@@ -60,6 +60,7 @@ use crate::mutant;
 use crate::random::random_nonzero;
 use crate::sequencer::Forget;
 use crate::sync::Mutex;
+use crate::timings::Timings;
 
 use calling::Calling;
 use chain::Chain;
@@ -91,6 +92,7 @@ pub(crate) struct Settings {
     /// What this node is called, if the user says so.
     pub(crate) node: Option<String>,
     pub(crate) consistency: Consistency,
+    pub(crate) timings: Option<Arc<Timings>>,
 }
 
 /// The log of a domain on a server, followed by this process.
@@ -121,6 +123,8 @@ pub(crate) struct Feed {
     announced: ArcSwap<BTreeMap<u64, Announced>>,
     forget: std::sync::OnceLock<Forget>,
     catch_ups: AtomicU64,
+    domain_changes: AtomicU64,
+    timings: Option<Arc<Timings>>,
     outbox: ArcSwap<Outbox>,
 }
 
@@ -165,7 +169,7 @@ impl Feed {
         settings: Settings,
         engine: Arc<dyn Engine>,
     ) -> Result<(Arc<Self>, Option<ServerError>), ServerError> {
-        let Settings { address, prefix, node, consistency } = settings;
+        let Settings { address, prefix, node, consistency, timings } = settings;
         let max_staleness_ns = match consistency {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
@@ -192,6 +196,8 @@ impl Feed {
             announced: ArcSwap::default(),
             forget: std::sync::OnceLock::new(),
             catch_ups: AtomicU64::new(0),
+            domain_changes: AtomicU64::new(0),
+            timings,
             outbox: ArcSwap::default(),
         });
         feed.start()?;
@@ -372,6 +378,20 @@ impl Feed {
     /// How often a read learned of something that had not been told.
     pub(crate) fn catch_ups(&self) -> u64 {
         self.catch_ups.load(Ordering::Relaxed)
+    }
+
+    /// How often another incarnation took the place of one that was entered.
+    pub(crate) fn domain_changes(&self) -> u64 {
+        self.domain_changes.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long ago, by the server's clock, something was invalidated whose message arrived at `heard_ns`.
+    fn note_lag(&self, at: Timestamp, heard_ns: u64) {
+        if let Some(timings) = &self.timings {
+            let ahead_us = self.server_ahead_us.load(Ordering::Relaxed);
+            let server_us = (heard_ns / 1_000).saturating_add_signed(ahead_us);
+            timings.lag.add_ns(server_us.saturating_sub(at.as_micros()).saturating_mul(1_000));
+        }
     }
 
     /// Notes an invalidation that is on its way.

@@ -15,6 +15,7 @@ use super::wait::wait_for;
 use super::{Feed, Reading, trips};
 use crate::clock::boot_ns;
 use crate::sync::Mutex;
+use crate::timings::Trip;
 
 /// A key that is asked for, and the sequence of its stripe at that time: what is stored or deleted here from then on
 /// is newer than the answer.
@@ -156,7 +157,12 @@ impl Feed {
     async fn answer(&self, connection: &Connection, asked: &[Asked], must: bool) -> Outcome {
         let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| &**key).collect();
         let request = Request::new(self, connection, &keys, must);
-        match runtime::within(ANSWER, request.send(connection)).await {
+        let sent = runtime::within(ANSWER, request.send(connection));
+        let reply = match &self.timings {
+            Some(timings) => timings.time_async(Trip::Read, sent).await,
+            None => sent.await,
+        };
+        match reply {
             Some(Ok(reply)) => request.read(self, asked, reply),
             Some(Err(error)) => Err(ServerError::of(&self.address, &error)),
             None => {

@@ -13,6 +13,8 @@
 use redis::Value;
 use zoocache_core::{Tag, Timestamp};
 
+use crate::clock::boot_ns;
+
 /// What a row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
@@ -185,6 +187,8 @@ pub(super) struct Rows {
     pub(super) at: Timestamp,
     /// `None` if they are too many to be told.
     pub(super) told: Option<Vec<Row>>,
+    /// When they arrived, by the clock of `boot_ns`.
+    pub(super) heard_ns: u64,
 }
 
 impl Told {
@@ -207,7 +211,7 @@ fn read_told(rest: &[u8]) -> Option<Rows> {
         b"x" => None,
         rows => Some(pieces(rows)?.into_iter().map(Row::read).collect()),
     };
-    Some(Rows { incarnation, origin, before, at, told })
+    Some(Rows { incarnation, origin, before, at, told, heard_ns: boot_ns() })
 }
 
 #[cfg(test)]

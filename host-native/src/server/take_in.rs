@@ -151,6 +151,9 @@ impl Feed {
             self.engine.doubt();
             self.engine.reset_domain(DomainId(range.incarnation), said.floor);
             state.chain = Chain::default();
+            if self.seen().incarnation != 0 {
+                self.domain_changes.fetch_add(1, Ordering::Relaxed);
+            }
         }
         said.latest = said.latest.max(range.latest);
         state.chain.add(said.latest);
@@ -181,7 +184,7 @@ impl Feed {
     }
 
     fn take_rows(&self, state: &mut State, rows: Rows, gone: &mut Gone) {
-        let Rows { incarnation, origin, before, at, told } = rows;
+        let Rows { incarnation, origin, before, at, told, heard_ns } = rows;
         let applied = self.engine.signals().applied();
         if self.engine.domain() != DomainId(incarnation) {
             self.set_unsure();
@@ -198,6 +201,9 @@ impl Feed {
             // The clock may run ahead of the time, but hardly so far. Whether it does the table says.
             self.set_unsure();
             return;
+        }
+        if origin != self.node() {
+            self.note_lag(at, heard_ns);
         }
         let Some(rows) = told else {
             self.set_unsure();

@@ -19,6 +19,7 @@ use super::take_in::Taken;
 use super::wait::wait_for;
 use super::{Feed, hand, mutant, trips, with};
 use crate::clock::boot_ns;
+use crate::timings::Trip;
 
 /// How often a trip is made again when the domain changes meanwhile.
 const ATTEMPTS: usize = 4;
@@ -53,12 +54,18 @@ pub(crate) struct NewEntry<'a> {
 }
 
 impl Feed {
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &self,
         connection: &Connection,
+        trip: Trip,
         reply: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, ServerError> {
-        let Some(replied) = trips::make(|| wait_for(reply, ANSWER)) else {
+        let answered = || wait_for(reply, ANSWER);
+        let made = trips::make(|| match &self.timings {
+            Some(timings) => timings.time(trip, answered),
+            None => answered(),
+        });
+        let Some(replied) = made else {
             return Err(ServerError::NotAsked);
         };
         match replied {
@@ -78,7 +85,7 @@ impl Feed {
         }
     }
 
-    fn connection(&self) -> Result<Arc<Connection>, ServerError> {
+    pub(super) fn connection(&self) -> Result<Arc<Connection>, ServerError> {
         if trips::are_refused() {
             return Err(ServerError::NotAsked);
         }
@@ -93,12 +100,12 @@ impl Feed {
     /// Sends one command and waits for its answer.
     pub(crate) fn ask(&self, command: &Cmd) -> Result<Value, ServerError> {
         let connection = self.connection()?;
-        self.wait(&connection, connection.ask(command))
+        self.wait(&connection, Trip::Write, connection.ask(command))
     }
 
     fn run(&self, script: &Script, keys: &[&str], arguments: &[&[u8]]) -> Result<Vec<Value>, ServerError> {
         let connection = self.connection()?;
-        self.wait(&connection, connection.run(script, keys, arguments))
+        self.wait(&connection, Trip::Write, connection.run(script, keys, arguments))
     }
 
     /// Runs a script on the table of the domain; again, in the new incarnation, if the table was lost. Its first
@@ -122,7 +129,7 @@ impl Feed {
             let incarnation = row::incarnation_text(connection.incarnation);
             let mut all = vec![incarnation.as_bytes()];
             all.extend(arguments);
-            match self.wait(&connection, connection.run(script, &keys, &all)) {
+            match self.wait(&connection, Trip::Write, connection.run(script, &keys, &all)) {
                 Ok(reply) if matches!(Reply::read(&reply), Reply::Lost) => {
                     self.enter_anew(&connection, None)?;
                 }
@@ -166,7 +173,7 @@ impl Feed {
     /// The table was lost: enters the incarnation that is there now, or a new one; a new one in any case if that one is
     /// `given_up`.
     fn enter_anew(&self, connection: &Connection, given_up: Option<u128>) -> Result<(), ServerError> {
-        let entered = self.wait(connection, hello(self, connection, given_up))?;
+        let entered = self.wait(connection, Trip::Read, hello(self, connection, given_up))?;
         let line = self.line.load();
         // First: nobody reads on as if nothing had happened.
         line.inbox.put_doubt();
@@ -210,11 +217,13 @@ impl Feed {
         let (from, asked_ns) = (self.from(incarnation), boot_ns());
         let (mut next, mut limit, mut rows) = (from, PAGE, Vec::new());
         loop {
-            let reply = match self.wait(connection, connection.ask(&ask(&self.names.table, next, limit))) {
-                // Not a table at all.
-                Err(ServerError::Failed { .. }) => Value::Nil,
-                reply => reply?,
-            };
+            let reply =
+                match self.wait(connection, Trip::Read, connection.ask(&ask(&self.names.table, next, limit)))
+                {
+                    // Not a table at all.
+                    Err(ServerError::Failed { .. }) => Value::Nil,
+                    reply => reply?,
+                };
             let mut range = Range::read(&reply, (incarnation, next), limit, asked_ns);
             let last = range.rows.last().map(|(_, at)| *at);
             let is_cut_off = range.is_cut_off;
@@ -260,7 +269,7 @@ impl Feed {
     fn fetch(&self, key: &[u8]) -> Result<Fetched, ServerError> {
         let connection = self.connection()?;
         let request = Request::new(self, &connection, &[key], false);
-        let reply = self.wait(&connection, request.send(&connection))?;
+        let reply = self.wait(&connection, Trip::Read, request.send(&connection))?;
         let mut answer = request.read(self, &[(key, None)], reply)?;
         answer.fetched.pop().ok_or_else(|| self.failed("an unexpected reply"))
     }
@@ -481,7 +490,7 @@ impl Feed {
             heads.cmd("GETRANGE").arg(name).arg(0).arg(bytes - 1);
         }
         let connection = self.connection()?;
-        let replies = self.wait(&connection, connection.send(&heads))?;
+        let replies = self.wait(&connection, Trip::Read, connection.send(&heads))?;
         let text = |reply| match reply {
             Value::BulkString(text) => Some(text),
             _ => None,
@@ -499,7 +508,7 @@ impl Feed {
             sizes.cmd("STRLEN").arg(name).cmd("PTTL").arg(name);
         }
         let connection = self.connection()?;
-        let replies = self.wait(&connection, connection.send(&sizes))?;
+        let replies = self.wait(&connection, Trip::Read, connection.send(&sizes))?;
         let number = |reply: &Value| match reply {
             Value::Int(number) => u64::try_from(*number).ok(),
             _ => None,

@@ -26,6 +26,7 @@ _OURS, _BUSY, _FOUND = 0, 1, 2  # answers to a claim
 _MAX_ROUNDS = 2
 #: Seconds between two questions whether another process has finished.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
+_NO_SPAN = contextlib.nullcontext()
 _REVALIDATING, _LATE, _FAILED = 0, 1, 2  # occasions for a stale value: `native/tolerant.rs`
 
 #: Tasks in the background, by event loop; a loop itself does not keep them alive.
@@ -216,7 +217,8 @@ async def refresh(function: CachedFunction[..., Any], key: bytes, args: tuple[An
 async def _lead(function: CachedFunction[..., Any], lead: Lead, args: tuple[Any, ...], kwargs: Any) -> Any:
     outer = CURRENT.set(lead.frame())
     try:
-        value = await function.__wrapped__(*args, **(kwargs or {}))
+        with lead.span() or _NO_SPAN:
+            value = await function.__wrapped__(*args, **(kwargs or {}))
     except BaseException as error:
         lead.fail(error)
         raise

@@ -23,7 +23,7 @@ from zoocache._decorate import decorate
 from zoocache._errors import Unsent
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
-from zoocache._settings import DEFAULTS, check, current, given, lock
+from zoocache._settings import DEFAULTS, bind, check, current, given, lock, release
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -66,23 +66,26 @@ class Cache:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
     """
 
-    __slots__ = ("__weakref__", "_native", "_settings")
+    __slots__ = ("__weakref__", "_native", "_settings", "_telemetry")
 
     def __init__(self, **settings: Unpack[CacheSettings]) -> None:
         for name in settings:
             if name not in DEFAULTS:
                 msg = f"Cache() has no setting {name!r}; it has those of configure(): {', '.join(DEFAULTS)}"
                 raise TypeError(msg)
-        self._settings: Settings | None = check(given(settings))
+        checked = check(given(settings))
         with lock:
-            self._native = _native.NativeCache(self._settings)
+            self._native = _native.NativeCache(checked)
+        self._settings: Settings | None = checked
+        self._telemetry = bind(settings.get("telemetry"), self._native, checked)
 
     @classmethod
     def _default(cls) -> Cache:
         """Make the default cache, which `configure` configures."""
         default = cls.__new__(cls)
         default._native = _native.NativeCache()  # noqa: SLF001 - our own
-        default._settings = None  # noqa: SLF001
+        default._settings = None  # noqa: SLF001 - those of `configure`
+        default._telemetry = None  # noqa: SLF001 - that of `configure`
         return default
 
     def _place(self) -> Settings:
@@ -455,6 +458,9 @@ class Cache:
 
     def close(self) -> None:
         """Free everything in the cache. Functions that use it raise `CacheError` from then on."""
+        telemetry, self._telemetry = self._telemetry, None
+        # First: it reads what there is for the last time.
+        release(telemetry)
         self._native.reset()
 
     def __enter__(self) -> Self:

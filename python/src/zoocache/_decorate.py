@@ -36,6 +36,8 @@ class _Options:
     identity: str
     shared_identity: str | None
     qualname: str
+    #: What telemetry calls the function: without its namespace, which may hold anything.
+    label: str
     parameters: tuple[inspect.Parameter, ...]
     ignore: list[str]
     tag: str
@@ -115,6 +117,7 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
         identity=identity.name,
         shared_identity=identity.shared,
         qualname=getattr(func, "__qualname__", identity.name),
+        label=_label(func),
         parameters=parameters,
         ignore=ignored,
         tag=identity.tag(),
@@ -133,6 +136,11 @@ def _cached(cache: _native.NativeCache, func: Any, given: dict[str, Any]) -> Any
     cached = _native.cached_function(func, options)
     _look_like(cached, func, is_async=is_async)
     return cached
+
+
+def _label(func: Any) -> str:
+    qualname = getattr(func, "__qualname__", None) or type(func).__qualname__
+    return f"{getattr(func, '__module__', None) or '?'}.{qualname}"
 
 
 def _check(namespace: Any, version: Any, **switches: Any) -> None:

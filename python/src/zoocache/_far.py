@@ -79,6 +79,7 @@ async def arrived(fetch: _native.Fetch) -> None:
     try:
         if not fetch.subscribe(waiting.bell, token):
             await future
+        fetch.waited()
     finally:
         waiting.futures.pop(token, None)
 

@@ -21,6 +21,10 @@ _LONGEST_TAG = 256
 #: The name under which a module's globals are marked.
 _MARK = "__zoocache_scope__"
 
+#: What names the function that a wrapper is identified as. Its author answers for it that their results tell
+#: each other apart by their arguments, as those of one function do.
+IDENTIFIES = "__zoocache_identifies__"
+
 _lock = threading.Lock()
 #: The functions of each name that another decoration could mean again.
 _known: dict[str, list[tuple[Any, str]]] = {}
@@ -54,6 +58,8 @@ def identify(
     Raises:
         TypeError: The callable has no name and no namespace is given.
     """
+    # Of a function that was made to cache what becomes of another's results, as decorators do.
+    function = getattr(function, IDENTIFIES, function)
     qualname = getattr(function, "__qualname__", None)
     if qualname is None:
         if namespace is None:

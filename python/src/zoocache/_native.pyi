@@ -1,5 +1,6 @@
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import GenericAlias, TracebackType
 from typing import (
     Any,
@@ -35,6 +36,7 @@ __all__ = [
     "FunctionBase",
     "Lead",
     "Mark",
+    "Metrics",
     "NativeCache",
     "Probe",
     "PutAside",
@@ -61,6 +63,7 @@ __all__ = [
     "folder_facts",
     "has_stand_in",
     "history",
+    "keep_private",
     "lead_alone",
     "peek",
     "position",
@@ -215,6 +218,7 @@ class CachedCall(Coroutine[Any, Any, _T_co]):
 @final
 class Lead:
     def frame(self) -> object: ...
+    def span(self) -> AbstractContextManager[Any] | None: ...
     @property
     def timeout(self) -> float: ...
     def claim(self) -> tuple[int, Any]: ...
@@ -279,6 +283,7 @@ class Batch:
 class Fetch:
     def subscribe(self, bell: Bell, token: int) -> bool: ...
     def wait(self) -> None: ...
+    def waited(self) -> None: ...
 
 @final
 class Bell:
@@ -293,6 +298,11 @@ class Demand:
 @final
 class Mark:
     def settle(self) -> int: ...
+
+@final
+class Metrics:
+    def __new__(cls, cache: NativeCache) -> Self: ...
+    def read(self) -> dict[str, Any] | None: ...
 
 @final
 class Subscription:
@@ -322,6 +332,7 @@ class Tracking:
     def end(self) -> None: ...
 
 def add_deps(deps: Iterable[str]) -> None: ...
+def keep_private() -> None: ...
 def after_fork() -> None: ...
 def after_fork_in_parent() -> None: ...
 def before_fork() -> None: ...

@@ -43,6 +43,11 @@ _BUILTIN = (
 _LONGEST_NAME = 200
 
 
+def is_registered(cls: type) -> bool:
+    """Whether the program has given the class to `register_type`."""
+    return id(cls) in _registered
+
+
 def name_of(cls: type) -> str:
     """Name a class as bytes do."""
     registered = _registered.get(id(cls))

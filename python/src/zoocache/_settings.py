@@ -7,9 +7,9 @@ import importlib
 import os
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from zoocache import _native
 from zoocache._errors import ConfigError
@@ -17,10 +17,14 @@ from zoocache._places import LMDB, application, bus_of, on_server, storage
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zoocache._options import Duration
     from zoocache.inspect._control import Control
+    from zoocache.telemetry import Core, TelemetryManager
+
+    #: A manager, and the cache that it reads.
+    _Telemetry: TypeAlias = tuple[TelemetryManager, Core]
 
 #: Orders `configure` and `reset`, and keeps forks from happening while a storage is opened.
 lock = threading.RLock()
@@ -29,6 +33,7 @@ _given: dict[str, Any] = {}
 _default = _native.NativeCache()
 #: The control socket of the default cache, if it has one.
 _control: list[Control] = []
+_telemetry: _Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ class Settings:
     default_ttl_ms: int | None = None
     read_extend_ttl: bool = True
     flight_timeout_ms: int = 60_000
+    #: Whether it is measured how long things take; who is told of what happens, and makes spans, if anybody.
+    is_timed: bool = False
+    telling: Callable[[str, str, str, float | None], None] | None = None
+    spanning: Callable[[str, str, int | None], Any] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where entries rest, in one word."""
+        return "redis" if self.server is not None else "memory" if self.folder is None else "lmdb"
 
 
 class CacheSettings(TypedDict, total=False):
@@ -78,7 +92,7 @@ class CacheSettings(TypedDict, total=False):
     channel_capacity: int
     batch_size: int
     lru_cache_size: int
-    telemetry: object
+    telemetry: TelemetryManager | None
     max_bytes: int | None
     near_cache: bool
     consistency: Literal["bounded", "strong"]
@@ -134,7 +148,7 @@ def configure(
     channel_capacity: int = 1_000_000,
     batch_size: int = 1000,
     lru_cache_size: int = 10_000,
-    telemetry: object = None,
+    telemetry: TelemetryManager | None = None,
     *,
     max_bytes: int | None = None,
     near_cache: bool = True,
@@ -174,7 +188,7 @@ def configure(
         channel_capacity: Accepted; it has no meaning for these storages.
         batch_size: Accepted; it has no meaning for these storages.
         lru_cache_size: The most entries of a folder or server that this process also holds in memory.
-        telemetry: Not supported in this version: must be `None`.
+        telemetry: Whom to tell what the cache does; see `zoocache.telemetry`.
         max_bytes: The most bytes of all entries of a folder; going over it evicts. `None` for no limit.
         near_cache: Whether this process holds entries of a folder or server in memory, ready to be served.
         consistency: What is served from memory without asking the server. `"bounded"`: what was invalidated
@@ -221,20 +235,56 @@ def configure(
                 _given.clear()
                 _default.reset()
                 raise
+        _begin_telemetry(changed, settings)
+
+
+def _begin_telemetry(changed: dict[str, Any], settings: Settings) -> None:
+    global _telemetry  # noqa: PLW0603 - that of the default cache, as it is configured now
+    _telemetry = bind(changed.get("telemetry"), _default, settings)
+
+
+def bind(
+    manager: TelemetryManager | None, cache: _native.NativeCache, settings: Settings
+) -> _Telemetry | None:
+    """Let telemetry read a cache; returns what `release` needs."""
+    if manager is None:
+        return None
+    from zoocache.telemetry import Core  # noqa: PLC0415 - who has no telemetry need not import it
+
+    core = Core(cache, settings.place)
+    manager.bind_core(core)
+    return manager, core
+
+
+def release(telemetry: _Telemetry | None) -> None:
+    """Let telemetry read a cache for the last time."""
+    if telemetry is not None:
+        manager, core = telemetry
+        manager.release(core)
+
+
+def is_configured() -> bool:
+    """Whether the default cache was configured with something other than the defaults."""
+    return bool(_given)
 
 
 def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
+    global _telemetry
     with lock:
         _close_control()
         _given.clear()
+        telemetry, _telemetry = _telemetry, None
+        # First: it reads what there is for the last time.
+        release(telemetry)
         _default.reset()
 
 
 def current() -> Settings:
-    """The settings of the default cache."""
+    """The settings of the default cache, without its telemetry, which may be closed already."""
     with lock:
-        return check({name: value for name, value in _given.items() if name in DEFAULTS})
+        names = DEFAULTS.keys() - {"telemetry"}
+        return check({name: value for name, value in _given.items() if name in names})
 
 
 def _socket(control: object) -> Path | None:
@@ -259,17 +309,22 @@ def _close_control() -> None:
         _control.pop().close()
 
 
-def put_aside() -> tuple[_native.PutAside, dict[str, Any]]:
+def put_aside() -> tuple[_native.PutAside, dict[str, Any], _Telemetry | None]:
     """Leave the default cache as if nobody had configured it; returns what `put_back` needs."""
+    global _telemetry  # noqa: PLW0603 - as above
     with lock:
-        before = _default.put_aside(None), dict(_given)
+        before = _default.put_aside(None), dict(_given), _telemetry
         _given.clear()
+        _telemetry = None
         return before
 
 
-def put_back(cache: _native.PutAside, given: dict[str, Any]) -> None:
+def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: _Telemetry | None) -> None:
     """Undo `put_aside`."""
+    global _telemetry  # noqa: PLW0603 - as above
     with lock:
+        release(_telemetry)
+        _telemetry = telemetry
         _given.clear()
         _given.update(given)
         instead = _default.put_aside(cache)
@@ -310,9 +365,7 @@ def check(given: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: A setting makes no sense; the message names it.
     """
-    if given.get("telemetry") is not None:
-        msg = "telemetry is not supported by this version of zoocache; leave it out"
-        raise ConfigError(msg)
+    manager = _manager(given.get("telemetry"))
     for name in (
         "max_entries",
         "max_bytes",
@@ -348,7 +401,7 @@ def check(given: dict[str, Any]) -> Settings:
         importlib.import_module("zoocache._shared")
     near = _checked_bool("near_cache", given.get("near_cache", True))
     limits = {"lru_cache_size": DEFAULTS["lru_cache_size"], "max_entries": 2**62}
-    return Settings(
+    settings = Settings(
         folder=url.removeprefix(LMDB) if url is not None and is_folder else None,
         application=application(prefix) if prefix is not None and is_folder else None,
         server=None if is_folder else url,
@@ -367,6 +420,22 @@ def check(given: dict[str, Any]) -> Settings:
         read_extend_ttl=_checked_bool("read_extend_ttl", given.get("read_extend_ttl", True)),
         flight_timeout_ms=milliseconds("flight_timeout", given.get("flight_timeout", 60)),
     )
+    if manager is None:
+        return settings
+    telling, spanning = manager.in_step(settings.place), manager.spans()
+    return replace(settings, is_timed=True, telling=telling, spanning=spanning)
+
+
+def _manager(telemetry: Any) -> TelemetryManager | None:
+    if telemetry is None:
+        return None
+    from zoocache.telemetry import TelemetryManager  # noqa: PLC0415 - who has no telemetry need not import it
+
+    if not isinstance(telemetry, TelemetryManager):
+        msg = f"telemetry must be a TelemetryManager([adapter, ...]) of zoocache.telemetry, not {telemetry!r}"
+        raise ConfigError(msg)
+    telemetry.refuse_if_closed()
+    return telemetry
 
 
 def _staleness(given: dict[str, Any]) -> int | None:

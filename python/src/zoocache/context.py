@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-__all__ = ["DepsTracker", "get_current_deps"]
+__all__ = ["DepsTracker", "get_current_deps", "keep_private"]
 
 
 def get_current_deps() -> frozenset[str] | None:
@@ -21,6 +21,15 @@ def get_current_deps() -> frozenset[str] | None:
     """
     tags = _native.current_deps()
     return None if tags is None else frozenset(tags)
+
+
+def keep_private() -> None:
+    """Keep the result of the running computation for its caller alone; outside of one it does nothing.
+
+    It is not stored, and whoever waits for it computes by himself. So are the results of the computations
+    around it. That is for what others must not see, such as what a transaction has written and not committed.
+    """
+    _native.keep_private()
 
 
 class DepsTracker:

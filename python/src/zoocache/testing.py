@@ -115,7 +115,7 @@ class isolated(_Block):  # noqa: N801 - used like a function
     def __init__(self, **settings: Unpack[CacheSettings]) -> None:
         _check("isolated", settings)
         self._settings = settings
-        self._before: list[tuple[_native.PutAside, dict[str, Any]]] = []
+        self._before: list[tuple[_native.PutAside, dict[str, Any], _settings._Telemetry | None]] = []
 
     def _begin(self) -> Cache:
         self._before.append(_settings.put_aside())

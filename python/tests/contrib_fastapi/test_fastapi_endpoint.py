@@ -540,6 +540,9 @@ def test_called_by_hand_it_returns_what_the_function_returns(shop, kind):
     assert shop.calls == 1
     zoocache.invalidate("product:1")
     assert call(1, name="kiwi").name == "kiwi"
+    assert (call(1), shop.calls) == (Product(id=1, name="fig"), 3)
+    zoocache.invalidate(product.tag)
+    assert (call(1), shop.calls) == (Product(id=1, name="fig"), 4)
 
 
 def test_tag_and_stats_of_the_function(shop):
@@ -668,3 +671,16 @@ def test_invalid_tags_are_refused():
         @cache_endpoint(deps=["a::b"])
         async def page():
             return 1
+
+
+def test_what_a_response_says_it_varies_on_becomes_part_of_the_key(shop):
+    @shop.app.get("/")
+    @cache_endpoint
+    async def greeting(request: Request):
+        language = request.headers.get("accept-language", "en")
+        return Response(f"{language} {shop.count()}", headers={"Vary": "Accept-Language"})
+
+    asked = ("en", "de", "en", "de", "fr")
+    answers = [shop.get("/", headers={"accept-language": name}).text for name in asked]
+    # The first one tells, and is not kept.
+    assert answers == ["en 1", "de 2", "en 3", "de 2", "fr 4"]

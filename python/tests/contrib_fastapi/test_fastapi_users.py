@@ -1,10 +1,11 @@
 """Two users never get each other's response, however they say who they are."""
 
 import base64
+import contextvars
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, Request
+from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.security import (
     APIKeyCookie,
     APIKeyHeader,
@@ -13,6 +14,10 @@ from fastapi.security import (
     HTTPBearer,
     OAuth2PasswordBearer,
 )
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 
 from zoocache.contrib.fastapi import cache_endpoint
@@ -220,3 +225,178 @@ def test_credentials_are_in_no_key_and_no_error(shop):
     with pytest.raises(ValueError, match="no stable encoding") as caught:
         shop.get("/", **bearer("s3cret"))
     assert "s3cret" not in str(caught.value)
+
+
+class Tenant(Session):
+    """A session of one tenant's database, which takes no part in keys."""
+
+    name = ""
+
+
+def session_of(name):
+    session = Tenant()
+    session.name = name
+    return session
+
+
+def by_query(tenant: str):
+    return session_of(tenant)
+
+
+def by_alias(tenant: Annotated[str, Query(alias="t")]):
+    return session_of(tenant)
+
+
+class Filters(BaseModel):
+    tenant: str = ""
+
+
+def by_model(filters: Annotated[Filters, Query()]):
+    return session_of(filters.tenant)
+
+
+def by_request(request: Request):
+    return session_of(request.query_params["tenant"])
+
+
+def by_header(x_shop: Annotated[str, Header()]):
+    return session_of(x_shop)
+
+
+def nested(session: Annotated[Tenant, Depends(by_query)]):
+    return session
+
+
+def nobody():
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("override", [False, True], ids=["as declared", "overridden"])
+@pytest.mark.parametrize(
+    ("dependency", "asks"),
+    [
+        (by_query, lambda name: {"params": {"tenant": name}}),
+        (by_alias, lambda name: {"params": {"t": name}}),
+        (by_model, lambda name: {"params": {"tenant": name}}),
+        (by_request, lambda name: {"params": {"tenant": name}}),
+        (by_header, lambda name: {"headers": {"x-shop": name}}),
+        (nested, lambda name: {"params": {"tenant": name}}),
+    ],
+)
+def test_sessions_of_tenants_by_what_dependencies_read(shop, dependency, asks, override):
+    @shop.app.get("/")
+    @cache_endpoint
+    def items(session: Annotated[Tenant, Depends(nobody if override else dependency)]):
+        return [session.name, shop.count()]
+
+    if override:
+        shop.app.dependency_overrides[nobody] = dependency
+    assert [shop.get("/", **asks(name)).json() for name in "abab"] == [["a", 1], ["b", 2]] * 2
+
+
+def test_dependencies_that_are_overridden_later(shop):
+    @shop.app.get("/")
+    @cache_endpoint
+    def items(session: Annotated[Tenant, Depends(lambda: session_of("nobody"))]):
+        return session.name
+
+    (dependency,) = (inner.call for inner in shop.app.routes[-1].dependant.dependencies)
+    assert shop.get("/").json() == "nobody"
+    shop.app.dependency_overrides[dependency] = by_query
+    assert [shop.get("/", params={"tenant": name}).json() for name in "ab"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("place", ["route", "router", "mount"])
+def test_tenants_in_the_path_that_only_a_dependency_reads(shop, place):
+    tenant = contextvars.ContextVar("tenant")
+
+    async def enter(tenant_id: str):
+        tenant.set(tenant_id)
+
+    async def items():
+        return [tenant.get(), shop.count()]
+
+    router = APIRouter(dependencies=[Depends(enter)])
+    if place == "router":
+        router.get("/items")(cache_endpoint(items))
+        shop.app.include_router(router, prefix="/{tenant_id}")
+    else:
+        router.get("/{tenant_id}/items")(cache_endpoint(items))
+        inner = FastAPI()
+        inner.include_router(router)
+        shop.app.mount("/", inner) if place == "mount" else shop.app.include_router(router)
+    assert [shop.get(f"/{name}/items").json() for name in "abab"] == [["a", 1], ["b", 2]] * 2
+
+
+def test_what_dependencies_return_stands_for_what_they_read(shop):
+    @shop.app.get("/{size}")
+    @cache_endpoint
+    def items(rest: Annotated[int, Depends(lambda size, page=1: (int(size) + int(page)) % 10)]):
+        return [rest, shop.count()]
+
+    assert [shop.get(path).json() for path in ("/1", "/11", "/9?page=2", "/2")] == [
+        [2, 1],
+        [2, 1],
+        [1, 2],
+        [3, 3],
+    ]
+
+
+def test_users_whom_a_middleware_finds_by_the_query(shop):
+    class ByQuery(AuthenticationBackend):
+        async def authenticate(self, conn):
+            return AuthCredentials(), SimpleUser(conn.query_params["token"])
+
+    app = FastAPI(middleware=[Middleware(AuthenticationMiddleware, backend=ByQuery())])
+
+    @app.get("/")
+    @cache_endpoint
+    async def me(request: Request):
+        return request.user.display_name
+
+    client = shop.client(app)
+    assert [client.get("/", params={"token": name}).json() for name in ("ann", "bob")] == ["ann", "bob"]
+
+
+def test_what_is_in_a_session_on_the_server(shop):
+    sessions = {}
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            scope["session"] = sessions
+        await shop.app(scope, receive, send)
+
+    @shop.app.get("/")
+    @cache_endpoint
+    async def cart(request: Request):
+        return request.session.get("cart")
+
+    client = shop.client(app)
+    assert client.get("/").json() is None
+    sessions["cart"] = ["tea"]
+    assert client.get("/").json() == ["tea"]
+
+
+def test_a_response_that_says_private_is_not_shared(shop):
+    user = contextvars.ContextVar("user")
+
+    async def app(scope, receive, send):
+        user.set(dict(scope.get("headers", [])).get(b"x-whoever"))
+        await shop.app(scope, receive, send)
+
+    @shop.app.get("/")
+    @cache_endpoint
+    async def me(response: Response):
+        response.headers["cache-control"] = "private, max-age=60"
+        return user.get().decode()
+
+    @shop.app.get("/token")
+    @cache_endpoint
+    async def mine(response: Response, x_token: Annotated[str, Header()]):
+        response.headers["cache-control"] = "private"
+        return [x_token, shop.count()]
+
+    client = shop.client(app)
+    assert [client.get("/", headers={"x-whoever": name}).json() for name in ("ann", "bob")] == ["ann", "bob"]
+    answers = [client.get("/token", headers={"x-token": name, "x-whoever": ""}).json() for name in "abab"]
+    assert answers == [["a", 1], ["b", 2]] * 2

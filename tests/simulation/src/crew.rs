@@ -15,18 +15,26 @@ use crate::setup::Setup;
 
 /// Seeds that are shown, of those that break a promise.
 const SHOWN: usize = 20;
+/// One in so many seeds is run twice.
+const REPEATED: u64 = 64;
 
 /// Runs the seeds of one worker.
 pub(crate) fn work(arguments: &Arguments) {
     let (mut counts, mut runs) = (Counts::default(), 0);
     let last = arguments.from + arguments.seeds;
     for seed in (arguments.from..last).step_by(usize::try_from(arguments.every).unwrap_or(1)) {
-        let setup = Setup::of(seed, arguments.ground);
-        let run = std::panic::AssertUnwindSafe(|| cluster::run(setup, false));
+        let setup = || Setup::of(seed, arguments.ground);
+        let run = std::panic::AssertUnwindSafe(|| {
+            let outcome = cluster::run(setup(), false);
+            let is_repeated = seed.is_multiple_of(REPEATED) || !outcome.violations.is_empty();
+            // As for somebody who wants to know how it came about.
+            let is_same = !is_repeated || cluster::run(setup(), true).trace == outcome.trace;
+            (outcome, is_same)
+        });
         let violations = match std::panic::catch_unwind(run) {
-            Ok(outcome) => {
+            Ok((outcome, is_same)) => {
                 counts.add(&outcome.counts);
-                outcome.violations
+                if is_same { outcome.violations } else { vec![unrepeatable(&outcome.violations)] }
             }
             Err(_) => vec![Violation { promise: "panic", text: "see above".to_owned() }],
         };
@@ -39,6 +47,12 @@ pub(crate) fn work(arguments: &Arguments) {
         }
     }
     println!("saw {runs} {counts}");
+}
+
+/// Of a seed whose second run went another way than the first, which broke these promises.
+fn unrepeatable(broken: &[Violation]) -> Violation {
+    let broken: Vec<_> = broken.iter().map(|violation| format!(", {}", violation.promise)).collect();
+    Violation { promise: "repeat", text: format!("another run goes another way{}", broken.concat()) }
 }
 
 /// What the workers said.

@@ -201,6 +201,8 @@ pub(crate) struct Judge {
     violations: RefCell<Vec<Violation>>,
     /// Were entries lost of which near caches know?
     has_lost: Cell<bool>,
+    /// When somebody learnt last that rows of the log were forgotten.
+    floor_rose: Cell<u64>,
     /// When a machine's wall clock was set last, and how often marks may have ended by that.
     clock_set_ns: Cell<Option<u64>>,
     set_forth: Cell<u64>,
@@ -231,6 +233,7 @@ impl Judge {
             stores_may_fail: Cell::default(),
             violations: RefCell::default(),
             has_lost: Cell::new(false),
+            floor_rose: Cell::default(),
             failures: RefCell::default(),
             story: RefCell::new(is_told.then(Vec::new)),
         }
@@ -417,6 +420,14 @@ impl Judge {
         self.seen.borrow_mut().newest.clear();
     }
 
+    /// A process that goes on has learnt of a higher floor. What is below has gone stale though nothing was invalidated, so a
+    /// computation that began before it may be stored in its place: hits are monotonic from now on. (Where rows are
+    /// kept for as long as they should be, no computation takes that long.)
+    pub(crate) fn floor_has_risen(&self) {
+        self.floor_rose.set(self.order.get());
+        self.seen.borrow_mut().newest.clear();
+    }
+
     /// A process is killed.
     pub(crate) fn died(&self, place: Place) {
         let now_ns = self.world.now_ns();
@@ -518,10 +529,11 @@ impl Judge {
         }
         if is_hit {
             // What has expired is gone, as what was evicted is: an older computation may be stored after it.
-            let is_older = value.ended < newest && keys::recipe(key).ttl_ms.is_none();
+            let is_older =
+                value.ended < newest && began > self.floor_rose.get() && keys::recipe(key).ttl_ms.is_none();
             let mut seen = self.seen.borrow_mut();
             // What only waiters got was never there for others to see.
-            if seen.committed.contains(&value.fill) {
+            if seen.committed.contains(&value.fill) && began > self.floor_rose.get() {
                 let newest = seen.newest.entry((self.scope(place), key)).or_default();
                 *newest = value.began.max(*newest);
             }

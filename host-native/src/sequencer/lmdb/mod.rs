@@ -63,15 +63,14 @@ pub(crate) struct LmdbSequencer {
     /// Of the marks this process set: a late `settle` must still know them.
     own_marks: Mutex<HashMap<u64, Vec<Tag>>>,
     forget: OnceLock<Forget>,
+    domain_changes: AtomicU64,
 }
 
-/// Invalidations that hold in this process, and are to be written.
+/// Invalidations that are to be written, and the marks under which they are pending in this process.
 #[derive(Default)]
 struct Owed {
     tags: Vec<Tag>,
-    /// The latest position that they have here. The log must not stay below it, or nothing on these tags could be
-    /// stored here.
-    at_us: u64,
+    marks: Vec<MarkId>,
 }
 
 #[derive(Default)]
@@ -82,6 +81,8 @@ struct State {
     marks: BTreeMap<u64, MarkId>,
     /// Rows of the kind "key" that this process wrote and has not read yet.
     own_rows: HashSet<u64>,
+    /// Marks of what was owed, is written, and has not been read yet.
+    paid: Vec<MarkId>,
     behind: u32,
 }
 
@@ -130,6 +131,7 @@ impl LmdbSequencer {
             owed: Mutex::default(),
             own_marks: Mutex::default(),
             forget: OnceLock::new(),
+            domain_changes: AtomicU64::new(0),
         };
         Ok((sequencer, domain))
     }
@@ -151,31 +153,33 @@ impl LmdbSequencer {
         at.ok_or(Error::Clock(ClockError::Exhausted))
     }
 
-    /// Invalidates here what cannot be written, and notes that it is to be written as soon as that is possible.
-    fn owe(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<(), Error> {
+    /// Lets what cannot be written be pending here, to be written as soon as that is possible. Not stale: that is for the
+    /// log to say, as what is stale here is removed or replaced without a word to others, for whom it is fresh.
+    fn owe(&self, engine: &dyn Engine, tags: &[Tag]) {
         // Held, so that nobody who is catching up counts as current afterwards.
         let _state = self.state.lock();
-        let at = engine.invalidate(tags, now_us);
         let mut owed = self.owed.lock();
-        for tag in tags {
-            if !owed.tags.contains(tag) {
-                owed.tags.push(tag.clone());
-            }
+        let more: Vec<Tag> = tags.iter().filter(|tag| !owed.tags.contains(tag)).cloned().collect();
+        if !more.is_empty() {
+            owed.marks.push(engine.change(&more, u64::MAX, 0));
+            owed.tags.extend(more);
         }
         if owed.tags.len() > MAX_OWED {
-            owed.tags = vec![Tag::root()];
+            let all =
+                Owed { tags: vec![Tag::root()], marks: vec![engine.change(&[Tag::root()], u64::MAX, 0)] };
+            for mark in std::mem::replace(&mut *owed, all).marks {
+                let _ = engine.settle_at(mark, Timestamp::ZERO);
+            }
         }
         self.remembered.store(NOTHING, Ordering::Release);
-        owed.at_us = at?.as_micros().max(owed.at_us);
-        Ok(())
     }
 
-    /// Writes what could not be written before.
-    fn pay(&self, now_us: u64) -> Result<(), Error> {
+    /// Writes what could not be written before; its marks end when that is read.
+    fn pay(&self, state: &mut State, now_us: u64) -> Result<(), Error> {
         let mut owed = self.owed.lock();
         if !owed.tags.is_empty() {
-            self.append(&owed.tags, now_us.max(owed.at_us), |_, _| Ok(()))?;
-            *owed = Owed::default();
+            self.append(&owed.tags, now_us, |_, _| Ok(()))?;
+            state.paid.append(&mut std::mem::take(&mut *owed).marks);
         }
         Ok(())
     }
@@ -226,9 +230,10 @@ impl LmdbSequencer {
         let to = Timestamp::from_micros(news.clock_us);
         if news.domain != engine.domain() {
             engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
+            self.domain_changes.fetch_add(1, Ordering::Relaxed);
         }
         engine.raise_floor(Timestamp::from_micros(news.floor_us));
-        let mut ended = Vec::new();
+        let mut ended = std::mem::take(&mut state.paid);
         if let Some(marks) = news.marks {
             for (id, mark) in &marks {
                 // The deadline is the table's business: the log decides at which position the mark ends.
@@ -270,7 +275,7 @@ impl Sequencer for LmdbSequencer {
                 Ok(at)
             }
             Err(error) => {
-                self.owe(engine, tags, now_us)?;
+                self.owe(engine, tags);
                 Err(error)
             }
         }
@@ -304,7 +309,7 @@ impl Sequencer for LmdbSequencer {
             Err(error) => {
                 // The mark may have ended by itself before the change was made: then nothing else invalidates it.
                 if let Some(tags) = own {
-                    self.owe(engine, &tags, now_us)?;
+                    self.owe(engine, &tags);
                 }
                 Err(error)
             }
@@ -328,7 +333,7 @@ impl Sequencer for LmdbSequencer {
             return Ok(());
         }
         let now_us = self.clock.now_us();
-        self.pay(now_us)?;
+        self.pay(&mut state, now_us)?;
         if now_us >= self.deadline_us.load(Ordering::Acquire) {
             self.settle_due(now_us)?;
         }
@@ -356,10 +361,10 @@ impl Sequencer for LmdbSequencer {
     }
 
     fn replaced(&self, key: &[u8], number: u64) -> Result<(), Error> {
+        let now_us = self.clock.now_us();
         // Held until the row is known to be our own: reading it must not make us forget what replaced it.
         let mut state = self.state.lock();
         let rooms = self.folder.rooms()?;
-        let now_us = self.clock.now_us();
         let at = rooms.tags.write(|txn| {
             let at = mint(&rooms, txn, now_us)?;
             if let Some(at) = at {
@@ -377,6 +382,10 @@ impl Sequencer for LmdbSequencer {
 
     fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
         history::history(&*self.folder.rooms()?, wanted)
+    }
+
+    fn domain_changes(&self) -> u64 {
+        self.domain_changes.load(Ordering::Relaxed)
     }
 
     fn tidy(&self, engine: &dyn Engine, now_us: u64) -> Result<(), Error> {

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import zoocache
 from zoocache import ConfigError
+from zoocache._identity import IDENTIFIES
 from zoocache._time import milliseconds
 from zoocache.context import get_current_deps
-from zoocache.contrib._http import StoredResponse, etag_of, is_matched, may_be_shared
+from zoocache.contrib._http import (
+    StoredResponse,
+    etag_of,
+    is_matched,
+    may_be_shared,
+    says_private,
+    varies_on,
+)
 from zoocache.contrib._injected import is_session, is_session_annotation
 from zoocache.contrib.http import HttpCaching, keys_of
 
@@ -50,9 +58,12 @@ class EndpointOptions(TypedDict, total=False):
 class Call:
     """One request on its way through the cache."""
 
-    __slots__ = ("answer", "background", "failed", "hidden", "render")
+    __slots__ = ("answer", "background", "failed", "hidden", "is_personal", "render", "vary")
 
     def __init__(self, render: Callable[[Any], StoredResponse], hidden: dict[str, Any]) -> None:
+        #: Whether who asks is part of the key, and the request headers that are.
+        self.is_personal = False
+        self.vary: frozenset[bytes] = frozenset()
         #: Makes a response of what the endpoint returned.
         self.render = render
         #: Arguments that take no part in the key.
@@ -67,7 +78,7 @@ class NotShared(Exception):
     """The response is for its own request only. It ends a computation of which nothing is stored."""
 
     def __str__(self) -> str:
-        return "the response sets a cookie, forbids storing it, or reports an error: it is not stored"
+        return "the response is for its own request only: it is not stored"
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,7 @@ class CachedEndpoint:
         _refuse_generator(func)
         self._framework = framework
         self.http = HttpCaching.of(http)
+        #: Those that are given, and later those that responses name in `Vary`, too.
         self.vary = tuple(name.lower().encode("latin-1") for name in vary)
         self._options: dict[str, Any] = {**options, "namespace": namespace, "deps": deps}
         for name in injected:
@@ -131,6 +143,8 @@ class CachedEndpoint:
         self._cache_if = self._options.pop("cache_if", None)
         self._ignore = [*injected, *(self._options.pop("ignore", ()) if key is None else ())]
         self._signature = signature
+        #: Parameters whose values are not in the key by themselves.
+        self.unseen = frozenset(self._ignore if key is None else signature.parameters)
         #: Parameters whose values may turn out to be sessions, which no annotation says.
         self._suspect = tuple(name for name in signature.parameters if name not in self._ignore)
         self.cached = self._cached_responses()
@@ -173,6 +187,8 @@ class CachedEndpoint:
 
         functools.update_wrapper(compute, func)
         del compute.__wrapped__  # type: ignore[attr-defined]
+        # Other processes know the endpoint, not this wrapper.
+        setattr(compute, IDENTIFIES, func)
         compute.__annotations__ = {"return": StoredResponse}
         compute.__signature__ = self._with_own_parameters()  # type: ignore[attr-defined]
         options = {**self._options, "ttl": self._ttl_of_stored(), "copy": "share"}
@@ -230,7 +246,21 @@ class CachedEndpoint:
         call.answer = replace(stored, etag=etag, purge_keys=purge, made_at=time.time(), ttl=ttl)
         if not is_kept or not may_be_shared(stored.status, stored.headers):
             raise NotShared
+        if not self.is_shared and not call.is_personal and says_private(stored.headers):
+            raise NotShared
+        self._check_vary(call, stored)
         return call.answer
+
+    def _check_vary(self, call: Call, stored: StoredResponse) -> None:
+        """See that the key holds what the response says it varies on.
+
+        Raises:
+            NotShared: It does not; the keys of later requests do.
+        """
+        missing = varies_on(stored.headers) - call.vary
+        if missing:
+            self.vary = tuple(sorted({*self.vary, *missing}))
+            raise NotShared
 
     def hide(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Take sessions and what frameworks pass, if no annotation told of them, out of the arguments."""
@@ -296,18 +326,37 @@ class CachedEndpoint:
     @functools.cached_property
     def values(self) -> Any:
         """The cached function for calls by hand, without a request: it returns what the endpoint returns."""
+        func, tag = self.func, self.cached.tag
+        if self.is_async:
+
+            async def compute(*args: Any, **kwargs: Any) -> Any:
+                zoocache.add_deps([tag])
+                return await func(*args, **kwargs)
+        else:
+
+            def compute(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+                zoocache.add_deps([tag])
+                return func(*args, **kwargs)
+
+        functools.update_wrapper(compute, func)
+        compute.__signature__ = self._signature  # type: ignore[attr-defined]
+        setattr(compute, IDENTIFIES, func)
         options = {**self._options, "ttl": self._ttl, "cache_if": self._cache_if}
         options["namespace"] = f"{self._options['namespace'] or ''}/values"
         if self._key is None:
             options["ignore"] = self._ignore
         else:
             options["key"] = self._key
-        return self._cacheable(**options)(self.func)
+        return self._cacheable(**options)(compute)
 
     def headers(self, served: Served, *, is_private: bool, vary: Iterable[bytes] = ()) -> list[Header]:
         """What is told to browsers and proxies beside the response's own headers."""
         if self.http is None:
             return []
+        stored = served.stored
+        if served.outcome == "miss" and not may_be_shared(stored.status, stored.headers):
+            own = stored.value_of(b"cache-control")
+            return [(b"cache-control", b"no-store")] if own is None else []
         # Of several `Vary`s, clients read all: only the names that are missing would do, but one is clearer.
         return self.http.headers(
             served.stored, served.outcome, is_private=is_private, vary=(*self.vary, *vary)

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def extra(name: str, needed: str) -> Iterator[None]:
+def extra(name: str, needed: str, module: str | None = None) -> Iterator[None]:
     """Make a block of the imports from a framework, whose failure names the extra that installs it.
 
     Args:
         name: The extra.
         needed: What it installs, as its users call it.
+        module: Who needs it; `zoocache.contrib.{name}` if not given.
 
     Raises:
         ImportError: The framework is not installed, or too old.
@@ -23,7 +24,6 @@ def extra(name: str, needed: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        msg = (
-            f"zoocache.contrib.{name} needs {needed}: {error}; to install it: pip install 'zoocache[{name}]'"
-        )
+        module = module or f"zoocache.contrib.{name}"
+        msg = f"{module} needs {needed}: {error}; to install it: pip install 'zoocache[{name}]'"
         raise ImportError(msg, name=error.name, path=error.path) from error

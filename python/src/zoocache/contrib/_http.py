@@ -65,6 +65,19 @@ def may_be_shared(status: int, headers: Iterable[Header]) -> bool:
     )
 
 
+def says_private(headers: Iterable[Header]) -> bool:
+    """Whether a response says that it is for one user: `Cache-Control: private`."""
+    return any(name == b"cache-control" and b"private" in value.lower() for name, value in headers)
+
+
+def varies_on(headers: Iterable[Header]) -> frozenset[bytes]:
+    """Return the names of the request headers that a response says it depends on, in lower case."""
+    fields = [
+        field.strip().lower() for name, value in headers if name == b"vary" for field in value.split(b",")
+    ]
+    return frozenset(field for field in fields if field)
+
+
 def etag_of(status: int, headers: Iterable[Header], body: bytes, *, weak: bool = False) -> bytes | None:
     """Make an entity tag that differs for bodies that differ; `None` unless the status is 200."""
     if status != 200:  # noqa: PLR2004 - what conditional requests are about

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -85,7 +86,7 @@ class HttpCaching:
         tags = self._tag_headers(stored)
         found: list[Header] = []
         if b"cache-control" not in told:
-            found.append((b"cache-control", self._cache_control(is_private=is_private or tags is None)))
+            found.append((b"cache-control", self._private if is_private or tags is None else self._public))
         if stored.etag is not None and b"etag" not in told:
             found.append((b"etag", stored.etag))
         if (both := merged_vary(stored.headers, vary)) is not None:
@@ -95,6 +96,14 @@ class HttpCaching:
         if self.x_cache:
             found.append((b"x-cache", outcome.encode()))
         return found + (tags or [])
+
+    @functools.cached_property
+    def _private(self) -> bytes:
+        return self._cache_control(is_private=True)
+
+    @functools.cached_property
+    def _public(self) -> bytes:
+        return self._cache_control(is_private=False)
 
     def _cache_control(self, *, is_private: bool) -> bytes:
         max_age = _seconds("max_age", self.max_age)

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) marks: BTreeMap<u64, MarkId>,
     /// Rows about keys that this process wrote and has not read yet.
     pub(super) own_rows: HashSet<u64>,
+    /// Marks of what was owed, is written, and has not been read yet.
+    pub(super) paid: Vec<MarkId>,
     pub(super) behind: u32,
     pub(super) has_read: bool,
 }

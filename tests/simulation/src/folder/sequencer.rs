@@ -16,6 +16,7 @@ use super::lock::Lock;
 use super::news::{News, State, read_news};
 use super::tables::{Mark, Row, Tags, mint, put_row, put_tags, raise_floor, remove_mark, remove_rows};
 use super::{Handle, hold};
+use crate::cluster::running;
 use crate::machine::Machine;
 
 /// Rows that one transaction deletes.
@@ -42,12 +43,11 @@ pub(crate) struct FolderSequencer {
     forget: OnceLock<Forget>,
 }
 
-/// Invalidations that hold in this process, and are to be written.
+/// Invalidations that are to be written, and the marks under which they are pending in this process.
 #[derive(Default)]
 struct Owed {
     tags: Vec<Tag>,
-    /// The latest position that they have here.
-    at_us: u64,
+    marks: Vec<MarkId>,
 }
 
 impl FolderSequencer {
@@ -97,32 +97,33 @@ impl FolderSequencer {
         at.ok_or(Error::Clock(ClockError::Exhausted))
     }
 
-    /// Invalidates here what cannot be written, and notes that it is to be written as soon as that is possible.
-    fn owe(&self, engine: &dyn Engine, tags: &[Tag], now_us: u64) -> Result<(), Error> {
+    /// Lets what cannot be written be pending here, to be written as soon as that is possible.
+    fn owe(&self, engine: &dyn Engine, tags: &[Tag]) {
         // Held, so that nobody who is catching up counts as current afterwards.
         let _state = self.state.lock();
-        let at = engine.invalidate(tags, now_us);
         let mut owed = self.owed.lock();
-        for tag in tags {
-            if !owed.tags.contains(tag) {
-                owed.tags.push(tag.clone());
-            }
+        let more: Vec<Tag> = tags.iter().filter(|tag| !owed.tags.contains(tag)).cloned().collect();
+        if !more.is_empty() {
+            owed.marks.push(engine.change(&more, u64::MAX, 0));
+            owed.tags.extend(more);
         }
         if owed.tags.len() > MAX_OWED {
-            owed.tags = vec![Tag::root()];
+            let all =
+                Owed { tags: vec![Tag::root()], marks: vec![engine.change(&[Tag::root()], u64::MAX, 0)] };
+            for mark in std::mem::replace(&mut *owed, all).marks {
+                let _ = engine.settle_at(mark, Timestamp::ZERO);
+            }
         }
         step();
         self.remembered.store(NOTHING, Ordering::Release);
-        owed.at_us = at?.as_micros().max(owed.at_us);
-        Ok(())
     }
 
-    /// Writes what could not be written before.
-    fn pay(&self, now_us: u64) -> Result<(), Error> {
+    /// Writes what could not be written before; its marks end when that is read.
+    fn pay(&self, state: &mut State, now_us: u64) -> Result<(), Error> {
         let mut owed = self.owed.lock();
         if !owed.tags.is_empty() {
-            self.append(&owed.tags, now_us.max(owed.at_us))?;
-            *owed = Owed::default();
+            self.append(&owed.tags, now_us)?;
+            state.paid.append(&mut std::mem::take(&mut *owed).marks);
         }
         Ok(())
     }
@@ -148,8 +149,15 @@ impl FolderSequencer {
         if news.domain != engine.domain() {
             engine.reset_domain(news.domain, Timestamp::from_micros(news.floor_us));
         }
-        engine.raise_floor(Timestamp::from_micros(news.floor_us));
-        let mut ended = Vec::new();
+        let floor = Timestamp::from_micros(news.floor_us);
+        if state.has_read
+            && floor > engine.signals().floor()
+            && let Some(cluster) = running()
+        {
+            cluster.judge.floor_has_risen();
+        }
+        engine.raise_floor(floor);
+        let mut ended = std::mem::take(&mut state.paid);
         if let Some(marks) = news.marks.filter(|_| !is_on("ignore_marks_folder")) {
             for (id, mark) in &marks {
                 // The deadline is the table's business: the log decides at which position the mark ends.
@@ -191,7 +199,7 @@ impl Sequencer for FolderSequencer {
                 Ok(at)
             }
             Err(error) => {
-                self.owe(engine, tags, now_us)?;
+                self.owe(engine, tags);
                 Err(error)
             }
         }
@@ -234,7 +242,7 @@ impl Sequencer for FolderSequencer {
             Err(error) => {
                 // The mark may have ended by itself before the change was made.
                 if let Some(tags) = own {
-                    self.owe(engine, &tags, now_us)?;
+                    self.owe(engine, &tags);
                 }
                 Err(error)
             }
@@ -257,7 +265,7 @@ impl Sequencer for FolderSequencer {
             return Ok(());
         }
         let now_us = self.clock.now_us();
-        self.pay(now_us)?;
+        self.pay(&mut state, now_us)?;
         if now_us >= self.deadline_us.load(Ordering::Acquire) {
             self.settle_due(now_us)?;
         }
@@ -288,9 +296,9 @@ impl Sequencer for FolderSequencer {
         if is_on("no_replaced") {
             return Ok(());
         }
+        let now_us = self.clock.now_us();
         // Held until the row is known to be our own: reading it must not make us forget what replaced it.
         let mut state = self.state.lock();
-        let now_us = self.clock.now_us();
         let at = self.tags().write(|draft: &mut Draft<Tags>| {
             let at = mint(draft, now_us);
             if let Some(at) = at {

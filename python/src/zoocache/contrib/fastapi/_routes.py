@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import serialize_response
 from fastapi.security.base import SecurityBase
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from zoocache.contrib._credentials import digest, says_who
+from zoocache.contrib._credentials import digest, found_in, says_who
 from zoocache.contrib._http import StoredResponse
+from zoocache.contrib._injected import classes_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
     from fastapi.dependencies.models import Dependant
     from starlette.requests import HTTPConnection
 
@@ -47,18 +53,40 @@ class Route:
     #: Request headers that its dependencies read, in lower case; and whether they may read any.
     reads: frozenset[bytes]
     reads_any: bool
+    #: Request headers that the endpoint itself declares: their values are among its arguments.
+    declares: frozenset[bytes]
+    #: Parameters of the path that the endpoint itself declares.
+    declares_in_path: frozenset[str]
     #: Query parameters that hold credentials.
-    queries: tuple[str, ...]
+    secrets: tuple[str, ...]
+    #: What each dependency reads, by the parameter that is given what it returns, if there is one.
+    dependencies: tuple[tuple[str | None, _Read], ...]
+    #: The dependencies that the application has put in the place of others.
+    overrides: Mapping[Callable[..., Any], Callable[..., Any]]
 
     @classmethod
     def of(cls, route: Any) -> Route:
         """Look at a route."""
-        reads: set[bytes] = set()
-        queries: set[str] = set()
-        reads_any = _look(route.dependant, reads, queries, is_endpoint=True)
+        overrides = overrides_of(route)
+        read = _Read(overrides)
+        read.look(route.dependant, is_endpoint=True)
         shape = ",".join(_shown(getattr(route, name, None)) for name in _SHAPE)
         shape += _shown(getattr(route.response_class, "value", route.response_class))
-        return cls(route, f"{route.path_format} {shape}", frozenset(reads), reads_any, tuple(sorted(queries)))
+        declares = {_header_of(field) for field in route.dependant.header_params}
+        if route.dependant.cookie_params:
+            declares.add(b"cookie")
+        name = f"{route.path_format} {shape}"
+        return cls(
+            route,
+            name,
+            frozenset(read.headers),
+            read.any_header,
+            frozenset(declares),
+            frozenset(field.alias for field in route.dependant.path_params),
+            tuple(sorted(read.secrets)),
+            tuple(_each(route.dependant, overrides)),
+            dict(overrides),
+        )
 
     def user(self, request: HTTPConnection) -> str | None:
         """Return a digest of what the request says of who asks, as far as the endpoint may read it."""
@@ -67,13 +95,58 @@ class Route:
             for name, value in request.scope["headers"]
             if name in self.reads or (self.reads_any and says_who(name))
         ]
-        for name in self.queries:
+        for name in self.secrets:
             found += ((b"?" + name.encode(), value.encode()) for value in request.query_params.getlist(name))
+        if self.reads_any:
+            found += found_in(request.scope)
         return digest(found) if found else None
 
-    def vary(self) -> list[bytes]:
-        """Names of the request headers by which users are told apart."""
-        return sorted(self.reads | ({b"authorization", b"cookie"} if self.reads_any else set()))
+    def asked(self, request: HTTPConnection, unseen: Collection[str]) -> tuple[Any, ...]:
+        """Return what of the address is read by dependencies that return nothing which is in the key.
+
+        Args:
+            request: The request.
+            unseen: The endpoint's parameters that are not in the key.
+        """
+        found: list[Any] = []
+        given = request.scope.get("path_params")
+        if given:
+            told = set(self.declares_in_path)
+            for name, read in self.dependencies:
+                if name is not None and name not in unseen:
+                    told |= read.paths
+            for name, read in self.dependencies:
+                if name is None or name in unseen:
+                    told -= read.paths - self.declares_in_path
+            found += [(name, str(value)) for name, value in given.items() if name not in told]
+        for name, read in self.dependencies:
+            if name is not None and name not in unseen:
+                continue
+            if read.any_query:
+                found.append(request.scope.get("query_string", b""))
+            elif read.queries:
+                found += [(query, request.query_params.getlist(query)) for query in sorted(read.queries)]
+        return tuple(found)
+
+    def vary(self, *, shared: bool) -> list[bytes]:
+        """Names of the request headers that responses depend on."""
+        if shared:
+            return sorted(self.declares)
+        return sorted(
+            self.declares | self.reads | ({b"authorization", b"cookie"} if self.reads_any else set())
+        )
+
+    def in_key(self, *, shared: bool) -> frozenset[bytes]:
+        """Names of the request headers that are part of the key."""
+        return self._in_key[shared]
+
+    @functools.cached_property
+    def _in_key(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        return frozenset(self.vary(shared=False)), frozenset(self.vary(shared=True))
+
+    def says_who(self, request: HTTPConnection) -> bool:
+        """Whether a request says who asks in a header that the endpoint declares."""
+        return any(name in self.declares and says_who(name) for name, _ in request.scope["headers"])
 
     def rendered(self, result: Any, given: Response) -> Response:
         """Make a response as FastAPI does; `given` is what dependencies and endpoint may have set up."""
@@ -108,6 +181,11 @@ class Route:
         return response
 
 
+def _header_of(field: Any) -> bytes:
+    name: str = field.alias
+    return name.lower().encode("latin-1")
+
+
 def _finished(coroutine: Any) -> Any:
     """Run a coroutine that waits for nothing."""
     try:
@@ -118,35 +196,85 @@ def _finished(coroutine: Any) -> Any:
     raise RuntimeError("FastAPI's serialize_response waits for something; this version is not supported")
 
 
-def _look(dependant: Dependant, reads: set[bytes], queries: set[str], *, is_endpoint: bool) -> bool:
-    """Collect what a dependency, or the endpoint, reads of a request; whether it may read any of it."""
-    scheme = inspect.unwrap(dependant.call) if dependant.call is not None else None
-    if isinstance(scheme, SecurityBase):
+def overrides_of(route: Any) -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    """Return what the application has put in the place of dependencies."""
+    return getattr(getattr(route, "dependency_overrides_provider", None), "dependency_overrides", None) or {}
+
+
+def _each(
+    dependant: Dependant, overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+) -> Iterator[tuple[str | None, _Read]]:
+    """What each dependency of an endpoint reads, with all that it depends on."""
+    for inner in dependant.dependencies:
+        read = _Read(overrides)
+        read.look_at(inner)
+        yield inner.name, read
+
+
+class _Read:
+    """What dependencies, and the endpoint, read of a request."""
+
+    def __init__(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+        self._overrides = overrides
+        self.headers: set[bytes] = set()
+        self.any_header = False
+        self.secrets: set[str] = set()
+        self.queries: set[str] = set()
+        self.any_query = False
+        self.paths: set[str] = set()
+
+    def look_at(self, dependency: Dependant) -> None:
+        """Collect what a dependency reads, or what the application has put in its place."""
+        self.look(self._overridden(dependency), is_endpoint=False)
+
+    def look(self, dependant: Dependant, *, is_endpoint: bool) -> None:
+        """Collect what a dependency, or the endpoint, reads."""
+        scheme = inspect.unwrap(dependant.call) if dependant.call is not None else None
+        if isinstance(scheme, SecurityBase):
+            # It is given the whole request, and reads what it declares.
+            self._look_at_scheme(scheme)
+            return
+        takes_request = bool(
+            (dependant.request_param_name and dependant.request_param_name != OWN_REQUEST)
+            or dependant.websocket_param_name
+            or dependant.http_connection_param_name
+        )
+        self.any_header |= takes_request
+        if not is_endpoint:
+            # What the endpoint itself declares is among its arguments.
+            if dependant.cookie_params:
+                self.headers.add(b"cookie")
+            self.headers.update(map(_header_of, dependant.header_params))
+            self.paths.update(field.alias for field in dependant.path_params)
+            self.queries.update(field.alias for field in dependant.query_params)
+            self.any_query |= takes_request or any(map(_is_model, dependant.query_params))
+        for inner in dependant.dependencies:
+            self.look_at(inner)
+
+    def _overridden(self, dependant: Dependant) -> Dependant:
+        """What FastAPI solves in the place of a dependency."""
+        call = None if dependant.call is None else self._overrides.get(dependant.call)
+        if call is None:
+            return dependant
+        return get_dependant(path=dependant.path or "", call=call, name=dependant.name)
+
+    def _look_at_scheme(self, scheme: SecurityBase) -> None:
         place = getattr(getattr(scheme.model, "in_", None), "value", None)
         name = getattr(scheme.model, "name", None)
         if place == "query" and name is not None:
-            queries.add(name)
+            self.secrets.add(name)
         elif place == "header" and name is not None:
-            reads.add(name.lower().encode("latin-1"))
+            self.headers.add(name.lower().encode("latin-1"))
         elif place == "cookie":
-            reads.add(b"cookie")
+            self.headers.add(b"cookie")
         else:
-            reads.add(b"authorization")
-        # It is given the whole request, and reads what it declares.
-        return False
-    if not is_endpoint:
-        # What the endpoint itself declares is among its arguments.
-        if dependant.cookie_params:
-            reads.add(b"cookie")
-        reads.update(field.alias.lower().encode("latin-1") for field in dependant.header_params)
-    reads_any = bool(
-        (dependant.request_param_name and dependant.request_param_name != OWN_REQUEST)
-        or dependant.websocket_param_name
-        or dependant.http_connection_param_name
-    )
-    for inner in dependant.dependencies:
-        reads_any |= _look(inner, reads, queries, is_endpoint=False)
-    return reads_any
+            self.headers.add(b"authorization")
+
+
+def _is_model(field: Any) -> bool:
+    """Whether a parameter is a model, whose fields are the parameters."""
+    annotation = getattr(field.field_info, "annotation", None)
+    return any(issubclass(cls, BaseModel) for cls in classes_in(annotation))
 
 
 #: The names of our own parameters.

@@ -16,7 +16,14 @@ from zoocache.contrib._credentials import digest, says_who
 from zoocache.contrib._endpoint import CachedEndpoint, Call
 from zoocache.contrib._http import KEPT_IN_304
 from zoocache.contrib._injected import classes_in, is_session
-from zoocache.contrib.fastapi._routes import OWN_REQUEST, OWN_RESPONSE, Route, route_of, stored
+from zoocache.contrib.fastapi._routes import (
+    OWN_REQUEST,
+    OWN_RESPONSE,
+    Route,
+    overrides_of,
+    route_of,
+    stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -183,7 +190,8 @@ class _Serving:
 
     def _route(self, found: Any) -> Route:
         route = self._routes.get(id(found))
-        if route is None or route.route is not found:
+        # Tests, and programs while they start, may put other dependencies in the place of those seen before.
+        if route is None or route.route is not found or route.overrides != overrides_of(found):
             if len(self._routes) >= _MOST_ROUTES:
                 self._routes.clear()
             route = self._routes[id(found)] = Route.of(found)
@@ -220,6 +228,10 @@ class _Request:
         self.arguments = arguments
         scope = request.scope
         self._user = None if endpoint.is_shared else _user(request, route)
+        vary = endpoint.vary
+        self.inner.vary = (
+            frozenset(vary) if route is None else route.in_key(shared=endpoint.is_shared).union(vary)
+        )
         self.place = (
             scope["method"],
             scope.get("root_path", ""),
@@ -228,10 +240,14 @@ class _Request:
             if route is not None
             else f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}",
             self._user,
-            *(request.headers.get(name.decode("latin-1")) for name in endpoint.vary),
+            *(request.headers.get(name.decode("latin-1")) for name in vary),
+            *(() if route is None else route.asked(request, endpoint.unseen | self.inner.hidden.keys())),
         )
 
     def _render(self, result: Any) -> StoredResponse:
+        self.inner.is_personal = self._user is not None or (
+            self._route is not None and self._route.says_who(self._request)
+        )
         if isinstance(result, Response):
             self.inner.background = result.background
             return stored(result, (), is_whole=True)
@@ -255,10 +271,12 @@ class _Request:
             headers += self._before
         if endpoint.http is None:
             return _Finished(kept.status, headers, kept.body, served.background)
+        route, shared = self._route, endpoint.is_shared
+        is_private = self._user is not None or (
+            not shared and route is not None and route.says_who(self._request)
+        )
         told = endpoint.headers(
-            served,
-            is_private=self._user is not None,
-            vary=() if self._route is None or endpoint.is_shared else self._route.vary(),
+            served, is_private=is_private, vary=() if route is None else route.vary(shared=shared)
         )
         if any(name == b"vary" for name, _ in told):
             headers = [header for header in headers if header[0] != b"vary"]
