@@ -18,6 +18,8 @@ from other_process import Other
 import zoocache
 from zoocache import Cache, ConfigError, InvalidTag, configure
 from zoocache.inspect import Unreachable, _control, control_sockets, inspect
+from zoocache.telemetry import TelemetryManager
+from zoocache.testing import isolated
 
 pytestmark = pytest.mark.memory_only("it opens sockets of a cache in memory")
 
@@ -235,6 +237,38 @@ def test_a_socket_in_use_is_not_taken_away(tmp_path):
             configure(control=tmp_path / "socket")
         other.kill()
         configure(control=tmp_path / "socket")
+
+
+def test_telemetry_that_is_closed_keeps_nobody_from_looking():
+    manager = TelemetryManager()
+    configure(control=True, telemetry=manager)
+    manager.close()
+    zoocache.set("key", 1)
+    with inspect() as inside, inspect(os.getpid()) as outside:
+        assert inside.value("key") == outside.value("key")
+
+
+def test_a_socket_that_cannot_be_opened_leaves_telemetry_open(tmp_path):
+    manager = TelemetryManager()
+    with pytest.raises(ConfigError, match="control: the socket"):
+        configure(control=tmp_path / "missing" / "socket", telemetry=manager)
+    configure(telemetry=manager)
+
+
+def test_a_block_of_a_test_closes_what_was_opened_in_it():
+    for _ in range(2):
+        with isolated():
+            configure(control=True)
+            assert os.getpid() in control_sockets()
+        assert os.getpid() not in control_sockets()
+
+
+def test_a_block_of_a_test_leaves_the_socket_around_it_open(path):
+    with isolated():
+        zoocache.set("inner", 1)
+    zoocache.set("outer", 1)
+    with inspect(path) as outside:
+        assert [entry.key for entry in outside.all_entries()] == ["outer"]
 
 
 def test_what_killed_processes_left_is_removed():

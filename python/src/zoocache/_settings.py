@@ -325,6 +325,9 @@ def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: _Telemet
     with lock:
         release(_telemetry)
         _telemetry = telemetry
+        if "control" not in given:
+            # One that was opened in between.
+            _close_control()
         _given.clear()
         _given.update(given)
         instead = _default.put_aside(cache)
