@@ -99,12 +99,18 @@ def test_get_shows_a_value_without_its_classes(options):
 
 def test_explain_names_tag_time_and_node(live):
     kind, other, options = live
-    # The first one may have been freed by now.
-    other.run("product(4); set('kept', 1, deps=['shop:1:kept'])")
+    # What may be served stale is not freed meanwhile.
+    other.run(
+        "@cacheable(namespace='kept', deps=['shop:1:kept'], stale_if_error=('1h', 'any'))\n"
+        "def kept():\n"
+        "    return 1\n"
+        "key = kept.key(); kept()"
+    )
+    key = other("key")
     before = datetime.now(timezone.utc)
     position = other("invalidate('shop:1')")
     try:
-        explained = told("explain", "kept", *options)
+        explained = told("explain", key, *options)
         assert explained["state"] == "stale"
         cause = explained["cause"]
         assert cause["tag"] == "shop:1"
@@ -112,7 +118,7 @@ def test_explain_names_tag_time_and_node(live):
         assert datetime.fromisoformat(cause["at"]) > before
         node = f"{os.uname().nodename}:{other.pid}" if kind == "redis" else f"pid:{other.pid}"
         assert cause["node"] == node
-        text = shown("explain", "kept", *options)
+        text = shown("explain", key, *options)
         assert "because shop:1 was invalidated" in text
         assert f"by {node}" in text
     finally:
@@ -202,6 +208,8 @@ def test_tail_shows_invalidations_as_they_happen(live):
         [sys.executable, "-m", "zoocache", "tail", "--last", "1", "--json", *map(str, options)],
         stdout=subprocess.PIPE,
         text=True,
+        # Who runs the tests in the background may have them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else
     )
     try:
         first = json.loads(following.stdout.readline())
@@ -233,9 +241,8 @@ def test_prune_frees_what_is_dead(live):
     _kind, other, options = live
     other.run("for number in range(20): product(number)")
     other.run("invalidate('shop')")
-    # The other process frees them, too.
-    assert told("prune", *options)["freed"] >= 0
-    assert zoocache("keys", NAME, "--state", "stale", *options).returncode == 1
+    freed = told("prune", *options)["freed"]
+    assert freed >= 1 or not told("keys", *options)["entries"]
     assert "freed" in shown("prune", *options)
     other.run("for number in range(20): product(number)")
 
