@@ -241,8 +241,9 @@ def test_prune_frees_what_is_dead(live):
     _kind, other, options = live
     other.run("for number in range(20): product(number)")
     other.run("invalidate('shop')")
-    freed = told("prune", *options)["freed"]
-    assert freed >= 1 or not told("keys", *options)["entries"]
+    # The other process frees them, too.
+    assert told("prune", *options)["freed"] >= 0
+    assert zoocache("keys", NAME, "--state", "stale", *options).returncode == 1
     assert "freed" in shown("prune", *options)
     other.run("for number in range(20): product(number)")
 

@@ -265,6 +265,19 @@ def test_affected_and_invalidate(cache):
         assert inspector.prune() >= 0
 
 
+@everywhere
+def test_prune_frees_everything_that_is_dead(cache):
+    for first in range(0, 5000, 1000):
+        values = {f"key {number}": 1 for number in range(first, first + 1000)}
+        cache.set_many(values, deps=["dead" if first else "alive"])
+    with inspect(cache) as inspector:
+        inspector.prune()  # as another process may have done just now
+        cache.invalidate("dead")
+        # Copies that this process holds count, too.
+        assert inspector.prune() in {4000, 8000}
+        assert inspector.stats().entries == 1000
+
+
 # ---- Past invalidations
 
 

@@ -130,7 +130,11 @@ class Inspector(ABC):
 
     @abstractmethod
     def prune(self) -> int:
-        """Free what nobody will read again, now instead of a little later; returns how many entries."""
+        """Free what nobody will read again, now instead of a little later.
+
+        Returns:
+            How many entries; copies in the memory of the process that is asked count, too.
+        """
 
     @abstractmethod
     def close(self) -> None:

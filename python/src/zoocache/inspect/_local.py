@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 #: Beyond every position.
 _END = 2**53 - 1
 _STATES = ("fresh", "stale", "changing", "expired")
+#: Seconds that `prune` may take.
+_LONGEST_PRUNE = 60
+#: Rows that one sweep of a folder or server looks at, at least.
+_SWEPT_ROWS = 4_000
 
 
 class LocalInspector(Inspector):
@@ -166,15 +170,24 @@ class LocalInspector(Inspector):
 
     def prune(self) -> int:
         freed = 0
-        end = time.monotonic() + 60
-        # One call of a folder or server frees some, and goes on where the one before has stopped.
-        for _ in range(1000):
-            some = self._native.sweep()
-            freed += some
-            if some == 0 or time.monotonic() > end:
+        end = time.monotonic() + _LONGEST_PRUNE
+        for _ in range(self._sweeps()):
+            if self._server is not None:
+                # Whoever swept last keeps others from it for a second.
+                self._server.let_sweep()
+            freed += self._native.sweep()
+            if time.monotonic() > end:
                 break
         self._native.prune(0)
         return freed
+
+    def _sweeps(self) -> int:
+        """How many calls look at everything: each goes on where the one before has stopped."""
+        if self._folder is not None:
+            return self._cache.stats()["entries"] // _SWEPT_ROWS + 2
+        if self._settings.server is not None and self._server is not None:
+            return int(self._server.ask("DBSIZE")) // _SWEPT_ROWS + 2
+        return 1
 
     def close(self) -> None:
         if self._recent is not None:

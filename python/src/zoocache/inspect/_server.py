@@ -64,6 +64,10 @@ class Server:
             if int(place) == 0:
                 return
 
+    def let_sweep(self) -> None:
+        """Let this process look for dead entries, although another one may just have done so."""
+        self.ask("UNLINK", self.probe.table.removesuffix(":V") + ":sweeper")
+
     def prefixes(self) -> list[str]:
         """Tell under which prefixes there are caches, as the server writes them. O(keys of the database)."""
         names = (name.decode(errors="replace") for name in self.walk("{*}:V"))
