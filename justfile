@@ -259,7 +259,12 @@ test-python-all: wheel
         fi
         {{ just }} _install-wheel "$venv/bin/python"
         echo "Python $("$venv/bin/python" -c 'import platform; print(platform.python_version())'):"
-        (cd python && "$venv/bin/python" -m pytest tests)
+        # The frameworks that 3.13 has are those of 3.12.
+        frameworks=()
+        if [ "$version" = 3.12 ]; then
+            frameworks=(--ignore-glob='tests/contrib_*' --ignore tests/test_example_servers.py)
+        fi
+        (cd python && "$venv/bin/python" -m pytest tests "${frameworks[@]}")
         tested+=("$version")
     done
     [ ${#tested[@]} -gt 0 ] || { echo "none of these is present: Python {{ python_versions }}" >&2; exit 1; }
