@@ -143,3 +143,75 @@ def test_text_in_a_function_says_nothing(database):
     assert label() == "red"
     zoocache.invalidate("label")
     assert label() == "changed"
+
+
+READS = {
+    "text": lambda session: session.scalar(text("SELECT text FROM label WHERE id = 1")),
+    "columns": lambda session: session.execute(
+        text("SELECT text FROM label WHERE id = 1").columns(Label.text)
+    ).scalar(),
+    "driver": lambda session: (
+        session.connection().exec_driver_sql("/* ours */ SELECT text FROM label WHERE id = 1").scalar()
+    ),
+    "locks": lambda session: session.scalar(select(Label.text).where(Label.id == 1).with_for_update()),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_what_text_and_locks_read_of_what_is_not_committed_is_for_itself(database, read):
+    engine = database.engine()
+    attach(engine)
+    label = zoocache.cacheable(key=lambda: 1)(read)
+
+    with Session(engine) as writer:
+        writer.execute(update(Label).where(Label.id == 1).values(text="not committed"))
+        assert label(writer) == "not committed"
+        writer.rollback()
+    with Session(engine) as other:
+        assert label(other) == "red"
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.kinds("postgresql")
+def test_what_text_and_locks_read_of_an_old_snapshot_is_for_itself(database, read):
+    engine = database.engine(isolation_level="REPEATABLE READ")
+    attach(engine)
+    label = zoocache.cacheable(key=lambda: 1)(read)
+
+    with Session(engine) as reader:
+        reader.scalar(text("SELECT 1"))
+        with Session(engine) as writer:
+            writer.execute(update(Label).where(Label.id == 2).values(text="changed"))
+            writer.commit()
+        label(reader)
+        assert label.stats()["entries"] == 0
+
+
+def test_texts_that_only_read_do_not_keep_each_other_from_being_stored(database):
+    engine = database.engine()
+    attach(engine)
+    calls = []
+
+    @zoocache.cacheable
+    def labels():
+        calls.append(1)
+        with Session(engine) as session:
+            one = text("SELECT text FROM label WHERE id = :id")
+            return [session.scalar(one, {"id": number}) for number in (1, 2)]
+
+    assert labels() == labels()
+    assert calls == [1]
+
+
+def test_rows_that_are_locked_are_dependencies(database):
+    engine = database.engine()
+    attach(engine)
+
+    @zoocache.cacheable
+    def label():
+        with Session(engine) as session:
+            return READS["locks"](session)
+
+    assert label() == "red"
+    write(engine, "changed")
+    assert label() == "changed"

@@ -68,8 +68,12 @@ class _Attached:
     ) -> None:
         if info_of(connection) is None:
             return
-        if _writes.before(self.settings, connection, context) is _writes.Kind.READS:
+        kind = _writes.kind_of(context)
+        if kind is _writes.Kind.READS:
             _reads.before(self.settings, connection, context)
+        elif kind is not _writes.Kind.CONTROLS:
+            _reads.beside(self.settings, connection, context)
+            _writes.before(self.settings, connection, context)
 
     def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         if info_of(context.root_connection) is None:

@@ -71,12 +71,31 @@ def before(settings: Settings, connection: Connection, context: Any) -> None:
         if cached is not None and is_latest and _is_whole(context):
             here.plan = Plan(context, cached, deps, computation)
             return
-        if not is_latest and not _is_as_new(connection, here, computation):
+        if not is_latest and (here.work.has_written or not _is_as_new(connection, here, computation)):
             # What the function around it makes of rows that others do not see is not for others.
             keep_private()
     _begin(connection, here, computation)
     if connection.dialect.name == "sqlite":
         _watch(here, context)
+
+
+def beside(settings: Settings, connection: Connection, context: Any) -> None:
+    """Do what `before` does for what a statement reads that may change something, too: text, and with locks.
+
+    Its own doing is not noted yet.
+    """
+    here = place(connection.info)
+    here.plan = None
+    computation = CURRENT.get()
+    if computation is not None and not context.isddl:
+        has_written = here.work.has_changed
+        if isinstance(context.compiled, SQLCompiler):
+            noted = footprint(context.compiled)
+            zoocache.add_deps(_deps(settings, None, noted, context))
+        is_new = _is_latest(connection, here) or _is_as_new(connection, here, computation)
+        if has_written or not is_new:
+            keep_private()
+    _begin(connection, here, computation)
 
 
 def _watch(here: Place, context: Any) -> None:

@@ -22,11 +22,13 @@ class Frame:
     Attributes:
         savepoint: Its name; `None` for the transaction.
         has_written: Whether something may have been written, or settings of the transaction changed.
+        has_changed: The same without texts that look as if they only read.
         changed: The tags of tables, and those of their changed rows; `None` for any row.
     """
 
     savepoint: str | None = None
     has_written: bool = False
+    has_changed: bool = False
     changed: dict[str, set[str] | None] = field(default_factory=dict)
 
     def add(self, table: str, rows: Iterable[str] | None) -> None:
@@ -41,6 +43,7 @@ class Frame:
 
     def merge(self, other: Frame) -> None:
         self.has_written |= other.has_written
+        self.has_changed |= other.has_changed
         for table, rows in other.changed.items():
             self.add(table, rows)
 
@@ -67,20 +70,26 @@ class Work:
     def has_written(self) -> bool:
         return any(frame.has_written for frame in self.frames)
 
+    @property
+    def has_changed(self) -> bool:
+        return any(frame.has_changed for frame in self.frames)
+
     def begin(self, computation: object) -> None:
         """Note that a statement runs, in a computation of a cached function or in none."""
         if not self.has_begun:
             self.has_begun, self._begun_in = True, computation
 
     def began_in(self, computation: object) -> bool:
-        """Whether the snapshot, if there is one, is no older than a computation that has written nothing.
+        """Whether the snapshot, if there is one, is no older than a computation.
 
         Its first statement ran in it: then whatever the computation reads was so after it had begun.
         """
-        return not self.has_written and self.has_begun and self._begun_in is computation
+        return self.has_begun and self._begun_in is computation
 
-    def wrote(self) -> None:
+    def wrote(self, *, is_sure: bool = True) -> None:
+        """Note that something may have been written."""
         self.frames[-1].has_written = True
+        self.frames[-1].has_changed |= is_sure
 
     def add(self, table: str, rows: Iterable[str] | None = None) -> None:
         """Note changed rows of a table, or that it was changed anyhow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from zoocache.contrib.sqlalchemy._attached import Settings
     from zoocache.contrib.sqlalchemy._footprint import Footprint
 
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_READING = re.compile(r"(?:SELECT|WITH|VALUES|TABLE|SHOW|SET|EXPLAIN|PRAGMA|DESCRIBE)\b", re.IGNORECASE)
+_WRITING = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b(?!\s*\()", re.IGNORECASE)
+
 _CONTROLS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
 
 
@@ -34,36 +39,18 @@ class Kind(enum.Enum):
     CONTROLS = enum.auto()
 
 
-def before(settings: Settings, connection: Connection, context: Any) -> Kind:
-    """Note what a statement may change, before it runs.
-
-    Returns:
-        Whether it reads, or may change anything, or only controls the transaction.
-    """
-    work = place(connection.info).work
-    tables: list[str] = []
+def kind_of(context: Any) -> Kind:
+    """What a statement that is about to run does."""
     if context.isddl:
-        element = getattr(context.compiled.statement, "element", None)
-        if isinstance(element, TableClause):
-            tables = [settings.tag(element, context)]
-    elif not isinstance(context.compiled, SQLCompiler):
+        return Kind.CHANGES
+    if not isinstance(context.compiled, SQLCompiler):
         # What begins a transaction of SQLite, as its driver needs to be told.
-        if context.statement.lstrip()[:5].upper() == "BEGIN":
-            return Kind.CONTROLS
-    elif isinstance(context.compiled.statement, _CONTROLS):
+        is_begin = context.statement.lstrip()[:5].upper() == "BEGIN"
+        return Kind.CONTROLS if is_begin else Kind.CHANGES
+    if isinstance(context.compiled.statement, _CONTROLS):
         return Kind.CONTROLS
-    else:
-        noted = footprint(context.compiled)
-        if not noted.dml and not _may_write(noted, context):
-            return Kind.READS
-        tables = _tables(settings, noted, context)
-    work.wrote()
-    if tables:
-        work.running[context] = tables
-        work.is_autocommit = is_autocommit(connection)
-        # Some databases commit what changes a table's form at once, and all before it.
-        work.is_lasting |= work.is_autocommit or context.isddl
-    return Kind.CHANGES
+    noted = footprint(context.compiled)
+    return Kind.CHANGES if noted.dml or _may_write(noted, context) else Kind.READS
 
 
 def _may_write(noted: Footprint, context: Any) -> bool:
@@ -72,6 +59,33 @@ def _may_write(noted: Footprint, context: Any) -> bool:
         return True
     # Who lets text be cached says that it only reads.
     return (context.is_text or noted.is_textual) and not context.execution_options.get("cached")
+
+
+def before(settings: Settings, connection: Connection, context: Any) -> None:
+    """Note what a statement may change, before it runs."""
+    work = place(connection.info).work
+    tables: list[str] = []
+    is_sure = True
+    if context.isddl:
+        element = getattr(context.compiled.statement, "element", None)
+        if isinstance(element, TableClause):
+            tables = [settings.tag(element, context)]
+    elif isinstance(context.compiled, SQLCompiler) and footprint(context.compiled).dml:
+        tables = _tables(settings, footprint(context.compiled), context)
+    else:
+        is_sure = not looks_reading(context.statement)
+    work.wrote(is_sure=is_sure)
+    if tables:
+        work.running[context] = tables
+        work.is_autocommit = is_autocommit(connection)
+        # Some databases commit what changes a table's form at once, and all before it.
+        work.is_lasting |= work.is_autocommit or context.isddl
+
+
+def looks_reading(text: str) -> bool:
+    """Whether a text changes no rows, unless functions of the database do."""
+    words = _COMMENTS.sub(" ", text).lstrip(" \t\r\n(")
+    return _READING.match(words) is not None and _WRITING.search(words) is None
 
 
 def after(settings: Settings, connection: Connection, context: Any) -> None:
