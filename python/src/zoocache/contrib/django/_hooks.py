@@ -13,8 +13,9 @@ from django.apps import apps
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import m2m_changed, post_delete, post_migrate, post_save
+from django.db.models.sql import RawQuery
 from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
-from django.db.models.sql.constants import MULTI, SINGLE
+from django.db.models.sql.constants import MULTI
 
 from zoocache._context import CURRENT
 from zoocache.contrib.django import _reads, _writes
@@ -36,14 +37,18 @@ def _select(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[st
         deleted = isinstance(compiler, SQLDeleteCompiler)
         return _writes.update_or_delete(original, compiler, args, kwargs, deleted=deleted)
     caching = _reads.caching_of(compiler.query)
-    if caching is None:
-        if CURRENT.get() is None:
-            return original(compiler, *args, **kwargs)
-        return _reads.track(original, compiler, args, kwargs)
     result_type = args[0] if args else kwargs.get("result_type", MULTI)
-    if result_type not in {MULTI, SINGLE}:
+    if caching is not None and _reads.can_be_cached(compiler, result_type):
+        return _reads.read(original, compiler, result_type, caching)
+    if CURRENT.get() is None:
         return original(compiler, *args, **kwargs)
-    return _reads.read(original, compiler, result_type, caching)
+    return _reads.track(original, compiler, args, kwargs)
+
+
+def _raw(original: Any, query: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if CURRENT.get() is not None:
+        _reads.track_raw(query)
+    return original(query, *args, **kwargs)
 
 
 def _update(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -58,6 +63,7 @@ def _commit(original: Any, connection: Any, _args: tuple[Any, ...], _kwargs: dic
 
 
 _wrap(SQLCompiler, "execute_sql", _select)
+_wrap(RawQuery, "_execute_query", _raw)
 _wrap(SQLInsertCompiler, "execute_sql", _writes.insert)
 _wrap(BaseDatabaseWrapper, "commit", _commit)
 if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0

@@ -75,11 +75,14 @@ def models_read(query: Any, sql: str, connection: Any) -> set[str]:
     The text of the query tells: there every join, subquery, union and raw fragment is. A column that has
     the name of a table costs a dependency that would not be needed.
     """
+    return tables_read(query.model._meta.apps, sql, connection) | {model_tag(query.model)}
+
+
+def tables_read(apps: Any, sql: str, connection: Any) -> set[str]:
+    """Return the tags of the models whose tables occur in SQL."""
     words = set(_words(sql))
-    tables = _tables.labels(query.model._meta.apps, connection)
-    labels = {label for word in words & tables.keys() for label in tables[word]}
-    labels.add(model_tag(query.model))
-    return labels
+    tables = _tables.labels(apps, connection)
+    return {label for word in words & tables.keys() for label in tables[word]}
 
 
 def row_read(query: Any, sql: str, labels: set[str]) -> Any:

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet
+from django.db import connections
 from django.db.models.sql.constants import MULTI, SINGLE
 
 import zoocache
 from zoocache.context import keep_private
 from zoocache.contrib.django._database import identity, in_transaction, sees_latest, sees_uncommitted
-from zoocache.contrib.django._queries import is_stable, models_read, row_read
+from zoocache.contrib.django._queries import is_stable, models_read, row_read, tables_read
 from zoocache.contrib.django._writes import models_written
 from zoocache.contrib.django.conf import configure_from_settings
 from zoocache.contrib.django.tags import row_tag, subtrees
@@ -130,11 +132,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def can_be_cached(compiler: Any, result_type: str) -> bool:
+    """Whether a query is one whose rows can come from the cache."""
+    query = compiler.query
+    return (
+        result_type in {MULTI, SINGLE}
+        and not query.select_for_update
+        and not query.explain_info
+        and not compiler.connection.needs_rollback
+    )
+
+
 def read(original: Any, compiler: Any, result_type: str, caching: Caching) -> Any:
     """Do what `SQLCompiler.execute_sql` does, with the rows from the cache if they are there."""
-    query, connection = compiler.query, compiler.connection
-    if query.select_for_update or query.explain_info or connection.needs_rollback:
-        return original(compiler, result_type)
+    connection = compiler.connection
     try:
         prepared = _Read(compiler, original, result_type)
     except EmptyResultSet:
@@ -148,7 +159,7 @@ def _rows(read: _Read, connection: Any, caching: Caching) -> Any:
     rows = rows_for(caching.ttl)
     key = read.key(prefix)
     if not is_stable(read.sql) or not _can_be_key(rows, key):
-        zoocache.add_deps(subtrees(read.models()))
+        _note(connection, read.models())
         return read.execute()
     configure_from_settings()
     if not in_transaction(connection):
@@ -187,9 +198,7 @@ def track(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[str,
     except EmptyResultSet:
         return original(compiler, *args, **kwargs)
     models = read.models()
-    is_latest = not in_transaction(connection) or sees_latest(connection)
-    if not is_latest or sees_uncommitted(connection) or not models_written(connection).isdisjoint(models):
-        keep_private()
+    _keep_private_unless_latest(connection, models)
     if result_type == SINGLE or (result_type == MULTI and not (args[1:] or kwargs.get("chunked_fetch"))):
         result = read.execute()
         zoocache.add_deps(read.dependencies(result))
@@ -197,3 +206,22 @@ def track(original: Any, compiler: Any, args: tuple[Any, ...], kwargs: dict[str,
     # Rows that are fetched in pieces, or a cursor: whichever rows.
     zoocache.add_deps(subtrees(models))
     return original(compiler, *args, **kwargs)
+
+
+def track_raw(query: Any) -> None:
+    """Note that SQL of the program's own is executed for a model."""
+    connection = connections[query.using]
+    _note(connection, tables_read(apps, str(query.sql), connection))
+
+
+def _note(connection: Any, models: set[str]) -> None:
+    """Note that whichever rows of models are read."""
+    _keep_private_unless_latest(connection, models)
+    zoocache.add_deps(subtrees(models))
+
+
+def _keep_private_unless_latest(connection: Any, models: set[str]) -> None:
+    """Keep what is made of rows that others do not see for the caller alone."""
+    is_latest = not in_transaction(connection) or sees_latest(connection)
+    if not is_latest or sees_uncommitted(connection) or not models_written(connection).isdisjoint(models):
+        keep_private()
