@@ -61,6 +61,14 @@ def uses_session(request: Any) -> bool:
     return bool(getattr(getattr(request, "session", None), "accessed", False))
 
 
+def in_session(request: Any) -> str | None:
+    """Return a digest of what is in the session; `None` for a request that has none."""
+    session = getattr(request, "session", None)
+    if session is None:
+        return None
+    return digest((str(name), value) for name, value in session.items())
+
+
 def is_personal(request: Any, response: Any) -> bool:
     """Whether a response belongs to its request: it changes the session, shows a CSRF token or messages."""
     messages = getattr(request, "_messages", None)
