@@ -31,7 +31,7 @@ from rest_framework.versioning import AcceptHeaderVersioning
 from rest_framework.views import APIView
 
 import zoocache
-from zoocache.contrib.django import cache_view
+from zoocache.contrib.django import cache_view, instance_tag
 from zoocache.contrib.http import HttpCaching
 
 requests = RequestFactory()
@@ -657,3 +657,25 @@ def test_versions_that_are_asked_for_in_accept():
         return Versions.as_view()(request).content
 
     assert [ask(version) for version in "1212"] == [b'"1"', b'"2"'] * 2
+
+
+def test_a_user_whom_a_middleware_has_looked_at_is_a_dependency():
+    page = Page(lambda request: HttpResponse(request.user.username))
+
+    def ask(name):
+        request = requests.get("/")
+        request.user = User(pk=7, username=name)
+        return page.view(request).content
+
+    assert (ask("ann"), ask("ann")) == (b"1 ann", b"1 ann")
+    zoocache.invalidate(instance_tag(User(pk=7)))
+    assert ask("eve") == b"2 eve"
+    zoocache.invalidate("auth.user:8")
+    assert ask("eve") == b"2 eve"
+
+
+def test_certificates_of_clients_tell_users_apart():
+    page = Page()
+    headers = ("X-SSL-Client-DN", "X-Forwarded-Client-Cert", "Client-Cert", "X-Amzn-Mtls-Clientcert-Subject")
+    seen = [page.get(headers={header: who}).content for header in headers for who in "ab"]
+    assert len(set(seen)) == len(seen)

@@ -21,6 +21,7 @@ from zoocache.contrib.django._graph import Graph, digest
 from zoocache.contrib.django._who import in_session
 from zoocache.contrib.django._writes import models_written
 from zoocache.contrib.django.conf import configure_from_settings
+from zoocache.contrib.django.tags import instance_tags
 
 try:
     from rest_framework.relations import Hyperlink
@@ -176,14 +177,8 @@ def _user(request: Any) -> object:
 
 
 def _user_tags(serializer: Any) -> list[str]:
-    user = getattr(serializer.context.get("request"), "user", None)
     # What it may see can depend on its groups.
-    user = getattr(user, "_wrapped", user)
-    if not isinstance(user, Model) or user.pk is None:
-        return []
-    graph = Graph()
-    graph.describe(type(user)(pk=user.pk))
-    return graph.tags()
+    return instance_tags(getattr(serializer.context.get("request"), "user", None))
 
 
 def _may_store() -> bool | None:

@@ -28,6 +28,7 @@ from zoocache.contrib._http import (
 from zoocache.contrib.django import _who
 from zoocache.contrib.django._place import locale
 from zoocache.contrib.django._settings import store_of
+from zoocache.contrib.django.tags import instance_tags
 from zoocache.contrib.http import HttpCaching, keys_of
 
 if TYPE_CHECKING:
@@ -243,6 +244,8 @@ class _CachedViews:
         if self._using is not None:
             # So that the alias's `clear` reaches it.
             add_deps([store_of(self._using).tag])
+        # The user was loaded before, by a middleware that looked at it.
+        add_deps(instance_tags(_who.known_user(call.request)))
         tags = self._tags
         if callable(tags):
             tags = tags(call.request, *call.args, **call.kwargs)
