@@ -241,7 +241,7 @@ class _Request:
             else f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}",
             self._user,
             *(request.headers.get(name.decode("latin-1")) for name in vary),
-            *(() if route is None else route.asked(request, endpoint.unseen | self.inner.hidden.keys())),
+            *(() if route is None else route.asked(request, endpoint.unseen, self.inner.hidden)),
         )
 
     def _render(self, result: Any) -> StoredResponse:
