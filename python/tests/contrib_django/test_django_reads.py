@@ -544,6 +544,7 @@ def test_a_cached_function_of_another_cache_keeps_nothing_that_was_not_committed
         assert name() == "not committed"
         transaction.set_rollback(True, using=on)
     assert name() == author.name
+    cache.close()
 
 
 def _in_a_transaction(alias, read):

@@ -572,6 +572,7 @@ def test_another_cache(shop):
     assert [client.get("/").json() for _ in range(2)] == [1, 1]
     cache.invalidate("page")
     assert client.get("/").json() == 2
+    cache.close()
 
 
 def test_a_stale_response_stands_in(shop, kind):
