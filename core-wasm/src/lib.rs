@@ -84,8 +84,8 @@ mod trie;
 pub use clock::{Clock, ClockError, DriftError, Timestamp};
 pub use dependencies::DependencySet;
 pub use engine::{
-    Applied, DependencyState, DomainId, Engine, EngineConfig, EngineStats, Fill, Invalidation, LogRow,
-    MarkId, Order, Rejected, SettleError, SnapshotError, Tail,
+    Applied, Branch, DependencyState, DomainId, Engine, EngineConfig, EngineStats, Fill, Invalidation,
+    LogRow, MarkId, Order, Rejected, SettleError, SnapshotError, Tail,
 };
 pub use header::{Header, HeaderDependency, HeaderError};
 #[cfg(feature = "mirror")]

@@ -149,6 +149,20 @@ impl Trie {
         survey
     }
 
+    /// The nodes just below a tag, in no order, and what those that were forgotten had at most.
+    pub(crate) fn children(&self, tag: &Tag) -> (impl Iterator<Item = &Arc<Node>>, Timestamp) {
+        let mut children = self.children.as_deref();
+        for segment in tag.segments() {
+            let hash = self.hasher.hash_one(segment);
+            let found =
+                children.and_then(|known| known.table.find(hash, |branch| branch.node.segment() == segment));
+            children = found.and_then(|branch| branch.children.as_deref());
+        }
+        let floor = children.map_or(Timestamp::ZERO, |known| known.floor);
+        let nodes = children.into_iter().flat_map(|known| known.table.iter().map(|branch| &branch.node));
+        (nodes, floor)
+    }
+
     /// Moves the clock hand by up to `steps` nodes; returns how many it removed.
     ///
     /// Removed is what nobody uses and whose positions are at most `horizon`.

@@ -130,11 +130,17 @@ pub enum OpenError {
 }
 
 /// The header of an envelope of which only the beginning is at hand; unauthenticated. `None` if it is none, or longer.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "lmdb", feature = "redis"))]
 pub(crate) fn peek_header(beginning: &[u8]) -> Option<&[u8]> {
     let (_flags, rest) = beginning.strip_prefix(&MAGIC)?.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     rest.get(..u32::from_le_bytes(*length) as usize)
+}
+
+/// Does an envelope, of which the beginning is at hand, say that it is authenticated?
+#[cfg(any(feature = "lmdb", feature = "redis"))]
+pub(crate) fn is_authenticated(beginning: &[u8]) -> bool {
+    beginning.strip_prefix(&MAGIC).and_then(<[u8]>::first).is_some_and(|flags| flags & AUTHENTICATED != 0)
 }
 
 /// Puts a payload into an envelope.

@@ -645,6 +645,7 @@ impl<V: Send + Sync + 'static> Builder<V> {
         let how = crate::server::Settings {
             address: Address::parse(parameter, url)?,
             prefix: settings.prefix.clone(),
+            node: self.node.clone(),
             consistency: settings.consistency,
             timings: self.timings.clone(),
         };

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sync::Mutex;
 use zoocache_core::{
-    Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow, MarkId,
-    Order, Rejected, Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
+    Branch, Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow,
+    MarkId, Order, Rejected, Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
 };
 
 /// What a cache needs of an engine. All methods may be called from any thread.
@@ -85,6 +85,11 @@ pub trait Engine: Send + Sync + 'static {
     fn settle(&self, mark: MarkId, now_us: u64) -> Result<Timestamp, SettleError>;
     /// Forgets tags that can no longer decide anything; looks at `budget` nodes at most.
     fn prune(&self, horizon: Timestamp, budget: usize) -> usize;
+    /// The tags that are known just below `tag`, `most` of them at most, in no order; none of an engine that does not
+    /// tell.
+    fn branches(&self, _tag: &Tag, _most: usize) -> Vec<Branch> {
+        Vec::new()
+    }
     /// Counters and sizes.
     fn stats(&self) -> EngineStats;
 }
@@ -303,6 +308,10 @@ impl Engine for NativeEngine {
     fn prune(&self, horizon: Timestamp, budget: usize) -> usize {
         let kept = Timestamp::from_micros(self.horizon_us.load(Ordering::Relaxed));
         self.core.lock().prune(horizon.min(kept), budget)
+    }
+
+    fn branches(&self, tag: &Tag, most: usize) -> Vec<Branch> {
+        self.core.lock().branches(tag, most)
     }
 
     fn stats(&self) -> EngineStats {

@@ -54,8 +54,8 @@ mod sync;
 mod timings;
 
 pub use cache::{
-    Cache, Claim, DependencyState, EntryState, Explanation, Finish, Join, Leader, Lookup, Pauses, StaleCause,
-    StandIn, Stats, Tolerance, Waited, Waiter,
+    Cache, Claim, DependencyState, EntryState, Explanation, Filter, Finish, Join, Leader, Listed, Lookup,
+    Page, Pauses, StaleCause, StandIn, Stats, Tolerance, TreeNode, Waited, Waiter,
 };
 pub use clock::{ManualClock, SystemClock, WallClock};
 pub use config::{Builder, Policy, Weigher};
@@ -66,9 +66,9 @@ pub use event::{Event, Observer};
 pub use fill::{Basis, Fill, current_fill, depend_on};
 pub use flight::Landing;
 #[cfg(feature = "lmdb")]
-pub use folder::FolderError;
+pub use folder::{FolderError, FolderFacts};
 #[cfg(feature = "redis")]
-pub use server::{Consistency, Prefetch, ServerError, trips};
+pub use server::{Answer, Consistency, Prefetch, Probe, ServerError, trips};
 pub use timings::{Durations, Histogram, Stopwatch, Timings};
 pub use zoocache_core::{ClockError, MarkId, SettleError, Tag, TagError, Timestamp};
 

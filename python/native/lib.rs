@@ -21,6 +21,7 @@ mod explain;
 mod far;
 mod function;
 mod imported;
+mod inspect;
 mod keeping;
 mod key;
 mod listeners;
@@ -65,6 +66,8 @@ mod _native {
     use super::far::{Bell, Fetch};
     #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
+    #[pymodule_export]
+    use super::inspect::{Probe, entries, folder_facts, history, peek, position, tree};
     #[pymodule_export]
     use super::listeners::Subscription;
     #[pymodule_export]

@@ -7,6 +7,7 @@
 //! lock, and readers use [`Signals`] and handles.
 
 mod apply;
+mod branches;
 mod fills;
 mod marks;
 mod prune;
@@ -18,6 +19,7 @@ use alloc::sync::Arc as SharedArc;
 use core::fmt;
 
 pub use apply::{Applied, Invalidation, LogRow};
+pub use branches::Branch;
 pub use fills::{DependencyState, Fill, Rejected};
 pub use marks::{MarkId, SettleError};
 pub use snapshot::SnapshotError;

@@ -35,15 +35,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             }),
             // Everything that the near cache holds lies below, too.
-            Some(resting) => self.visit_below(resting, &mut |_, row, is_fresh| {
-                count += u64::from(is_fresh && reaches_row(tag, &row.header));
+            Some(resting) => self.glance_below(resting, &mut |header, is_fresh| {
+                count += u64::from(is_fresh && reaches_row(tag, header));
             }),
         }
         count
     }
 }
 
-fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
+pub(super) fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
     // The root is above everything, also above what depends on nothing.
     tag.depth() == 0
         || entry
@@ -52,7 +52,7 @@ fn reaches<V>(tag: &Tag, entry: &Entry<V>) -> bool {
             .any(|dependency| concerns(tag, &dependency.tag(), dependency.is_subtree()))
 }
 
-fn reaches_row(tag: &Tag, header: &Header) -> bool {
+pub(super) fn reaches_row(tag: &Tag, header: &Header) -> bool {
     tag.depth() == 0
         || header
             .dependencies
@@ -64,7 +64,7 @@ fn concerns(tag: &Tag, dependent: &Tag, is_subtree: bool) -> bool {
     is_at_or_above(tag, dependent) || (is_subtree && is_at_or_above(dependent, tag))
 }
 
-fn is_at_or_above(upper: &Tag, lower: &Tag) -> bool {
+pub(super) fn is_at_or_above(upper: &Tag, lower: &Tag) -> bool {
     let mut path = lower.segments();
     upper.segments().all(|segment| path.next() == Some(segment))
 }

@@ -1,11 +1,17 @@
 //! Looking inside: counters, sizes, and why an entry is what it is.
 
-use zoocache_core::Verdict;
+use std::sync::Arc;
 
+use zoocache_core::{Cause, Verdict};
+
+use super::affected::is_at_or_above;
+use super::resting::value_of;
 use super::{Cache, Status};
 use crate::counters::Count;
 use crate::engine::Proof;
 use crate::entry::Entry;
+use crate::error::Error;
+use crate::sequencer::{Invalidated, Wanted};
 use crate::storage::Storage;
 
 /// Counters and sizes of a cache. Not a snapshot of one instant.
@@ -212,14 +218,61 @@ impl<V: Send + Sync + 'static> Cache<V> {
         })
     }
 
-    /// Who invalidated something: this process, unless others could have; the log does not say who.
-    fn node_of_causes(&self) -> String {
+    /// What made an entry stale, and who did that: this process, unless others could have; then the log says who, and
+    /// what it was below a subtree, if it still knows.
+    fn cause_of(&self, cause: &Cause) -> StaleCause {
         let shared = &self.shared;
+        let mut found = StaleCause {
+            tag: cause.tag.to_string(),
+            at_us: cause.at.as_micros(),
+            node: shared.parts.node.clone(),
+        };
         if shared.follows_log {
-            "a process that shares the cache".to_owned()
-        } else {
-            shared.parts.node.clone()
+            let wanted = Wanted { from: cause.at, to: cause.at, most: 1, newest_first: false };
+            let told = shared.parts.sequencer.history(&wanted).unwrap_or_default().pop();
+            let (tags, node) = told.map_or((Vec::new(), None), |told| (told.tags, told.node));
+            found.node = node.unwrap_or_else(|| "a process that shares the cache".to_owned());
+            if cause.tag.is_subtree()
+                && let Some(tag) = tags.iter().find(|tag| is_at_or_above(&cause.tag, tag))
+            {
+                found.tag = tag.to_string();
+            }
         }
+        found
+    }
+
+    /// What is still known of past invalidations, where others are told of them; nothing in memory.
+    ///
+    /// # Errors
+    /// When the log could not be read.
+    pub fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
+        let _passed = self.shared.sweeper.pass();
+        self.shared.parts.sequencer.history(wanted)
+    }
+
+    /// The entry under `key` in this process's memory, fresh or not. Counts neither as a hit nor as a use.
+    pub fn peek(&self, key: impl AsRef<[u8]>) -> Option<Arc<Entry<V>>> {
+        self.shared.parts.storage.peek(key.as_ref())
+    }
+
+    /// The bytes of the value under `key` outside of the process, fresh or not, as its codec wrote them; `None` if there
+    /// is none that can be read. Counts neither as a hit nor as a use.
+    ///
+    /// # Errors
+    /// When the storage could not be read.
+    pub fn value_bytes(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        let _passed = self.shared.sweeper.pass();
+        let Some(resting) = &self.shared.parts.resting else { return Ok(None) };
+        Ok(resting.rows.get(key.as_ref())?.row().and_then(|row| value_of(&row).map(<[u8]>::to_vec)))
+    }
+
+    /// Sizes of the folder, where entries rest in one.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    #[cfg(feature = "lmdb")]
+    pub fn folder(&self) -> Result<Option<crate::FolderFacts>, Error> {
+        self.shared.parts.resting.as_ref().map_or(Ok(None), |resting| resting.rows.folder())
     }
 
     pub(super) fn explain_stored(&self, stored: &Stored<'_>) -> Explanation {
@@ -243,11 +296,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
             })
             .collect();
-        let cause = parts.engine.blame(sealed).map(|cause| StaleCause {
-            tag: cause.tag.to_string(),
-            at_us: cause.at.as_micros(),
-            node: self.node_of_causes(),
-        });
+        let cause = parts.engine.blame(sealed).map(|cause| self.cause_of(&cause));
         Explanation {
             state,
             age_ms: stored.age_ms,

@@ -3,11 +3,11 @@
 //! For explanations and counts: nothing here is served, counted or noted as a use. A storage that cannot be read
 //! holds nothing.
 
-use zoocache_core::Verdict;
+use zoocache_core::{Header, Verdict};
 
 use super::inspect::{Explanation, Stored};
-use super::{Cache, Resting};
-use crate::storage::Row;
+use super::{Cache, EntryState, Resting};
+use crate::storage::{Found, Row};
 
 impl<V: Send + Sync + 'static> Cache<V> {
     /// Calls `visit` with the key and the row of each entry below, and whether it is fresh.
@@ -24,25 +24,50 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }
     }
 
+    /// Calls `visit` with the header of each entry below, and whether it is fresh. Values are not read, so nothing is
+    /// authenticated.
+    pub(super) fn glance_below(&self, resting: &Resting<V>, visit: &mut dyn FnMut(&Header, bool)) {
+        let mut from = Vec::new();
+        loop {
+            let (seen, end) = match resting.rows.glance(&from) {
+                Ok(seen) => seen,
+                Err(error) => return self.storage_failed(&error),
+            };
+            for glimpse in seen {
+                let is_fresh = self.state_below(&glimpse.header, glimpse.expires_us) == EntryState::Fresh;
+                visit(&glimpse.header, is_fresh);
+            }
+            if end.is_empty() {
+                return;
+            }
+            from = end;
+        }
+    }
+
     /// Why the entry below is what it is, if there is one.
     pub(super) fn explain_below(&self, resting: &Resting<V>, key: &[u8]) -> Option<Explanation> {
-        let found = resting.rows.get(key);
-        let row = match found {
-            Ok(found) => found.row()?,
+        let now_us = self.shared.parts.clock.now_us();
+        let found = match resting.rows.get(key) {
+            Ok(Found::Row(row)) => Some((row.header, row.expires_us)),
+            Ok(Found::Rejected) => {
+                let glimpse = resting.rows.glance_at(key).ok().flatten();
+                glimpse.map(|glimpse| (glimpse.header, glimpse.expires_us))
+            }
+            Ok(Found::Nothing) => None,
             Err(error) => {
                 self.storage_failed(&error);
-                return None;
+                None
             }
         };
-        let now_us = self.shared.parts.clock.now_us();
+        let (header, expires_us) = found?;
         // Of a domain that is gone: it will never be served.
-        let sealed = self.shared.parts.engine.inspect(&row.header)?;
-        let left_us = row.expires_us.saturating_sub(now_us);
+        let sealed = self.shared.parts.engine.inspect(&header)?;
+        let left_us = expires_us.saturating_sub(now_us);
         Some(self.explain_stored(&Stored {
             sealed: &sealed,
-            age_ms: now_us.saturating_sub(row.header.created_us) / 1_000,
-            expires_in_ms: (row.expires_us != 0).then_some(left_us / 1_000),
-            is_expired: row.is_expired(now_us),
+            age_ms: now_us.saturating_sub(header.created_us) / 1_000,
+            expires_in_ms: (expires_us != 0).then_some(left_us / 1_000),
+            is_expired: expires_us != 0 && expires_us <= now_us,
         }))
     }
 }

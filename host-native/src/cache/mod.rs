@@ -9,6 +9,7 @@
 //! * invalidation: [`Cache::invalidate`] → sequencer → engine; no entry is touched;
 //! * stale on purpose: [`Cache::stand_in`] (`stand_in.rs`), and [`Cache::lead_refresh`] (`refresh.rs`) to
 //!   compute a value that can still be served;
+//! * looking at it without being served: `inspect.rs`, `pages.rs`, `tree.rs`, `affected.rs`, `look.rs`;
 //! * `compute.rs` composes these for Rust callers, threads and tasks alike.
 //!
 //! Lock order: a flight stripe, then the engine or a storage shard. No lock is held while a user's code
@@ -22,6 +23,7 @@ mod lead;
 #[cfg(test)]
 mod log_tests;
 mod look;
+mod pages;
 mod refresh;
 mod replaced;
 #[cfg(all(test, feature = "lmdb"))]
@@ -29,6 +31,7 @@ mod replaced_tests;
 mod resting;
 mod stand_in;
 mod sweep;
+mod tree;
 mod uses;
 mod wait;
 
@@ -36,9 +39,11 @@ pub use claim::Claim;
 pub use compute::Pauses;
 pub use inspect::{DependencyState, EntryState, Explanation, StaleCause, Stats};
 pub use lead::{Finish, Join, Leader};
+pub use pages::{Filter, Listed, Page};
 pub(crate) use resting::Resting;
 use stand_in::Now;
 pub use stand_in::{StandIn, Tolerance};
+pub use tree::TreeNode;
 pub use wait::{Waited, Waiter};
 
 use std::sync::Arc;

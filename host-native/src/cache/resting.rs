@@ -477,6 +477,12 @@ fn expiry_ms(header: &Header, now: Now) -> u64 {
     now.monotonic_ms.saturating_add(header.expires_us.saturating_sub(now.wall_us).min(whole_us) / 1_000)
 }
 
+/// The value's own bytes of a row.
+pub(super) fn value_of(row: &Row) -> Option<&[u8]> {
+    let (prefix, bytes) = row.payload.split_first_chunk()?;
+    read_prefix(prefix).map(|_| bytes)
+}
+
 fn write_prefix<V>(entry: &Entry<V>) -> [u8; PREFIX_BYTES] {
     let retention = entry.retention();
     let mut prefix = [0; PREFIX_BYTES];

@@ -10,6 +10,7 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod error;
+mod facts;
 mod number;
 mod open;
 mod page;
@@ -28,6 +29,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 pub use error::FolderError;
+pub use facts::FolderFacts;
 use number::Number;
 use open::{Opened, open_rooms};
 use room::Room;

@@ -88,6 +88,12 @@ impl Room {
         self.env.info().map_size as u64
     }
 
+    /// Places for readers that are taken, and how many there are.
+    pub(super) fn readers(&self) -> (u64, u64) {
+        let info = self.env.info();
+        (u64::from(info.number_of_readers), u64::from(info.maximum_number_of_readers))
+    }
+
     /// Bytes of a page.
     pub(crate) fn page_bytes(&self) -> u64 {
         u64::from(self.env.stat().page_size)

@@ -95,6 +95,14 @@ pub trait Sequencer: Send + Sync + 'static {
         0
     }
 
+    /// What the log still tells of past invalidations, for those who look at it; nothing, if nobody keeps one.
+    ///
+    /// # Errors
+    /// When the log could not be read.
+    fn history(&self, _wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
+        Ok(Vec::new())
+    }
+
     /// How often another domain took the place of the one that this process was in: nothing that was cached before
     /// counts any more.
     fn domain_changes(&self) -> u64 {
@@ -116,6 +124,30 @@ pub trait Sequencer: Send + Sync + 'static {
 /// Forgets keys, each with the number of the change that replaces it, and hands out what has to be dropped once no
 /// lock is held.
 pub type Forget = Box<dyn Fn(&[(Vec<u8>, u64)]) -> Box<dyn Any + Send> + Send + Sync>;
+
+/// Which invalidations of the past somebody wants to know of.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The earliest position.
+    pub from: Timestamp,
+    /// The latest position.
+    pub to: Timestamp,
+    /// How many, at most.
+    pub most: usize,
+    /// The latest first, instead of the earliest.
+    pub newest_first: bool,
+}
+
+/// An invalidation of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Its position.
+    pub at: Timestamp,
+    /// Its tags; the root for all. Those that were invalidated again since may be missing.
+    pub tags: Vec<Tag>,
+    /// Who made it, where that was noted.
+    pub node: Option<String>,
+}
 
 /// A change that is about to be made to the source of truth.
 #[derive(Debug, Clone, Copy)]

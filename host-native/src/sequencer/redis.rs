@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 use zoocache_core::{MarkId, SettleError, Tag, Timestamp};
 
-use super::{Change, Forget, Sequencer};
+use super::{Change, Forget, Invalidated, Sequencer, Wanted};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -110,6 +110,10 @@ impl Sequencer for RedisSequencer {
 
     fn when_replaced(&self, forget: Forget) {
         self.feed.when_replaced(forget);
+    }
+
+    fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
+        Ok(self.feed.history(wanted)?)
     }
 
     fn tidy(&self, engine: &dyn Engine, now_us: u64) -> Result<(), Error> {

@@ -106,7 +106,12 @@ async fn poll(feed: &Feed, line: &Line, connection: &Connection) -> Result<(), S
         Err(ServerError::Failed { .. }) => Value::Nil,
         reply => reply?,
     };
-    line.inbox.put(Item::Range(Range::read(&reply, (connection.incarnation, from), PAGE, asked_ns)));
+    let range = Range::read(&reply, (connection.incarnation, from), PAGE, asked_ns);
+    let told = range.clock.map(|_| range.latest);
+    line.inbox.put(Item::Range(range));
+    if let Some(told) = told {
+        connection.call_itself(feed, told).await;
+    }
     Ok(())
 }
 
@@ -117,11 +122,13 @@ async fn replay(feed: &Feed, line: &Line, connection: &Connection) -> Result<(),
     }
     let Some((marks, owed)) = feed.outbox.load().failed() else { return Ok(()) };
     let incarnation = row::incarnation_text(connection.incarnation).into_bytes();
-    let arguments = owed.arguments();
+    let mut arguments = owed.arguments();
+    arguments.push(feed.calling.node().into_bytes());
     let arguments: Vec<&[u8]> =
         std::iter::once(&incarnation[..]).chain(arguments.iter().map(Vec::as_slice)).collect();
     let names = feed.names();
-    let sent = answered(feed, connection.run(&INVALIDATE, &[&names.table, &names.bell], &arguments)).await;
+    let keys = [names.table.as_str(), names.bell.as_str(), names.history.as_str()];
+    let sent = answered(feed, connection.run(&INVALIDATE, &keys, &arguments)).await;
     // If the table was lost in between, the next look finds out, and this is sent again then.
     if let Ok(Reply::Done(at, before)) = sent.as_deref().map(Reply::read) {
         feed.sent(&marks);
@@ -163,7 +170,8 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
         let mut arguments: Vec<&[u8]> = vec![incarnation.as_bytes(), &mark.row, deadline.as_bytes()];
         arguments.extend(rows.iter().map(Vec::as_slice));
         let names = feed.names();
-        let sent = answered(feed, connection.run(&DUE, &[&names.table, &names.bell], &arguments)).await;
+        let keys = [names.table.as_str(), names.bell.as_str(), names.history.as_str()];
+        let sent = answered(feed, connection.run(&DUE, &keys, &arguments)).await;
         match sent.as_deref() {
             Ok([Value::BulkString(what), Value::BulkString(left)]) if what == b"early" => {
                 let left_us = row::position(left).map_or(0, Timestamp::as_micros);

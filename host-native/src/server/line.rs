@@ -2,7 +2,7 @@
 //!
 //! Everything that a forked child must not touch is here; the child takes a new line.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(super) struct Connection {
     clock: Timestamp,
     /// Tells connections apart.
     pub(super) number: u64,
+    /// The position that its name says.
+    called: AtomicU64,
 }
 
 impl Connection {
@@ -107,7 +109,18 @@ impl Connection {
     pub(super) fn in_incarnation(&self, entered: Entered) -> Self {
         let Entered { incarnation, clock } = entered;
         let (wire, ear) = (self.wire.clone(), self.ear.clone());
-        Self { wire, ear, incarnation, clock, number: self.number }
+        let called = AtomicU64::new(self.called.load(Ordering::Relaxed));
+        Self { wire, ear, incarnation, clock, number: self.number, called }
+    }
+
+    /// Says who this is, and up to where it has been told; a server may refuse it.
+    pub(super) async fn call_itself(&self, feed: &Feed, told: Timestamp) {
+        let is_real = matches!(self.wire, Wire::Real(_));
+        if is_real && self.called.swap(told.as_micros(), Ordering::Relaxed) != told.as_micros() {
+            let mut name = cmd("CLIENT");
+            name.arg("SETNAME").arg(feed.calling.client(feed.names(), told));
+            let _ = within(ANSWER, self.ask(&name)).await;
+        }
     }
 }
 
@@ -343,7 +356,10 @@ async fn open(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
         Err(error) => return Err(error),
     };
     let wire = Wire::Real(client.get_multiplexed_async_connection_with_config(&config()).await?);
-    Ok(Connection { wire, ear, incarnation: 0, clock: Timestamp::ZERO, number })
+    let called = AtomicU64::new(u64::MAX);
+    let connection = Connection { wire, ear, incarnation: 0, clock: Timestamp::ZERO, number, called };
+    connection.call_itself(feed, Timestamp::ZERO).await;
+    Ok(connection)
 }
 
 #[cfg(feature = "simulation")]
@@ -360,7 +376,8 @@ fn simulated(feed: &Feed, line: &Arc<Line>) -> RedisResult<Connection> {
         let _ = ear.send(told);
     };
     let wire = Wire::Simulated(crate::simulation::wire::connect(Box::new(hears))?);
-    Ok(Connection { wire, ear: None, incarnation: 0, clock: Timestamp::ZERO, number })
+    let called = AtomicU64::new(0);
+    Ok(Connection { wire, ear: None, incarnation: 0, clock: Timestamp::ZERO, number, called })
 }
 
 /// Enters the domain, through a new connection or after its table was lost; but not the incarnation that is `given_up`.

@@ -9,17 +9,20 @@
 
 mod address;
 mod attend;
+mod calling;
 mod chain;
 mod error;
 mod fetch;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod hand;
+mod history;
 mod inbox;
 mod line;
 mod names;
 mod outbox;
 mod prefetch;
+mod probe;
 mod range;
 mod row;
 mod runtime;
@@ -39,6 +42,7 @@ pub(crate) use hand::{read_began_ns, sequence as fetched_at};
 pub(crate) use names::Names;
 pub(crate) use prefetch::Asked;
 pub use prefetch::Prefetch;
+pub use probe::{Answer, Probe};
 pub(crate) use runtime::aside;
 pub(crate) use trip::{NewEntry, Stored};
 
@@ -58,6 +62,7 @@ use crate::sequencer::Forget;
 use crate::sync::Mutex;
 use crate::timings::Timings;
 
+use calling::Calling;
 use chain::Chain;
 use inbox::Minted;
 use line::Line;
@@ -84,6 +89,8 @@ impl Default for Consistency {
 pub(crate) struct Settings {
     pub(crate) address: Address,
     pub(crate) prefix: String,
+    /// What this node is called, if the user says so.
+    pub(crate) node: Option<String>,
     pub(crate) consistency: Consistency,
     pub(crate) timings: Option<Arc<Timings>>,
 }
@@ -92,6 +99,7 @@ pub(crate) struct Settings {
 pub(crate) struct Feed {
     address: Address,
     names: Names,
+    calling: Calling,
     consistency: Consistency,
     /// How long a look at the table counts, if not for one read only.
     max_staleness_ns: Option<u64>,
@@ -161,16 +169,18 @@ impl Feed {
         settings: Settings,
         engine: Arc<dyn Engine>,
     ) -> Result<(Arc<Self>, Option<ServerError>), ServerError> {
-        let Settings { address, prefix, consistency, timings } = settings;
+        let Settings { address, prefix, node, consistency, timings } = settings;
         let max_staleness_ns = match consistency {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
         };
         let names = Names::new(&prefix, address.is_cluster());
+        let calling = Calling::new(node);
         let is_behind = Arc::new(AtomicBool::new(true));
         let feed = Arc::new(Self {
             address,
             names,
+            calling,
             consistency,
             max_staleness_ns,
             node: AtomicU64::new(random_nonzero()),

@@ -3,6 +3,7 @@
 //! ```text
 //! {PREFIX}:V        the table of the domain: one sorted set of rows by position
 //! {PREFIX}:bell     the channel on which changes of the table are told
+//! {PREFIX}:history  a stream that tells people who invalidated what; nothing else depends on it
 //! {PREFIX}:sweeper  who looks for dead entries now
 //! PREFIX:e:{HASH}   an entry; PREFIX:l:{HASH} the lock of its key
 //! ```
@@ -14,6 +15,7 @@
 pub(crate) struct Names {
     pub(super) table: String,
     pub(super) bell: String,
+    pub(super) history: String,
     pub(crate) sweeper: String,
     /// What stands before and after a hash.
     entries: [String; 2],
@@ -35,6 +37,7 @@ impl Names {
             locks: around("l"),
             table: format!("{{{prefix}}}:V"),
             bell: format!("{{{prefix}}}:bell"),
+            history: format!("{{{prefix}}}:history"),
             sweeper: format!("{{{prefix}}}:sweeper"),
         }
     }

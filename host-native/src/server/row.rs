@@ -88,7 +88,7 @@ fn row(kind: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn read_tag(text: &[u8]) -> Option<Tag> {
+pub(super) fn read_tag(text: &[u8]) -> Option<Tag> {
     match std::str::from_utf8(text).ok()? {
         "" => Some(Tag::root()),
         text => Tag::parse(text).ok().filter(|tag| !tag.is_subtree()),
@@ -138,7 +138,7 @@ pub(super) fn position(bytes: &[u8]) -> Option<Timestamp> {
 }
 
 /// Texts that stand one after another, each as LENGTH:TEXT.
-fn pieces(mut rest: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn pieces(mut rest: &[u8]) -> Option<Vec<&[u8]>> {
     let mut pieces = Vec::new();
     while !rest.is_empty() {
         let colon = rest.iter().take(20).position(|byte| *byte == b':')?;

@@ -54,7 +54,7 @@ pub(crate) struct NewEntry<'a> {
 }
 
 impl Feed {
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &self,
         connection: &Connection,
         trip: Trip,
@@ -85,7 +85,7 @@ impl Feed {
         }
     }
 
-    fn connection(&self) -> Result<Arc<Connection>, ServerError> {
+    pub(super) fn connection(&self) -> Result<Arc<Connection>, ServerError> {
         if trips::are_refused() {
             return Err(ServerError::NotAsked);
         }
@@ -283,7 +283,8 @@ impl Feed {
         mark: MarkId,
     ) -> Result<Timestamp, ServerError> {
         let owed = Arc::new(Owed { tags: tags.to_vec(), changes: change.into_iter().collect() });
-        let arguments = owed.arguments();
+        let mut arguments = owed.arguments();
+        arguments.push(self.calling.node().into_bytes());
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         self.told(&INVALIDATE, &arguments, mark, &owed)
     }
@@ -291,7 +292,8 @@ impl Feed {
     /// Makes everything stale for everybody.
     pub(crate) fn clear(&self, mark: MarkId) -> Result<Timestamp, ServerError> {
         let owed = Arc::new(Owed { tags: vec![Tag::root()], ..Owed::default() });
-        self.told(&CLEAR, &[], mark, &owed)
+        let node = self.calling.node();
+        self.told(&CLEAR, &[node.as_bytes()], mark, &owed)
     }
 
     fn told(
@@ -302,7 +304,7 @@ impl Feed {
         owed: &Arc<Owed>,
     ) -> Result<Timestamp, ServerError> {
         self.owe(mark, owed);
-        match self.minted(script, &[], arguments, (vec![mark], owed), true) {
+        match self.minted(script, &[&self.names.history], arguments, (vec![mark], owed), true) {
             Ok((at, _)) => {
                 self.take_in();
                 let is_elsewhere = self.engine.domain() != DomainId(self.connection_incarnation());
@@ -494,6 +496,24 @@ impl Feed {
             _ => None,
         };
         Ok(replies.into_iter().map(text).collect())
+    }
+
+    /// How many bytes some texts have, and how many milliseconds they still live, by their names.
+    pub(crate) fn sizes(&self, names: &[Vec<u8>]) -> Result<Vec<(u64, Option<u64>)>, ServerError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sizes = pipe();
+        for name in names {
+            sizes.cmd("STRLEN").arg(name).cmd("PTTL").arg(name);
+        }
+        let connection = self.connection()?;
+        let replies = self.wait(&connection, Trip::Read, connection.send(&sizes))?;
+        let number = |reply: &Value| match reply {
+            Value::Int(number) => u64::try_from(*number).ok(),
+            _ => None,
+        };
+        Ok(replies.chunks_exact(2).map(|pair| (number(&pair[0]).unwrap_or(0), number(&pair[1]))).collect())
     }
 
     /// Blocks until the lock of a key is given back, or for `pause`.

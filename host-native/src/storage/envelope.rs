@@ -24,6 +24,13 @@ pub(super) fn open(number: u64, key: &[u8], envelope: &[u8], secret: Option<&Sec
     Some(Row { number, idle_us, expires_us: header.expires_us, header, payload })
 }
 
+/// What the beginning of an envelope says, unchecked: the header and the time to idle.
+pub(super) fn peek(envelope: &[u8]) -> Option<(Header, u64)> {
+    let bytes = codec::peek_header(envelope)?;
+    let (header, end) = Header::decode(bytes).ok()?;
+    Some((header, u64::from_le_bytes(bytes.get(end..)?.try_into().ok()?)))
+}
+
 /// Against damage, not against intent.
 pub(super) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mut sum = [0; CHECKSUM_BYTES];

@@ -142,6 +142,39 @@ pub trait Rows: Send + Sync + 'static {
     /// # Errors
     /// When something could not be removed.
     fn sweep(&self, now_us: u64, is_dead: &dyn Fn(&Header) -> bool) -> Result<usize, Error>;
+    /// Some rows and where each of them stands, for those who look at them: from the beginning if `from` is empty, else
+    /// after that place. Values stay where they are, so nothing is authenticated. Also says where to go on when all of
+    /// these have been seen; empty at the end.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    fn glance(&self, from: &[u8]) -> Result<(Vec<Glimpse>, Vec<u8>), Error> {
+        let mut seen = Vec::new();
+        self.visit(&mut |key, row| {
+            let (header, bytes) = (row.header.clone(), row.payload.len() as u64);
+            let (key, place, expires_us) = (key.to_vec(), key.to_vec(), row.expires_us);
+            seen.push(Glimpse { key, header, expires_us, bytes, place });
+        })?;
+        seen.retain(|glimpse| from.is_empty() || *glimpse.place > *from);
+        seen.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+        Ok((seen, Vec::new()))
+    }
+    /// A row whose value is not this process's to read, as it was authenticated with a secret that this process was not
+    /// given; for those who look at it.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    fn glance_at(&self, _key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        Ok(None)
+    }
+    /// Facts of a folder, where entries rest in one.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    #[cfg(feature = "lmdb")]
+    fn folder(&self) -> Result<Option<crate::FolderFacts>, Error> {
+        Ok(None)
+    }
     /// Sizes and counters; `None` where they are not this process's business.
     fn stats(&self) -> Option<StorageStats>;
 }
@@ -187,6 +220,21 @@ impl Row {
     pub(crate) fn is_expired(&self, now_us: u64) -> bool {
         self.expires_us != 0 && self.expires_us <= now_us
     }
+}
+
+/// A row that somebody came by.
+#[derive(Debug, Clone)]
+pub struct Glimpse {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// What it is judged by, as it says itself.
+    pub header: Header,
+    /// When its time runs out, Unix microseconds; 0 = never.
+    pub expires_us: u64,
+    /// How many bytes it takes.
+    pub bytes: u64,
+    /// Where those after it begin.
+    pub place: Vec<u8>,
 }
 
 /// Whether a row may be stored.

@@ -23,7 +23,7 @@ from zoocache._decorate import decorate
 from zoocache._errors import Unsent
 from zoocache._explain import Explanation, explain
 from zoocache._invalidates import invalidates
-from zoocache._settings import DEFAULTS, bind, check, given, lock, release
+from zoocache._settings import DEFAULTS, bind, check, current, given, lock, release
 from zoocache._time import milliseconds
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from zoocache._invalidates import Invalidates
     from zoocache._methods import CachedClassMethod
     from zoocache._options import CacheableOptions, Duration, StaleIfError, TagsOfCall
-    from zoocache._settings import CacheSettings
+    from zoocache._settings import CacheSettings, Settings
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
@@ -66,7 +66,7 @@ class Cache:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
     """
 
-    __slots__ = ("__weakref__", "_native", "_telemetry")
+    __slots__ = ("__weakref__", "_native", "_settings", "_telemetry")
 
     def __init__(self, **settings: Unpack[CacheSettings]) -> None:
         for name in settings:
@@ -76,6 +76,7 @@ class Cache:
         checked = check(given(settings))
         with lock:
             self._native = _native.NativeCache(checked)
+        self._settings: Settings | None = checked
         self._telemetry = bind(settings.get("telemetry"), self._native, checked)
 
     @classmethod
@@ -83,8 +84,13 @@ class Cache:
         """Make the default cache, which `configure` configures."""
         default = cls.__new__(cls)
         default._native = _native.NativeCache()  # noqa: SLF001 - our own
+        default._settings = None  # noqa: SLF001 - those of `configure`
         default._telemetry = None  # noqa: SLF001 - that of `configure`
         return default
+
+    def _place(self) -> Settings:
+        """The settings it has now: the default cache may get others."""
+        return self._settings or current()
 
     @overload
     def cacheable(

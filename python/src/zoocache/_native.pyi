@@ -38,6 +38,7 @@ __all__ = [
     "Mark",
     "Metrics",
     "NativeCache",
+    "Probe",
     "PutAside",
     "Subscription",
     "Tracking",
@@ -56,11 +57,16 @@ __all__ = [
     "current_deps",
     "decode_value",
     "encode_value",
+    "entries",
     "explain",
     "fetched",
+    "folder_facts",
     "has_stand_in",
+    "history",
     "keep_private",
     "lead_alone",
+    "peek",
+    "position",
     "run",
     "run_clock",
     "shut_down",
@@ -69,6 +75,7 @@ __all__ = [
     "stats",
     "step",
     "stop_clock",
+    "tree",
 ]
 
 __version__: str
@@ -248,6 +255,22 @@ class NativeCache:
     def listen(self, callback: Callable[[list[str], int], object]) -> Subscription: ...
 
 @final
+class Probe:
+    def __new__(cls, url: str, prefix: str) -> Self: ...
+    def ask(self, *words: str | bytes | int) -> Any: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def bell(self) -> str: ...
+    @property
+    def history(self) -> str: ...
+    @property
+    def entries(self) -> str: ...
+    @property
+    def shown(self) -> str: ...
+    def entry(self, key: str) -> str: ...
+
+@final
 class PutAside: ...
 
 @final
@@ -326,6 +349,9 @@ def cached_function(function: Callable[_P, _R_co], options: _Options) -> CachedF
 def check_tags(tags: Iterable[str]) -> None: ...
 def clock() -> tuple[int, int]: ...
 def current_deps() -> list[str] | None: ...
+def entries(
+    cache: NativeCache, prefix: str, tag: str | None, state: str | None, place: bytes, most: int
+) -> tuple[list[tuple[str, Any, int | None, int, int, list[str]]], bytes | None]: ...
 def explain(cache: NativeCache, key: str) -> dict[str, Any]: ...
 def fetched(
     function: CachedFunction[..., Any],
@@ -334,6 +360,12 @@ def fetched(
     kwargs: dict[str, Any] | None,
     fetch: Fetch,
 ) -> tuple[bool, Any]: ...
+def folder_facts(cache: NativeCache) -> dict[str, int] | None: ...
+def history(
+    cache: NativeCache, first: int, last: int, most: int, newest_first: bool
+) -> list[tuple[int, list[str], str | None]]: ...
+def peek(cache: NativeCache, key: str) -> tuple[bool, Any] | None: ...
+def position(cache: NativeCache) -> int: ...
 def has_stand_in(
     function: CachedFunction[..., Any], key: bytes, occasion: int, fetch: Fetch | None = None
 ) -> bool: ...
@@ -365,3 +397,4 @@ def step(
     fetch: Fetch | None = None,
 ) -> tuple[int, Any]: ...
 def stop_clock(wall_us: int, monotonic_ms: int) -> None: ...
+def tree(cache: NativeCache, tag: str | None) -> list[tuple[str, int, int, int, int, bool]]: ...

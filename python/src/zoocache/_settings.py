@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from zoocache import _native
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zoocache._options import Duration
+    from zoocache.inspect._control import Control
     from zoocache.telemetry import Core, TelemetryManager
 
     #: A manager, and the cache that it reads.
@@ -29,6 +31,8 @@ lock = threading.RLock()
 #: What `configure` was given beyond the defaults; a second call may repeat it, not change it.
 _given: dict[str, Any] = {}
 _default = _native.NativeCache()
+#: The control socket of the default cache, if it has one.
+_control: list[Control] = []
 _telemetry: _Telemetry | None = None
 
 
@@ -153,6 +157,7 @@ def configure(
     max_age: Duration = "30d",
     max_readers: int | None = None,
     secret: str | bytes | None = None,
+    control: bool | str | os.PathLike[str] = False,
 ) -> None:
     """Configure the default cache.
 
@@ -198,6 +203,9 @@ def configure(
             that opens it decides.
         secret: Authenticates the entries of a folder or server: those that were made without it are not read.
             All processes that share them give the same.
+        control: Whether other processes of this user may look at this cache and invalidate it, as the command
+            line and `zoocache.inspect` do: `True` opens a socket that is named by the process id, in a folder
+            of the user's own, also in forked children; a path opens it there.
 
     Raises:
         ConfigError: A setting makes no sense; a `ValueError` that names the parameter.
@@ -205,16 +213,28 @@ def configure(
         BusError: The server of `bus_url` refuses this client.
         RuntimeError: The cache is configured with other settings already.
     """
-    changed = given(locals())
+    values = locals()
+    del values["control"]
+    changed = given(values)
     if "storage_url" in changed:
         changed["storage_url"] = storage(changed["storage_url"])
     settings = check(changed)
+    socket = _socket(control)
+    if control:
+        changed["control"] = control
     with lock:
         if not _default.install(settings):
             _refuse_changes(changed)
             return
         _given.clear()
         _given.update(changed)
+        if control:
+            try:
+                _open_control(socket)
+            except ConfigError:
+                _given.clear()
+                _default.reset()
+                raise
         _begin_telemetry(changed, settings)
 
 
@@ -252,11 +272,41 @@ def reset() -> None:
     """Forget the default cache, its entries and its settings, so that `configure` can be called anew."""
     global _telemetry
     with lock:
+        _close_control()
         _given.clear()
         telemetry, _telemetry = _telemetry, None
         # First: it reads what there is for the last time.
         release(telemetry)
         _default.reset()
+
+
+def current() -> Settings:
+    """The settings of the default cache, without its telemetry, which may be closed already."""
+    with lock:
+        names = DEFAULTS.keys() - {"telemetry"}
+        return check({name: value for name, value in _given.items() if name in names})
+
+
+def _socket(control: object) -> Path | None:
+    """The path that is given for the control socket, if one is."""
+    if isinstance(control, bool):
+        return None
+    if isinstance(control, (str, os.PathLike)) and os.fspath(control):
+        return Path(os.fsdecode(control)).absolute()
+    raise ConfigError(f"control must be True, False or the path of a socket, not {control!r}")
+
+
+def _open_control(socket: Path | None) -> None:
+    # What few programs want takes its time to import.
+    from zoocache._cache import DEFAULT  # noqa: PLC0415 - it imports this module
+    from zoocache.inspect._control import Control  # noqa: PLC0415
+
+    _control.append(Control(DEFAULT, socket))
+
+
+def _close_control() -> None:
+    while _control:
+        _control.pop().close()
 
 
 def put_aside() -> tuple[_native.PutAside, dict[str, Any], _Telemetry | None]:
@@ -275,6 +325,9 @@ def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: _Telemet
     with lock:
         release(_telemetry)
         _telemetry = telemetry
+        if "control" not in given:
+            # One that was opened in between.
+            _close_control()
         _given.clear()
         _given.update(given)
         instead = _default.put_aside(cache)
@@ -283,9 +336,10 @@ def put_back(cache: _native.PutAside, given: dict[str, Any], telemetry: _Telemet
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
+    defaults = {**DEFAULTS, "control": False}
     for name, value in given.items():
-        if _given.get(name, DEFAULTS[name]) != value:
-            now = _given.get(name, DEFAULTS[name])
+        if _given.get(name, defaults[name]) != value:
+            now = _given.get(name, defaults[name])
             msg = (
                 f"zoocache is configured already, with {name}={_shown(name, now)}; it cannot become "
                 f"{_shown(name, value)}: call configure() once, before the first use, or reset() first"
@@ -452,8 +506,11 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _native.after_fork()
     lock.release()
+    for control in _control:
+        control.after_fork()
 
 
+atexit.register(_close_control)
 atexit.register(_native.shut_down)
 os.register_at_fork(
     before=_before_fork,

@@ -8,12 +8,14 @@
 //! ```
 //! So the log is compacted, what came after a position is one range of it, and a process that opens the folder
 //! reads the same range from the beginning. Rows of the kind "key" tell that what is remembered of one key will
-//! be replaced or deleted, by the change of the entries that has the number; it is 0 for tags. All rows are sealed.
+//! be replaced or deleted, by the change of the entries that has the number; for tags it is the process that invalidated
+//! them, which nobody relies on. All rows are sealed.
 //!
 //! Invariant (`docs/design/0007-lmdb.md`, `tests/lmdb_model.rs`): the engine is current while the number of the
 //! latest commit is that of the transaction *it was read in*; what is read is applied before that number is
 //! remembered; rows go in the transaction that raises the floor over them.
 
+mod history;
 mod tables;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,15 +26,15 @@ use heed::RwTxn;
 use parking_lot::Mutex;
 use zoocache_core::{ClockError, DomainId, MarkId, SettleError, Tag, Timestamp};
 
-use super::{Change, Forget, Sequencer};
+use super::{Change, Forget, Invalidated, Sequencer, Wanted};
 use crate::clock::WallClock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Rooms, seal};
 
 use tables::{
-    LOG, MARKS, META, News, OF_KEY, Row, TAGS, count_mark, domain_in, mark_bytes, marks_in, mint,
-    position_of, put_row, put_tags, read_mark, read_news, remove_mark,
+    BY_DEADLINE, LOG, MARKS, META, News, OF_KEY, Row, TAGS, count_mark, domain_in, mark_bytes, marks_in,
+    mint, position_of, put_row, put_tags, read_mark, read_news, remove_mark,
 };
 
 /// The format of the folder. A later one is refused; there is no earlier one.
@@ -145,7 +147,7 @@ impl LmdbSequencer {
         let at = rooms.tags.write(|txn| {
             also(&rooms, txn)?;
             let Some(at) = mint(&rooms, txn, now_us)? else { return Ok(None) };
-            put_tags(&rooms, txn, at, tags)?;
+            put_tags(&rooms, txn, at, tags, here())?;
             Ok(Some(at))
         })?;
         at.ok_or(Error::Clock(ClockError::Exhausted))
@@ -190,7 +192,7 @@ impl LmdbSequencer {
             for (id, mark) in due.into_iter().filter(|(_, mark)| mark.deadline_us <= now_us) {
                 // Without a position left the mark holds.
                 let Some(at) = mint(&rooms, txn, now_us)? else { break };
-                put_tags(&rooms, txn, at, &mark.tags)?;
+                put_tags(&rooms, txn, at, &mark.tags, BY_DEADLINE)?;
                 remove_mark(&rooms, txn, id)?;
             }
             Ok(())
@@ -216,7 +218,7 @@ impl LmdbSequencer {
             let Some(at) = mint(&rooms, txn, now_us)? else {
                 return Ok(Err(SettleError::Clock(ClockError::Exhausted)));
             };
-            put_tags(&rooms, txn, at, &tags)?;
+            put_tags(&rooms, txn, at, &tags, here())?;
             remove_mark(&rooms, txn, mark.0)?;
             Ok(Ok(at))
         })?;
@@ -378,6 +380,10 @@ impl Sequencer for LmdbSequencer {
         let _ = self.forget.set(forget);
     }
 
+    fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
+        history::history(&*self.folder.rooms()?, wanted)
+    }
+
     fn domain_changes(&self) -> u64 {
         self.domain_changes.load(Ordering::Relaxed)
     }
@@ -415,4 +421,9 @@ impl Sequencer for LmdbSequencer {
         engine.set_horizon(Timestamp::from_micros(horizon_us));
         Ok(())
     }
+}
+
+/// What stands for this process in the log.
+fn here() -> u64 {
+    u64::from(std::process::id())
 }

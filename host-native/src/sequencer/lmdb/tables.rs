@@ -17,6 +17,9 @@ pub(super) const LOG: usize = 1;
 pub(super) const TAGS: usize = 2;
 pub(super) const MARKS: usize = 3;
 
+/// In the place of a process: the deadline of an announced change has passed.
+pub(super) const BY_DEADLINE: u64 = u64::MAX;
+
 /// Kinds of rows.
 pub(super) const OF_TAG: u8 = 0;
 pub(super) const OF_KEY: u8 = 1;
@@ -56,7 +59,13 @@ pub(super) fn mint(rooms: &Rooms, txn: &mut RwTxn<'_>, now_us: u64) -> heed::Res
     Ok(at)
 }
 
-pub(super) fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: &[Tag]) -> heed::Result<()> {
+pub(super) fn put_tags(
+    rooms: &Rooms,
+    txn: &mut RwTxn<'_>,
+    at: Timestamp,
+    tags: &[Tag],
+    by: u64,
+) -> heed::Result<()> {
     if tags.iter().any(|tag| tag.depth() == 0) {
         // The root covers whatever was invalidated before.
         rooms.tags.table(LOG).clear(txn)?;
@@ -64,7 +73,7 @@ pub(super) fn put_tags(rooms: &Rooms, txn: &mut RwTxn<'_>, at: Timestamp, tags: 
     }
     let mut places = 0..;
     tags.iter().zip(&mut places).try_for_each(|(tag, place)| {
-        let row = Row { kind: OF_TAG, number: 0, content: tag.as_str().as_bytes() };
+        let row = Row { kind: OF_TAG, number: by, content: tag.as_str().as_bytes() };
         put_row(rooms, txn, (at, place), &row)
     })
 }

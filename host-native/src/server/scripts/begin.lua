@@ -83,3 +83,17 @@ local function ring(domain, origin, before, position, members)
   local head = table.concat({'i', domain.incarnation, origin, before, position, ''}, ' ')
   redis.pcall('PUBLISH', BELL, head .. rows)
 end
+
+-- Notes who invalidated what, for people who ask later; nothing else depends on it, so a server may refuse it. Of very
+-- many tags the first are noted.
+local function note(history, node, position, members)
+  if not history then return end
+  local tags, bytes = {}, 0
+  for _, member in ipairs(members) do
+    if string.sub(member, 1, 1) == 't' and bytes < 16384 then
+      tags[#tags + 1] = (#member - 1) .. ':' .. string.sub(member, 2)
+      bytes = bytes + #member
+    end
+  end
+  redis.pcall('XADD', history, 'MAXLEN', '~', '1000', position .. '-0', 'node', node, 'tags', table.concat(tags))
+end

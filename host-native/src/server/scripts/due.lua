@@ -1,4 +1,4 @@
--- Settles a mark whose deadline has passed. ARGV: the incarnation, the mark, its deadline (0 if it has been seen for as long
+-- Settles a mark whose deadline has passed. KEYS: table, bell, history (or not). ARGV: the incarnation, the mark, its deadline (0 if it has been seen for as long
 -- as it stands: the clock here may have been ahead when it was announced), rows to add, of which the last says that it
 -- was settled.
 local domain = domain_of(ARGV[1])
@@ -12,4 +12,5 @@ local members = {}
 for place = 4, #ARGV do members[#members + 1] = ARGV[place] end
 local position, before = mint(domain, members)
 ring(domain, 0, before, position, members)
+note(KEYS[3], 'the deadline of a change', position, members)
 return {'done', position, before}

@@ -27,7 +27,7 @@ use heed::MdbError;
 use parking_lot::Mutex;
 use zoocache_core::Header;
 
-use super::{Admission, Found, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};
+use super::{Admission, Found, Glimpse, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};
 use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
@@ -297,6 +297,42 @@ impl Rows for LmdbStorage {
         }
         *self.swept_to.lock() = from;
         Ok(removed)
+    }
+
+    fn glance(&self, from: &[u8]) -> Result<(Vec<Glimpse>, Vec<u8>), Error> {
+        let rooms = self.folder.rooms()?;
+        Ok(rooms.entries.read(|txn| {
+            let (rows, end) = rows_after(&rooms, txn, from)?;
+            let mut seen = Vec::with_capacity(rows.len());
+            for (hash, bytes) in rows {
+                let Some((key, header)) = row::peek(bytes) else { continue };
+                let place = place_of(&rooms, txn, &hash)?;
+                let expires_us = place.map_or(header.expires_us, |place| place.expires_us);
+                let bytes = place.map_or(bytes.len() as u64, |place| place.bytes);
+                seen.push(Glimpse { key: key.to_vec(), header, expires_us, bytes, place: hash.to_vec() });
+            }
+            Ok((seen, end))
+        })?)
+    }
+
+    fn glance_at(&self, key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        if self.secret.is_some() {
+            return Ok(None);
+        }
+        let rooms = self.folder.rooms()?;
+        let hash = *blake3::hash(key).as_bytes();
+        Ok(rooms.entries.read(|txn| {
+            let Some(bytes) = rooms.entries.table(ROWS).get(txn, &hash)? else { return Ok(None) };
+            let Some(header) = row::foreign(bytes, key) else { return Ok(None) };
+            let place = place_of(&rooms, txn, &hash)?;
+            let expires_us = place.map_or(header.expires_us, |place| place.expires_us);
+            let bytes = bytes.len() as u64;
+            Ok(Some(Glimpse { key: key.to_vec(), header, expires_us, bytes, place: hash.to_vec() }))
+        })?)
+    }
+
+    fn folder(&self) -> Result<Option<crate::FolderFacts>, Error> {
+        Ok(Some(self.folder.facts()?))
     }
 
     fn stats(&self) -> Option<StorageStats> {

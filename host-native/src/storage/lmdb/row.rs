@@ -1,8 +1,10 @@
 //! The bytes of a row: checksum, number, the key, the envelope. Numbers are little-endian.
 
-use crate::codec::Secret;
+use zoocache_core::Header;
+
+use crate::codec::{Secret, is_authenticated};
 use crate::storage::Row;
-use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open};
+use crate::storage::envelope::{self, CHECKSUM_BYTES, checksum, open};
 
 /// The bytes of a row. The number lies outside of nothing: the checksum is over all that follows it.
 pub(super) fn write(number: u64, key: &[u8], envelope: &[u8]) -> Vec<u8> {
@@ -31,6 +33,21 @@ pub(super) fn read(bytes: &[u8], key: Option<&[u8]>, secret: Option<&Secret>) ->
         return None;
     }
     open(u64::from_le_bytes(*number), stored_key, envelope, secret)
+}
+
+/// The key and the header of a row, unchecked.
+pub(super) fn peek(bytes: &[u8]) -> Option<(&[u8], Header)> {
+    let key = key_of(bytes)?;
+    let (header, _idle_us) = envelope::peek(bytes.get(CHECKSUM_BYTES + 12 + key.len()..)?)?;
+    Some((key, header))
+}
+
+/// The header of a row of this key that was authenticated by somebody else.
+pub(super) fn foreign(bytes: &[u8], key: &[u8]) -> Option<Header> {
+    let (sum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let (stored_key, header) = peek(bytes)?;
+    let envelope = rest.get(12 + stored_key.len()..)?;
+    (checksum(rest) == *sum && stored_key == key && is_authenticated(envelope)).then_some(header)
 }
 
 /// The key of a row, if it is one.

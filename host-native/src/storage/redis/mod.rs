@@ -14,7 +14,7 @@ use crate::sync::Mutex;
 use redis::{Value, cmd};
 use zoocache_core::{Header, Tag};
 
-use super::{Admission, Found, Lease, NewRow, Row, Rows, StorageStats, Use};
+use super::{Admission, Found, Glimpse, Lease, NewRow, Row, Rows, StorageStats, Use};
 use crate::clock::WallClock;
 use crate::codec::Secret;
 use crate::error::Error;
@@ -28,6 +28,8 @@ const STEP: usize = 200;
 const SWEEP_STEPS: usize = 20;
 /// What is read of an entry that a walk comes by: enough for most keys and headers. Others are passed over.
 const HEAD_BYTES: usize = 4_096;
+/// The same for those who look at entries.
+const GLANCE_BYTES: usize = 16_384;
 /// How often an entry is offered while others store theirs.
 const ATTEMPTS: usize = 8;
 /// Of more tags than these, only the reader checks whether they were invalidated.
@@ -116,6 +118,13 @@ struct Walked {
     name: Vec<u8>,
     key: Vec<u8>,
     row: Row,
+}
+
+/// Where a look goes on: the server's own place, and how many of the keys from there have been seen.
+fn place_of(place: &[u8]) -> (u64, usize) {
+    let text = std::str::from_utf8(place).unwrap_or_default();
+    let (from, passed) = text.split_once(':').unwrap_or((text, ""));
+    (from.parse().unwrap_or(0), passed.parse().unwrap_or(0))
 }
 
 /// What a row depends on, and everything above: nobody may have invalidated that.
@@ -273,6 +282,38 @@ impl Rows for RedisStorage {
         }
         *self.swept_to.lock() = from;
         Ok(removed)
+    }
+
+    fn glance(&self, from: &[u8]) -> Result<(Vec<Glimpse>, Vec<u8>), Error> {
+        let (from, passed) = place_of(from);
+        let (next, names) = self.scan(from)?;
+        let names = names.get(passed..).unwrap_or_default();
+        let sizes = self.feed.sizes(names)?;
+        let heads = self.feed.heads(names, GLANCE_BYTES)?;
+        let now_us = self.clock.now_us();
+        let mut seen = Vec::new();
+        for ((head, (bytes, left_ms)), number) in heads.into_iter().zip(sizes).zip(passed + 1..) {
+            let Some((key, header, idle_us)) = head.as_deref().and_then(row::glance) else { continue };
+            // Everything expires on the server, at the latest when nobody would know any more what it depends on.
+            let expires = (header.expires_us != 0 || idle_us != 0).then_some(left_ms).flatten();
+            let expires_us =
+                expires.map_or(0, |left_ms| now_us.saturating_add(left_ms.saturating_mul(1_000)));
+            let place = format!("{from}:{number}").into_bytes();
+            seen.push(Glimpse { key: key.to_vec(), header, expires_us, bytes, place });
+        }
+        let end = if next == 0 { Vec::new() } else { format!("{next}:0").into_bytes() };
+        Ok((seen, end))
+    }
+
+    fn glance_at(&self, key: &[u8]) -> Result<Option<Glimpse>, Error> {
+        let fetched = if self.secret.is_some() { None } else { self.feed.get(key)?.stored };
+        let Some(stored) = fetched else { return Ok(None) };
+        let Some((header, idle_us, expires_us)) = row::foreign(&stored, key) else { return Ok(None) };
+        let left_us = self.feed.left_us(expires_us);
+        let expires = header.expires_us != 0 || idle_us != 0;
+        let expires_us = if expires { self.clock.now_us().saturating_add(left_us).max(1) } else { 0 };
+        let (bytes, place) = (stored.len() as u64, Vec::new());
+        Ok(Some(Glimpse { key: key.to_vec(), header, expires_us, bytes, place }))
     }
 
     fn stats(&self) -> Option<StorageStats> {

@@ -10,8 +10,8 @@
 
 use zoocache_core::Header;
 
-use crate::codec::{Secret, TooLong, peek_header};
-use crate::storage::envelope::{CHECKSUM_BYTES, checksum, open, seal};
+use crate::codec::{Secret, TooLong, is_authenticated, peek_header};
+use crate::storage::envelope::{self, CHECKSUM_BYTES, checksum, open, seal};
 use crate::storage::{NewRow, Row};
 
 pub(super) const NUMBER_DIGITS: usize = 16;
@@ -58,6 +58,27 @@ fn digits(digits: &[u8; NUMBER_DIGITS]) -> Option<u64> {
     digits
         .iter()
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+/// The key, the header and the time to idle of an entry, of which the beginning is at hand; unchecked.
+pub(super) fn glance(beginning: &[u8]) -> Option<(&[u8], Header, u64)> {
+    let rest = beginning.get(2 * NUMBER_DIGITS + CHECKSUM_BYTES..)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (key, envelope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (header, idle_us) = envelope::peek(envelope)?;
+    Some((key, header, idle_us))
+}
+
+/// The header, the time to idle, and the expiry by the server's clock, of an entry of this key that was authenticated by
+/// somebody else.
+pub(super) fn foreign(stored: &[u8], key: &[u8]) -> Option<(Header, u64, u64)> {
+    let (_number, rest) = stored.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (expires_us, rest) = rest.split_first_chunk::<NUMBER_DIGITS>()?;
+    let (sum, rest) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let (stored_key, header, idle_us) = glance(stored)?;
+    let envelope = rest.get(4 + stored_key.len()..)?;
+    let is_it = checksum(rest) == *sum && stored_key == key && is_authenticated(envelope);
+    is_it.then_some((header, idle_us, digits(expires_us)?))
 }
 
 /// What the beginning of stored bytes says of an entry, unchecked: enough to count it, or to find it dead.
