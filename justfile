@@ -254,7 +254,7 @@ test-python-all: wheel
                 --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
                 attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
                 aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn \
-                opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
+                click opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
             echo "$wanted" >"$venv/installed.txt"
         fi
         {{ just }} _install-wheel "$venv/bin/python"
