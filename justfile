@@ -254,12 +254,17 @@ test-python-all: wheel
                 --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
                 attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
                 aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn \
-                opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
+                click opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
             echo "$wanted" >"$venv/installed.txt"
         fi
         {{ just }} _install-wheel "$venv/bin/python"
         echo "Python $("$venv/bin/python" -c 'import platform; print(platform.python_version())'):"
-        (cd python && "$venv/bin/python" -m pytest tests)
+        # The frameworks that 3.13 has are those of 3.12.
+        frameworks=()
+        if [ "$version" = 3.12 ]; then
+            frameworks=(--ignore-glob='tests/contrib_*' --ignore tests/test_example_servers.py)
+        fi
+        (cd python && "$venv/bin/python" -m pytest tests "${frameworks[@]}")
         tested+=("$version")
     done
     [ ${#tested[@]} -gt 0 ] || { echo "none of these is present: Python {{ python_versions }}" >&2; exit 1; }

@@ -2,8 +2,8 @@
 
     uvicorn --app-dir examples/litestar_library app:app --workers 2
 
-keeps its database and its cache in the folder it is started in. The workers share both. There is no ORM here, so
-reads say what they depend on, and writes what they change.
+keeps its database and its cache in the folder it is started in. The workers share both. There is no ORM here,
+so reads say what they depend on, and writes what they change.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def create() -> None:
     with database() as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS book"
-            " (id INTEGER PRIMARY KEY, title TEXT NOT NULL, copies INTEGER NOT NULL, version INTEGER NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS book ("
+            "id INTEGER PRIMARY KEY, title TEXT NOT NULL, copies INTEGER NOT NULL, version INTEGER NOT NULL)"
         )
 
 
@@ -90,8 +90,11 @@ def book(book_id: int) -> Book:
 
 @put("/books/{book_id:int}", sync_to_thread=True)
 def change(book_id: int, data: Change) -> Book:
-    """Change a book, or add it. Should this process die between the commit and the end of the block, the others
-    stop serving the old one all the same."""
+    """Change a book, or add it.
+
+    Should this process die between the commit and the end of the block, the others stop serving the old one
+    all the same.
+    """
     with changing(f"book:{book_id}"), database() as connection:
         row = connection.execute(
             "INSERT INTO book (id, title, copies, version) VALUES (?, ?, ?, 1) ON CONFLICT (id) DO UPDATE"

@@ -1,6 +1,7 @@
 """What a cached queryset returns is what a plain one returns; the second time without any SQL."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import pickle
 import uuid
@@ -543,3 +544,41 @@ def test_a_cached_function_of_another_cache_keeps_nothing_that_was_not_committed
         assert name() == "not committed"
         transaction.set_rollback(True, using=on)
     assert name() == author.name
+    cache.close()
+
+
+def _in_a_transaction(alias, read):
+    with transaction.atomic(alias):
+        return read()
+
+
+UNCACHED = {
+    "not stable": lambda alias: {author.name for author in Author.cached.using(alias).order_by("?")},
+    "locked": lambda alias: _in_a_transaction(
+        alias, lambda: {author.name for author in Author.cached.using(alias).select_for_update()}
+    ),
+    "iterator": lambda alias: {author.name for author in Author.objects.using(alias).iterator()},
+    "raw": lambda alias: {
+        author.name for author in Author.objects.using(alias).raw("SELECT * FROM django_shop_author")
+    },
+}
+
+
+@pytest.mark.parametrize("read", UNCACHED.values(), ids=UNCACHED)
+def test_what_queries_that_are_not_cached_read_of_a_transaction_is_for_itself(rows, read):
+    names = zoocache.cacheable(lambda: read(rows))
+
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic(rows):
+        Author.objects.using(rows).create(name="ghost")
+        assert "ghost" in names()
+        raise ZeroDivisionError
+    assert "ghost" not in names()
+
+
+@pytest.mark.parametrize("read", UNCACHED.values(), ids=UNCACHED)
+def test_queries_that_are_not_cached_are_dependencies(rows, read):
+    names = zoocache.cacheable(lambda: read(rows))
+
+    names()
+    Author.objects.using(rows).create(name="new")
+    assert "new" in names()

@@ -3,7 +3,9 @@
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.db import transaction
+from django.test import RequestFactory
 from django.utils import timezone, translation
 from django_shop.models import Author, Book, Review, Shop, Tag
 from rest_framework import serializers
@@ -355,3 +357,27 @@ def test_wrong_options(wrong):
 def test_what_is_no_serializer(wrong):
     with pytest.raises(TypeError, match="serializer class"):
         cacheable_serializer(wrong)
+
+
+def test_what_visitors_have_in_their_sessions(books):
+    @cacheable_serializer
+    class WithBasket(serializers.ModelSerializer):
+        chosen = serializers.SerializerMethodField()
+
+        def get_chosen(self, book):
+            return book.pk in self.context["request"].session.get("basket", [])
+
+        class Meta:
+            model = Book
+            fields = ("chosen",)
+
+    book = Book.objects.using(books).first()
+
+    def chosen(*basket):
+        request = RequestFactory().get("/")
+        request.user, request.session = AnonymousUser(), SessionStore()
+        if basket:
+            request.session["basket"] = list(basket)
+        return WithBasket(book, context={"request": request}).data["chosen"]
+
+    assert [chosen(book.pk), chosen(), chosen(book.pk), chosen(0)] == [True, False, True, False]

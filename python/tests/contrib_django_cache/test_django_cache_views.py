@@ -5,10 +5,12 @@ import datetime as dt
 import threading
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.messages import get_messages, info
 from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.backends import cache as cache_sessions
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.cache import caches
 from django.core.exceptions import PermissionDenied
@@ -17,6 +19,7 @@ from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
+from django.urls import ResolverMatch
 from django.utils import timezone, translation
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -24,10 +27,11 @@ from django.views.decorators.cache import never_cache
 from helpers import Running, unique, wait_for
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer, StaticHTMLRenderer
 from rest_framework.response import Response
+from rest_framework.versioning import AcceptHeaderVersioning
 from rest_framework.views import APIView
 
 import zoocache
-from zoocache.contrib.django import cache_view
+from zoocache.contrib.django import cache_view, instance_tag
 from zoocache.contrib.http import HttpCaching
 
 requests = RequestFactory()
@@ -575,3 +579,104 @@ def test_invalid_tags_are_told_of_before_the_view_runs():
     with pytest.raises(zoocache.InvalidTag):
         page.get()
     assert page.calls == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_in_the_session_is_part_of_the_key(shared, is_async):
+    calls = []
+
+    def answer(request):
+        calls.append(1)
+        return HttpResponse(request.session.get("name", "nobody"))
+
+    async def answer_async(request):
+        return await sync_to_async(answer)(request)
+
+    chosen = answer_async if is_async else answer
+    chosen.__qualname__ = unique()
+    view = cache_view(shared=shared)(chosen)
+
+    def ask():
+        request = requests.get("/", HTTP_COOKIE=f"sessionid={key}")
+        request.session = cache_sessions.SessionStore(key)
+        response = asyncio.run(view(request)) if is_async else view(request)
+        return response.content.decode()
+
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cache"):
+        session = cache_sessions.SessionStore()
+        session["name"] = "ann"
+        session.save()
+        key = session.session_key
+        assert [ask() for _ in range(3)] == ["ann"] * 3
+        assert len(calls) == 2  # the first one tells that the view uses the session
+        session["name"] = "bob"
+        session.save()
+        assert ask() == "bob"
+
+
+def test_views_that_are_made_by_one_function_are_several():
+    def make(name):
+        @cache_view(key=lambda request: "home")
+        def view(request):
+            return HttpResponse(name)
+
+        return view
+
+    views = [make("one"), make("two")]
+    assert [view(requests.get("/")).content for view in views * 2] == [b"one", b"two"] * 2
+
+
+def test_one_class_at_several_urls_is_several_views():
+    @method_decorator(cache_view(key=lambda request: "home"), name="dispatch")
+    class Named(View):
+        name = ""
+
+        def get(self, request):
+            return HttpResponse(self.name)
+
+    def ask(name):
+        request = requests.get(f"/{name}")
+        request.resolver_match = ResolverMatch(Named, (), {}, route=name)
+        return Named.as_view(name=name)(request).content.decode()
+
+    assert [ask(name) for name in ("a", "b", "a")] == ["a", "b", "a"]
+
+
+def test_versions_that_are_asked_for_in_accept():
+    @method_decorator(cache_view(), name="dispatch")
+    class Versions(APIView):
+        authentication_classes = permission_classes = ()
+        renderer_classes = (JSONRenderer,)
+        versioning_class = AcceptHeaderVersioning
+
+        def get(self, request):
+            return Response(request.version)
+
+    def ask(version):
+        request = requests.get("/versions", HTTP_ACCEPT=f"application/json; version={version}")
+        return Versions.as_view()(request).content
+
+    assert [ask(version) for version in "1212"] == [b'"1"', b'"2"'] * 2
+
+
+def test_a_user_whom_a_middleware_has_looked_at_is_a_dependency():
+    page = Page(lambda request: HttpResponse(request.user.username))
+
+    def ask(name):
+        request = requests.get("/")
+        request.user = User(pk=7, username=name)
+        return page.view(request).content
+
+    assert (ask("ann"), ask("ann")) == (b"1 ann", b"1 ann")
+    zoocache.invalidate(instance_tag(User(pk=7)))
+    assert ask("eve") == b"2 eve"
+    zoocache.invalidate("auth.user:8")
+    assert ask("eve") == b"2 eve"
+
+
+def test_certificates_of_clients_tell_users_apart():
+    page = Page()
+    headers = ("X-SSL-Client-DN", "X-Forwarded-Client-Cert", "Client-Cert", "X-Amzn-Mtls-Clientcert-Subject")
+    seen = [page.get(headers={header: who}).content for header in headers for who in "ab"]
+    assert len(set(seen)) == len(seen)

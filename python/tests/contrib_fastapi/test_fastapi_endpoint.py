@@ -18,6 +18,7 @@ from fastapi import (
     Query,
     Request,
     Response,
+    WebSocket,
 )
 from fastapi.responses import (
     HTMLResponse,
@@ -572,6 +573,7 @@ def test_another_cache(shop):
     assert [client.get("/").json() for _ in range(2)] == [1, 1]
     cache.invalidate("page")
     assert client.get("/").json() == 2
+    cache.close()
 
 
 def test_a_stale_response_stands_in(shop, kind):
@@ -684,3 +686,20 @@ def test_what_a_response_says_it_varies_on_becomes_part_of_the_key(shop):
     answers = [shop.get("/", headers={"accept-language": name}).text for name in asked]
     # The first one tells, and is not kept.
     assert answers == ["en 1", "de 2", "en 3", "de 2", "fr 4"]
+
+
+def test_websockets_are_refused_when_they_connect(shop):
+    @shop.app.websocket("/ws")
+    @cache_endpoint
+    async def chat(websocket: WebSocket):
+        await websocket.accept()
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        raise AssertionError(message)
+
+    scope = {"type": "websocket", "path": "/ws", "query_string": b"", "headers": [], "subprotocols": []}
+    with pytest.raises(TypeError, match=r"serves a WebSocket.*leave cache_endpoint out"):
+        asyncio.run(shop.app(scope, receive, send))

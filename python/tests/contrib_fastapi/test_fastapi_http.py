@@ -220,6 +220,7 @@ def test_a_purge_reaches_what_an_invalidation_reaches(dependency, subtree, inval
     cache.invalidate(":".join(invalidated))
     client.get("/")
     client.close()
+    cache.close()
     is_purged = not set(purge_keys(":".join(invalidated))).isdisjoint(keys)
     assert is_purged == (len(calls) == 2)
 

@@ -215,3 +215,90 @@ def test_rows_that_are_locked_are_dependencies(database):
     assert label() == "red"
     write(engine, "changed")
     assert label() == "changed"
+
+
+def all_labels(session, **options):
+    statement = select(Label).order_by(Label.id).execution_options(**options)
+    return [label.text for label in session.scalars(statement)]
+
+
+OLD = {
+    "statement": all_labels,
+    "cached": lambda session: all_labels(session, cached=True),
+    "loader": lambda session: [session.get(Label, number).text for number in (2, 1)],
+    "locked": lambda session: session.scalar(select(Label).where(Label.id == 1).with_for_update()).text,
+}
+
+
+@pytest.mark.parametrize("read", OLD.values(), ids=OLD)
+def test_objects_that_a_session_had_before_are_for_itself(database, read):
+    engine = database.engine(isolation_level=None if database.is_sqlite else "READ COMMITTED")
+    attach(engine)
+    labels = zoocache.cacheable(key=lambda: 1)(read)
+
+    with Session(engine) as session:
+        held = session.get(Label, 1)
+        write(engine, "changed")
+        labels(session)
+        assert held.text == "red"
+    with Session(engine) as other:
+        assert "changed" in labels(other)
+
+
+def test_objects_that_were_changed_and_not_flushed_are_for_themselves(database):
+    engine = database.engine()
+    attach(engine)
+    labels = zoocache.cacheable(key=lambda: 1)(all_labels)
+
+    with Session(engine, autoflush=False) as session:
+        session.get(Label, 1).text = "not flushed"
+        assert "not flushed" in labels(session)
+    with Session(engine) as other:
+        assert "not flushed" not in labels(other)
+
+
+KEPT = {
+    "of other tables": lambda session: session.scalars(select(Product)).all(),
+    "of the function's own": lambda session: None,
+    "expired": lambda session: (all_labels(session), session.commit()),
+}
+
+
+@pytest.mark.parametrize("before", KEPT.values(), ids=KEPT)
+def test_other_objects_keep_nothing_from_being_stored(database, before):
+    engine = database.engine()
+    attach(engine)
+    calls = []
+
+    @zoocache.cacheable(key=lambda: 1)
+    def labels(session):
+        calls.append(1)
+        return all_labels(session), all_labels(session), session.scalar(select(func.max(Label.id)))
+
+    for _ in range(2):
+        with Session(engine) as session:
+            held = before(session)
+            labels(session)
+            del held
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda session: all_labels(session, populate_existing=True),
+        lambda session: list(session.scalars(select(Label.text))),
+    ],
+    ids=["populate_existing", "columns"],
+)
+def test_statements_that_do_not_return_old_objects_are_stored(database, read):
+    engine = database.engine()
+    attach(engine)
+    labels = zoocache.cacheable(key=lambda: 1)(read)
+
+    with Session(engine) as session:
+        held = session.get(Label, 1)
+        write(engine, "changed")
+        assert "changed" in labels(session)
+        assert labels.stats()["entries"] == 1
+        del held

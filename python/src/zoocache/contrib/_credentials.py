@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 #: `X-Request-Id` does not.
 _SAYS_WHO = re.compile(
     r"auth|cookie|token|user|session|api[-_]?key|secret|ident|account|tenant|customer|member|client[-_]?id|principal|jwt"
-    r"|credential|signature|oidc|mail|passw|forwarded-groups|^key$|^host$|^x-forwarded-host$"
+    r"|credential|signature|oidc|mail|passw|group|role|scope|permission|organi[sz]ation|workspace|company|^x-org$"
+    r"|client[-_]?(?:cert|dn|s-dn|subject)|mtls|^key$|^host$|^x-forwarded-host$"
 )
 
 

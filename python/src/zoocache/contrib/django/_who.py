@@ -45,20 +45,32 @@ def digest(parts: Iterable[tuple[str, Any]]) -> str | None:
     )
 
 
-def _user(request: Any) -> str | None:
+def known_user(request: Any) -> Any:
+    """Return the user whom somebody has looked at already; `None` if nobody has, or it is nobody."""
     # That of REST framework has a request in it, and tells it of its user.
     user = vars(getattr(request, "_request", request)).get("user")
     # To look at one that nobody has looked at would use the session.
     if user is None or getattr(user, "_wrapped", None) is empty:
         return None
-    if not getattr(user, "is_authenticated", False):
-        return None
-    return f"{type(user).__qualname__} {user.pk!r}"
+    return user if getattr(user, "is_authenticated", False) else None
+
+
+def _user(request: Any) -> str | None:
+    user = known_user(request)
+    return None if user is None else f"{type(user).__qualname__} {user.pk!r}"
 
 
 def uses_session(request: Any) -> bool:
     """Whether the session was looked at."""
     return bool(getattr(getattr(request, "session", None), "accessed", False))
+
+
+def in_session(request: Any) -> str | None:
+    """Return a digest of what is in the session; `None` for a request that has none."""
+    session = getattr(request, "session", None)
+    if session is None:
+        return None
+    return digest((str(name), value) for name, value in session.items())
 
 
 def is_personal(request: Any, response: Any) -> bool:

@@ -18,8 +18,10 @@ from zoocache.contrib.django import (
 )
 from zoocache.contrib.django._database import in_transaction, sees_latest
 from zoocache.contrib.django._graph import Graph, digest
+from zoocache.contrib.django._who import in_session
 from zoocache.contrib.django._writes import models_written
 from zoocache.contrib.django.conf import configure_from_settings
+from zoocache.contrib.django.tags import instance_tags
 
 try:
     from rest_framework.relations import Hyperlink
@@ -145,7 +147,15 @@ def _request(request: Any, options: _Options) -> tuple[object, ...]:
         params = [(name, request.GET.getlist(name)) for name in sorted(options.query_params)]
     # Links begin with scheme and host, and have the version of the API in them.
     place = request.scheme, _host(request), request.method, str(getattr(request, "version", None))
-    return (*place, params, None if options.shared else _user(request))
+    return (*place, params, *((None, None) if options.shared else (_user(request), _session(request))))
+
+
+def _session(request: Any) -> str | None:
+    # What visitors who have not logged in have put into their baskets, say.
+    session = getattr(request, "session", None)
+    if session is None or not (session.accessed or session.session_key):
+        return None
+    return in_session(request)
 
 
 def _host(request: Any) -> str:
@@ -167,14 +177,8 @@ def _user(request: Any) -> object:
 
 
 def _user_tags(serializer: Any) -> list[str]:
-    user = getattr(serializer.context.get("request"), "user", None)
     # What it may see can depend on its groups.
-    user = getattr(user, "_wrapped", user)
-    if not isinstance(user, Model) or user.pk is None:
-        return []
-    graph = Graph()
-    graph.describe(type(user)(pk=user.pk))
-    return graph.tags()
+    return instance_tags(getattr(serializer.context.get("request"), "user", None))
 
 
 def _may_store() -> bool | None:

@@ -62,6 +62,18 @@ def instance_tag(instance: Model) -> str:
     return row_tag(model_tag(instance), normal_key(type(instance), instance.pk))
 
 
+def instance_tags(value: Any) -> list[str]:
+    """Return the tags of an instance, and of what it inherits from; none of anything else."""
+    value = getattr(value, "_wrapped", value)
+    if not isinstance(value, Model) or value.pk is None:
+        return []
+    parents = {
+        row_tag(model_tag(parent), normal_key(parent, getattr(value, parent._meta.pk.attname)))
+        for parent in value._meta.get_parent_list()
+    }
+    return sorted(parents | {instance_tag(value)})
+
+
 def row_tag(label: str, key: object) -> str:
     """Return the tag of the row of a model whose primary key is `key`."""
     segment = _ESCAPED.sub(_escape, str(key)) or "%"

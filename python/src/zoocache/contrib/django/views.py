@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+import types
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -14,6 +15,7 @@ from django.utils.cache import patch_vary_headers
 
 import zoocache
 from zoocache import add_deps
+from zoocache._identity import Identity, identify
 from zoocache.context import get_current_deps
 from zoocache.contrib._http import (
     KEPT_IN_304,
@@ -26,6 +28,7 @@ from zoocache.contrib._http import (
 from zoocache.contrib.django import _who
 from zoocache.contrib.django._place import locale
 from zoocache.contrib.django._settings import store_of
+from zoocache.contrib.django.tags import instance_tags
 from zoocache.contrib.http import HttpCaching, keys_of
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 _METHODS = ("GET", "HEAD")
 #: What tells proxies that users do not get each other's responses.
 _WHO = (b"Cookie", b"Authorization")
+#: Stands among the headers that responses vary on for what is in the session.
+_SESSION = "*session*"
 #: As in `_store`: the timeout is an age, whatever the cache's `read_extend_ttl` says.
 _NO_EARLY_REFRESH = 1e-12
 
@@ -144,8 +149,8 @@ class _CachedViews:
         self._tags = tags if tags is None or callable(tags) else tuple(tags)
         self._timeout, self._key, self._shared, self._http, self._using = timeout, key, shared, http, using
         self._cluster_lock = cluster_lock
-        #: By view, the request headers that responses vary on, as far as this process has seen. Nothing is
-        #: stored under a key that lacks one of them.
+        #: By view, the request headers that responses vary on, as far as this process has seen, and whether
+        #: they use the session. Nothing is stored under a key that lacks one of them.
         self._vary: dict[str, frozenset[str]] = {}
         self._functions: dict[int, tuple[Any, Any, Any]] = {}
         # Says now what is wrong with the timeout, or with `cluster_lock`.
@@ -172,7 +177,7 @@ class _CachedViews:
 
     def _serve(self, call: _Call) -> Any:
         function = self._made(store_of(self._using).cache)[0]
-        identity = _identity(call.view)
+        identity = _identity(call) if self._key is None else _only_identity(call)
         while True:
             vary = self._vary.get(identity, frozenset())
             place = self._place(identity, vary, call)
@@ -194,9 +199,12 @@ class _CachedViews:
 
     async def _serve_async(self, call: _Call) -> Any:
         function = self._made(store_of(self._using).cache)[1]
-        identity = _identity(call.view)
+        identity = _identity(call) if self._key is None else _only_identity(call)
         while True:
             vary = self._vary.get(identity, frozenset())
+            if _SESSION in vary:
+                # From a database, it must be read in a thread of Django's.
+                await sync_to_async(_who.in_session, thread_sensitive=True)(call.request)
             place = self._place(identity, vary, call)
             try:
                 return self._answer(call, await function(call, place))
@@ -250,6 +258,8 @@ class _CachedViews:
         if self._using is not None:
             # So that the alias's `clear` reaches it.
             add_deps([store_of(self._using).tag])
+        # The user was loaded before, by a middleware that looked at it.
+        add_deps(instance_tags(_who.known_user(call.request)))
         tags = self._tags
         if callable(tags):
             tags = tags(call.request, *call.args, **call.kwargs)
@@ -277,7 +287,9 @@ class _CachedViews:
             None if self._shared else _who.asks(request),
             _renderer(request),
             # Credentials may be among them.
-            _who.digest((name, request.META.get(_meta(name))) for name in sorted(vary)),
+            _who.digest((name, request.META.get(_meta(name))) for name in sorted(vary - {_SESSION})),
+            # Read here: of a session in a database, a computation would depend on all of them.
+            _who.in_session(request) if _SESSION in vary else None,
             tuple(sorted(vary)),
         )
 
@@ -292,11 +304,16 @@ class _CachedViews:
             raise _NotShared
         if _who.is_personal(request, response):
             raise _NotShared
-        if _who.uses_session(request):
+        uses_session = _who.uses_session(request)
+        if uses_session:
             # As the session's middleware will, but of a hit it does not know.
             patch_vary_headers(response, ["Cookie"])
         headers = _headers(response)
         names = _names(merged_vary(headers, ()))
+        if uses_session:
+            names |= {_SESSION}
+        if _negotiates(response):
+            names |= {"accept"}
         if not may_be_shared(response.status_code, headers) or _is_private(headers):
             raise _NotShared
         call.stored = self._stored(response, headers)
@@ -343,12 +360,28 @@ class _CachedViews:
         return response
 
 
-def _identity(view: Any) -> str:
+def _identity(call: _Call) -> str:
     """Name a view; for a method of a class-based view, with the class that it belongs to."""
+    view = call.view
     function = view.func if isinstance(view, functools.partial) else view
     owner = getattr(function, "__self__", None)
     name = f"{getattr(view, '__module__', '')}.{getattr(view, '__qualname__', type(view).__qualname__)}"
     return name if owner is None else f"{type(owner).__module__}.{type(owner).__qualname__}/{name}"
+
+
+def _only_identity(call: _Call) -> str:
+    """Name a view whose URL is not in the key: what is made twice, by a function or by `as_view`, is two."""
+    view = call.view
+    if isinstance(view, types.FunctionType):
+        found = _identified(view)
+        return found.shared or found.name
+    route = getattr(getattr(call.request, "resolver_match", None), "route", None)
+    return f"{_identity(call)} {route}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _identified(view: Any) -> Identity:
+    return identify(view, None, ())
 
 
 def _is_async(view: Any) -> bool:
@@ -376,6 +409,13 @@ def _rendered(response: Any, request: Any) -> None:
 def _renderer(request: Any) -> str | None:
     """What REST framework has negotiated before the view was called."""
     return getattr(request, "accepted_media_type", None)
+
+
+def _negotiates(response: Any) -> bool:
+    """Whether REST framework read in `Accept` which version is wanted; `Vary` may say nothing of it."""
+    request = (getattr(response, "renderer_context", None) or {}).get("request")
+    scheme = type(getattr(request, "versioning_scheme", None))
+    return any(cls.__name__ == "AcceptHeaderVersioning" for cls in scheme.__mro__)
 
 
 def _headers(response: Any) -> tuple[Header, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastapi.dependencies.utils import get_dependant
@@ -63,6 +63,8 @@ class Route:
     dependencies: tuple[tuple[str | None, _Read], ...]
     #: The dependencies that the application has put in the place of others.
     overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+    #: What `asked` looks at, by the parameters that are hidden.
+    read: dict[tuple[str, ...], tuple[frozenset[str], bool, tuple[str, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, route: Any) -> Route:
@@ -101,32 +103,47 @@ class Route:
             found += found_in(request.scope)
         return digest(found) if found else None
 
-    def asked(self, request: HTTPConnection, unseen: Collection[str]) -> tuple[Any, ...]:
+    def asked(
+        self, request: HTTPConnection, unseen: frozenset[str], hidden: Collection[str]
+    ) -> tuple[Any, ...]:
         """Return what of the address is read by dependencies that return nothing which is in the key.
 
         Args:
             request: The request.
-            unseen: The endpoint's parameters that are not in the key.
+            unseen: The endpoint's parameters that are never in the key.
+            hidden: Those that this request's values keep out of it.
         """
-        found: list[Any] = []
-        given = request.scope.get("path_params")
-        if given:
-            told = set(self.declares_in_path)
-            for name, read in self.dependencies:
-                if name is not None and name not in unseen:
-                    told |= read.paths
-            for name, read in self.dependencies:
-                if name is None or name in unseen:
-                    told -= read.paths - self.declares_in_path
-            found += [(name, str(value)) for name, value in given.items() if name not in told]
-        for name, read in self.dependencies:
-            if name is not None and name not in unseen:
-                continue
-            if read.any_query:
-                found.append(request.scope.get("query_string", b""))
-            elif read.queries:
-                found += [(query, request.query_params.getlist(query)) for query in sorted(read.queries)]
+        combination = tuple(hidden)
+        read = self.read.get(combination)
+        if read is None:
+            read = self.read[combination] = self._unseen(unseen.union(hidden))
+        told, any_query, queries = read
+        given = request.scope.get("path_params", {})
+        if not any_query and not queries and told.issuperset(given):
+            return ()
+        found: list[Any] = [(name, str(value)) for name, value in given.items() if name not in told]
+        if any_query:
+            found.append(request.scope.get("query_string", b""))
+        else:
+            found += [(name, request.query_params.getlist(name)) for name in queries]
         return tuple(found)
+
+    def _unseen(self, unseen: Collection[str]) -> tuple[frozenset[str], bool, tuple[str, ...]]:
+        """Parameters of the path that are in the key otherwise; whether any query is read, or which."""
+        told: set[str] = set()
+        read = _Read(self.overrides)
+        for name, inner in self.dependencies:
+            if name is not None and name not in unseen:
+                told |= inner.paths
+            else:
+                read.paths |= inner.paths
+                read.queries |= inner.queries
+                read.any_query |= inner.any_query
+        return (
+            frozenset((told - read.paths) | self.declares_in_path),
+            read.any_query,
+            tuple(sorted(read.queries)),
+        )
 
     def vary(self, *, shared: bool) -> list[bytes]:
         """Names of the request headers that responses depend on."""

@@ -11,6 +11,7 @@ from fastapi.security import SecurityScopes
 from starlette.background import BackgroundTasks
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from zoocache.contrib._credentials import digest, says_who
 from zoocache.contrib._endpoint import CachedEndpoint, Call
@@ -183,6 +184,10 @@ class _Serving:
         if request is None:
             request = next((value for value in args if isinstance(value, Request)), None)
         if request is None:
+            if given is not None and any(isinstance(value, WebSocket) for value in kwargs.values()):
+                raise TypeError(
+                    f"{self._func!r} serves a WebSocket, which cannot be cached; leave cache_endpoint out"
+                )
             return None
         found = route_of(request)
         route = None if found is None else self._route(found)
@@ -241,7 +246,7 @@ class _Request:
             else f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}",
             self._user,
             *(request.headers.get(name.decode("latin-1")) for name in vary),
-            *(() if route is None else route.asked(request, endpoint.unseen | self.inner.hidden.keys())),
+            *(() if route is None else route.asked(request, endpoint.unseen, self.inner.hidden)),
         )
 
     def _render(self, result: Any) -> StoredResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -34,6 +34,21 @@ NOT_CACHED = (Stream, File, Template)
 
 
 @dataclass(frozen=True)
+class _Read:
+    """What of the address is read by dependencies whose values are in no key."""
+
+    url: bool
+    query: bool
+    queries: frozenset[bytes]
+    #: Parameters of the path that are in the key otherwise.
+    told: frozenset[str]
+
+    @functools.cached_property
+    def nothing(self) -> bool:
+        return not (self.url or self.query or self.queries)
+
+
+@dataclass(frozen=True)
 class Route:
     """A handler, as an application has it: with what its layers add."""
 
@@ -58,6 +73,8 @@ class Route:
     varies: tuple[bytes, ...]
     #: What transforms results.
     dto: type[AbstractDTO[Any]] | None
+    #: What `asked` looks at, by the parameters that are hidden.
+    read: dict[tuple[str, ...], _Read] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: Request[Any, Any, Any], own: frozenset[str]) -> Route:
@@ -119,14 +136,36 @@ class Route:
             found += found_in(scope)
         return digest(found)
 
-    def asked(self, scope: Any, handed: Collection[str], unseen: Collection[str]) -> tuple[Any, ...]:
+    def asked(
+        self, scope: Any, handed: Collection[str], unseen: frozenset[str], hidden: Collection[str]
+    ) -> tuple[Any, ...]:
         """Return what of the address is read but by parameters whose values are in the key.
 
         Args:
             scope: The request's.
             handed: The handler's parameters.
-            unseen: Those that are not in the key.
+            unseen: Those that are never in the key.
+            hidden: Those that this request's values keep out of it.
         """
+        combination = tuple(hidden)
+        read = self.read.get(combination)
+        if read is None:
+            read = self.read[combination] = self._read(handed, unseen.union(hidden))
+        given = scope["path_params"]
+        if read.nothing and read.told.issuperset(given):
+            return ()
+        query = scope.get("query_string", b"")
+        if read.url:
+            return scope["path"], query
+        found: list[Any] = [(name, str(value)) for name, value in given.items() if name not in read.told]
+        if read.query:
+            found.append(query)
+        elif read.queries:
+            pairs = [part.partition(b"=") for part in query.split(b"&")]
+            found += [(name, value) for name, _, value in pairs if _unquoted(name) in read.queries]
+        return tuple(found)
+
+    def _read(self, handed: Collection[str], unseen: Collection[str]) -> _Read:
         hidden: set[str] = set()
         seen = set(handed) - self.taken.keys()
         for name, taken in self.taken.items():
@@ -134,21 +173,15 @@ class Route:
                 hidden |= taken
             else:
                 seen |= taken
-        query = scope.get("query_string", b"")
-        if self.reads_url or not hidden.isdisjoint(WHOLE):
-            return scope["path"], query
-        told = {
-            alias for name, alias in self.in_path.items() if name in seen and name not in hidden - set(handed)
-        }
-        found: list[Any] = [
-            (name, str(value)) for name, value in scope["path_params"].items() if name not in told
-        ]
-        if "query" in hidden:
-            found.append(query)
-        elif names := {alias for name, alias in self.in_query.items() if name in hidden - set(handed)}:
-            pairs = [part.partition(b"=") for part in query.split(b"&")]
-            found += [(name, value) for name, _, value in pairs if _unquoted(name) in names]
-        return tuple(found)
+        hidden_only = hidden - set(handed)
+        return _Read(
+            url=self.reads_url or not hidden.isdisjoint(WHOLE),
+            query="query" in hidden,
+            queries=frozenset(alias for name, alias in self.in_query.items() if name in hidden_only),
+            told=frozenset(
+                alias for name, alias in self.in_path.items() if name in seen and name not in hidden_only
+            ),
+        )
 
     def vary(self, known: tuple[bytes, ...], *, reads_any: bool) -> list[bytes]:
         """Names of the request headers that responses depend on, beside those that are known."""

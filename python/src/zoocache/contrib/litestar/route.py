@@ -249,7 +249,7 @@ class _Request:
             self._user,
             *(header_of(scope["headers"], name) for name in vary),
         )
-        self.place += route.asked(scope, arguments, endpoint.unseen | hidden.keys())
+        self.place += route.asked(scope, arguments, endpoint.unseen, hidden)
         if "query" in hidden and not route.reads_url:
             self.place += (scope.get("query_string", b""),)
 

@@ -20,6 +20,7 @@ import zoocache
 from zoocache.contrib.sqlalchemy import _ends, _reads, _writes
 from zoocache.contrib.sqlalchemy._attached import Settings
 from zoocache.contrib.sqlalchemy._footprint import noting
+from zoocache.contrib.sqlalchemy._objects import watch_sessions
 from zoocache.contrib.sqlalchemy._tags import LONGEST_PREFIX
 from zoocache.contrib.sqlalchemy._work import info_of, place
 
@@ -194,6 +195,7 @@ def attach(
             f"room for tables and keys below it: {prefix!r}"
         )
     (zoocache.changing if cache is None else cache.changing)(prefix or "any", timeout=timeout)  # checks them
+    watch_sessions()
     attachment = Attachment(Settings(cache, prefix, name, crash_safe, timeout))
     engines, sessions = _resolve(target)
     for engine in engines:

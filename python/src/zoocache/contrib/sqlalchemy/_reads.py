@@ -21,6 +21,7 @@ from zoocache.context import keep_private
 from zoocache.contrib.sqlalchemy._cached import Cached, option
 from zoocache.contrib.sqlalchemy._database import identity
 from zoocache.contrib.sqlalchemy._footprint import footprint
+from zoocache.contrib.sqlalchemy._objects import may_be_older
 from zoocache.contrib.sqlalchemy._tags import is_exact, row_below
 from zoocache.contrib.sqlalchemy._work import place
 
@@ -67,6 +68,8 @@ def before(settings: Settings, connection: Connection, context: Any) -> None:
         deps = _deps(settings, cached, noted, context)
         # For a cached function around it, whoever answers.
         zoocache.add_deps(deps)
+        if computation is not None and may_be_older(here, noted, context, computation):
+            keep_private()
         is_latest = not here.work.has_written and _is_latest(connection, here)
         if cached is not None and is_latest and _is_whole(context):
             here.plan = Plan(context, cached, deps, computation)
@@ -88,12 +91,13 @@ def beside(settings: Settings, connection: Connection, context: Any) -> None:
     here.plan = None
     computation = CURRENT.get()
     if computation is not None and not context.isddl:
-        has_written = here.work.has_changed
+        is_private = here.work.has_changed
         if isinstance(context.compiled, SQLCompiler):
             noted = footprint(context.compiled)
             zoocache.add_deps(_deps(settings, None, noted, context))
+            is_private |= may_be_older(here, noted, context, computation)
         is_new = _is_latest(connection, here) or _is_as_new(connection, here, computation)
-        if has_written or not is_new:
+        if is_private or not is_new:
             keep_private()
     _begin(connection, here, computation)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
+    from sqlalchemy.orm import Session
+
 #: Changed rows of a table that are told one by one; beyond, the table is told.
 MOST_ROWS = 1000
 
@@ -146,6 +148,7 @@ class Place:
         level: Its isolation level if nobody sets another; `None` before it was asked for that.
         open: Stands for what is still being read.
         name: Stands for its database if that may be one that no other connection reaches.
+        session: The session that has used it last.
         plan: How the statement that runs next is served by the cache, if it is.
     """
 
@@ -154,6 +157,7 @@ class Place:
         self.level: str | None = None
         self.open: weakref.WeakSet[Any] = weakref.WeakSet()
         self.name: str | None = None
+        self.session: weakref.ref[Session] | None = None
         self.plan: Any = None
 
 
