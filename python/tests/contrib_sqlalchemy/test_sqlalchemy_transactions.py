@@ -102,6 +102,18 @@ CHANGES = {
     "composite": (lambda s: setattr(s.get(Place, ("a", 1)), "who", "x"), {"place:a:1"}),
     "part of a composite": (lambda s: setattr(s.get(Place, ("a", 1)), "seat", 7), {"place"}),
     "cascades of the database": (lambda s: s.delete(s.get(Parent, 1)), {"parent:1", "child", "toy"}),
+    "cascades of an orm delete": (
+        lambda s: s.execute(delete(Parent).where(Parent.id == 1)),
+        {"parent:1", "child", "toy"},
+    ),
+    "cascades of an orm update": (
+        lambda s: s.execute(update(Code).where(Code.code == "x").values(code="y")),
+        {"code", "code_use"},
+    ),
+    "orm update of what is inherited": (
+        lambda s: s.execute(update(Engineer).where(Engineer.id == 2).values(language="x")),
+        {"engineer:2", "person:2"},
+    ),
     "orm update": (lambda s: s.execute(update(Label).where(Label.text == "red").values(text="x")), {"label"}),
     "orm update of a row": (
         lambda s: s.execute(update(Label).where(Label.id == 1).values(text="x")),

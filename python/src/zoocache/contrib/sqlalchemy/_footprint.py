@@ -165,8 +165,13 @@ def _others(compiled: Any, dml: Any, *, is_alone: bool) -> set[TableClause]:
 
 
 def _tables_of(dml: Any) -> list[TableClause]:
-    """The tables that a statement is about: one, or those of a join."""
-    return [part for part in visitors.iterate(dml.table) if isinstance(part, TableClause)]
+    """The tables that a statement is about: one, or those of a join; as they are in their metadata."""
+    # Statements of the ORM have copies with annotations, to which no foreign key refers.
+    return [
+        part._deannotate()  # noqa: SLF001 - it has no other name
+        for part in visitors.iterate(dml.table)
+        if isinstance(part, TableClause)
+    ]
 
 
 def _is_plain(statement: Any) -> bool:
