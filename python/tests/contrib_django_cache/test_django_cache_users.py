@@ -37,13 +37,19 @@ def cache(request, location, configured):
 def tables():
     """Tables of users and sessions, in the database of the process."""
     models = [User, importlib.import_module("django.contrib.sessions.models").Session]
+    # Other tests of this process may have made them, and need them again.
+    there = connection.introspection.table_names()
+    missing = [model for model in models if model._meta.db_table not in there]
     with connection.schema_editor() as editor:
-        for model in models:
+        for model in missing:
             editor.create_model(model)
     yield
     with connection.schema_editor() as editor:
         for model in reversed(models):
-            editor.delete_model(model)
+            if model in missing:
+                editor.delete_model(model)
+            else:
+                model.objects.all().delete()
 
 
 @pytest.fixture
