@@ -274,7 +274,7 @@ def test_prune_frees_everything_that_is_dead(cache):
         inspector.prune()  # as another process may have done just now
         cache.invalidate("dead")
         # Copies that this process holds count, too.
-        assert inspector.prune() in {4000, 8000}
+        assert 4000 <= inspector.prune() <= 8000
         assert inspector.stats().entries == 1000
 
 
