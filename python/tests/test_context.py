@@ -320,6 +320,7 @@ def test_who_awaits_a_private_result_computes():
     assert asyncio.run(run()) == (1, 2, 2)
 
 
+@pytest.mark.not_on_server("a server has a clock of its own, which no test sets")
 def test_a_private_refresh_in_the_background_is_dropped():
     private = []
 
