@@ -299,18 +299,19 @@ def test_who_awaits_a_private_result_computes():
     calls = itertools.count(1)
 
     async def run():
-        go_on = asyncio.Event()
+        computing, go_on = asyncio.Event(), asyncio.Event()
 
         @cacheable
         async def f():
             number = next(calls)
             if number == 1:
                 keep_private()
+                computing.set()
                 await go_on.wait()
             return number
 
         first = asyncio.create_task(f())
-        await asyncio.sleep(0)
+        await computing.wait()
         waiter = asyncio.create_task(f())
         while stats()["waits"] < 1:
             await asyncio.sleep(0)
