@@ -11,7 +11,7 @@ import functools
 import inspect
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import zoocache
 from zoocache import ConfigError
@@ -19,6 +19,7 @@ from zoocache._identity import IDENTIFIES
 from zoocache._time import milliseconds
 from zoocache.context import get_current_deps
 from zoocache.contrib._http import (
+    KEPT_IN_304,
     StoredResponse,
     etag_of,
     is_matched,
@@ -88,6 +89,20 @@ class Served:
     stored: StoredResponse
     outcome: Outcome
     background: Any = None
+
+
+class Request(Protocol):
+    """A request to an endpoint, as a framework's integration sees it."""
+
+    #: On its way through the cache.
+    inner: Call
+    #: What the key has beside the arguments.
+    place: tuple[Any, ...]
+    #: Of the endpoint, by name.
+    arguments: dict[str, Any]
+
+    def respond(self, served: Served) -> Any:
+        """Make the framework's response."""
 
 
 class CachedEndpoint:
@@ -283,6 +298,38 @@ class CachedEndpoint:
         bound = self._signature.bind_partial(*args).arguments
         return {**bound, **kwargs}
 
+    def serving(
+        self,
+        request_of: Callable[[tuple[Any, ...], dict[str, Any]], Request | None],
+        by_hand: Callable[..., Any],
+    ) -> Any:
+        """Make the function that the framework calls instead of the endpoint.
+
+        Args:
+            request_of: Finds the request of a call, and takes what is no argument of the endpoint out of its
+                keywords; `None` for a call by hand.
+            by_hand: What such a call does.
+        """
+        if self.is_async:
+
+            async def serve(*args: Any, **kwargs: Any) -> Any:
+                request = request_of(args, kwargs)
+                if request is None:
+                    return await by_hand(*args, **kwargs)
+                return request.respond(await self.serve(request.inner, request.place, request.arguments))
+        else:
+
+            def serve(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+                request = request_of(args, kwargs)
+                if request is None:
+                    return by_hand(*args, **kwargs)
+                return request.respond(self.serve_sync(request.inner, request.place, request.arguments))
+
+        functools.update_wrapper(serve, self.func)
+        serve.tag = self.cached.tag  # type: ignore[attr-defined]
+        serve.stats = self.cached.stats  # type: ignore[attr-defined]
+        return serve
+
     async def serve(self, call: Call, place: tuple[Any, ...], arguments: dict[str, Any]) -> Served:
         """Return the response to a request of an async endpoint, from the cache or made now."""
         given = {**arguments, CALL: call, PLACE: place}
@@ -362,8 +409,34 @@ class CachedEndpoint:
             served.stored, served.outcome, is_private=is_private, vary=(*self.vary, *vary)
         )
 
-    def is_unchanged(self, method: str, if_none_match: bytes | str | None, stored: StoredResponse) -> bool:
-        """Whether the client has the response already."""
+    def answer(
+        self,
+        stored: StoredResponse,
+        headers: list[Header],
+        told: list[Header],
+        *,
+        method: str,
+        if_none_match: bytes | str | None,
+        anew: Collection[Header] = (),
+    ) -> tuple[int, list[Header], bytes]:
+        """Return status, headers and body of a response: 304 and no body to a client that has it already.
+
+        Args:
+            stored: The response.
+            headers: Its headers.
+            told: What `headers` returned, of which a `Vary` stands for that of the response, too.
+            method: Of the request.
+            if_none_match: The request's header.
+            anew: Those of the headers that were made for this request.
+        """
+        if any(name == b"vary" for name, _ in told):
+            headers = [header for header in headers if header[0] != b"vary"]
+        headers = headers + told
+        if self._is_unchanged(method, if_none_match, stored):
+            return 304, [header for header in headers if header[0] in KEPT_IN_304 or header in anew], b""
+        return stored.status, headers, stored.body
+
+    def _is_unchanged(self, method: str, if_none_match: bytes | str | None, stored: StoredResponse) -> bool:
         return self.http is not None and method in ("GET", "HEAD") and is_matched(if_none_match, stored.etag)
 
 

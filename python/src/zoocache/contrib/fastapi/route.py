@@ -15,7 +15,6 @@ from starlette.websockets import WebSocket
 
 from zoocache.contrib._credentials import digest, says_who
 from zoocache.contrib._endpoint import CachedEndpoint, Call
-from zoocache.contrib._http import KEPT_IN_304
 from zoocache.contrib._injected import classes_in, is_session
 from zoocache.contrib.fastapi._routes import (
     OWN_REQUEST,
@@ -143,26 +142,12 @@ class _Serving:
 
     def function(self) -> Any:
         """Make the function that the framework calls instead of the endpoint."""
-        if self._endpoint.is_async:
-
-            async def serve(*args: Any, **kwargs: Any) -> Any:
-                call = self._call(args, kwargs)
-                if call is None:
-                    return await self._endpoint.values(*args, **kwargs)
-                return call.respond(await self._endpoint.serve(call.inner, call.place, call.arguments))
-        else:
-
-            def serve(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
-                call = self._call(args, kwargs)
-                if call is None:
-                    return self._endpoint.values(*args, **kwargs)
-                return call.respond(self._endpoint.serve_sync(call.inner, call.place, call.arguments))
-
-        functools.update_wrapper(serve, self._func)
-        serve.__signature__ = self._signature_with_own()  # type: ignore[attr-defined]
-        serve.tag = self._endpoint.cached.tag  # type: ignore[attr-defined]
-        serve.stats = self._endpoint.cached.stats  # type: ignore[attr-defined]
+        serve = self._endpoint.serving(self._call, self._by_hand)
+        serve.__signature__ = self._signature_with_own()
         return serve
+
+    def _by_hand(self, *args: Any, **kwargs: Any) -> Any:
+        return self._endpoint.values(*args, **kwargs)
 
     def _signature_with_own(self) -> inspect.Signature:
         given = list(self._signature.parameters.values())
@@ -283,13 +268,15 @@ class _Request:
         told = endpoint.headers(
             served, is_private=is_private, vary=() if route is None else route.vary(shared=shared)
         )
-        if any(name == b"vary" for name, _ in told):
-            headers = [header for header in headers if header[0] != b"vary"]
-        headers += told
-        if endpoint.is_unchanged(self._request.method, self._request.headers.get("if-none-match"), kept):
-            headers = [header for header in headers if header[0] in KEPT_IN_304 or header in self._before]
-            return _Finished(304, headers, b"", served.background)
-        return _Finished(kept.status, headers, kept.body, served.background)
+        answer = endpoint.answer(
+            kept,
+            headers,
+            told,
+            method=self._request.method,
+            if_none_match=self._request.headers.get("if-none-match"),
+            anew=self._before,
+        )
+        return _Finished(*answer, served.background)
 
 
 def _user(request: Request, route: Route | None) -> str | None:

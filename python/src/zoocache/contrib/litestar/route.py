@@ -13,7 +13,6 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.utils.signature import get_fn_type_hints
 
 from zoocache.contrib._endpoint import CachedEndpoint, Call
-from zoocache.contrib._http import KEPT_IN_304
 from zoocache.contrib._injected import classes_in, is_session_annotation
 from zoocache.contrib.litestar._response import Finished
 from zoocache.contrib.litestar._routes import NOT_CACHED, WHOLE, Route, header_of, refused
@@ -160,31 +159,14 @@ class _Serving:
 
     def function(self) -> Any:
         """Make the function that Litestar calls instead of the handler's."""
-        if self._endpoint.is_async:
-
-            async def serve(*args: Any, **kwargs: Any) -> Any:
-                call = self._call(args, kwargs)
-                if call is None:
-                    return await self._by_hand(*args, **kwargs)
-                return call.respond(await self._endpoint.serve(call.inner, call.place, call.arguments))
-        else:
-
-            def serve(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
-                call = self._call(args, kwargs)
-                if call is None:
-                    return self._by_hand(*args, **kwargs)
-                return call.respond(self._endpoint.serve_sync(call.inner, call.place, call.arguments))
-
-        functools.update_wrapper(serve, self._func)
+        serve = self._endpoint.serving(self._call, self._by_hand)
         if self._own:
             # Litestar passes what the signature names.
             given = inspect.signature(self._func)
             own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-            serve.__signature__ = given.replace(parameters=[*given.parameters.values(), own])  # type: ignore[attr-defined]
+            serve.__signature__ = given.replace(parameters=[*given.parameters.values(), own])
             serve.__annotations__ = {**inspect.unwrap(self._func).__annotations__, _REQUEST: Request}
         setattr(serve, SERVES, True)
-        serve.tag = self._endpoint.cached.tag  # type: ignore[attr-defined]
-        serve.stats = self._endpoint.cached.stats  # type: ignore[attr-defined]
         return serve
 
     def _by_hand(self, *args: Any, **kwargs: Any) -> Any:
@@ -274,11 +256,7 @@ class _Request:
         if route.adds:
             # What the layers say stays as it is.
             told = [header for header in told if header[0] == b"vary" or header[0] not in route.adds]
-        if any(name == b"vary" for name, _ in told):
-            headers = [header for header in headers if header[0] != b"vary"]
-        headers += told
-        given = header_of(scope["headers"], b"if-none-match")
-        if b"etag" not in route.adds and endpoint.is_unchanged(scope["method"], given, kept):
-            headers = [header for header in headers if header[0] in KEPT_IN_304]
-            return Finished(304, headers, b"", served.background)
-        return Finished(kept.status, headers, kept.body, served.background)
+        # The tag of the layers is none that is known here.
+        given = None if b"etag" in route.adds else header_of(scope["headers"], b"if-none-match")
+        answer = endpoint.answer(kept, headers, told, method=scope["method"], if_none_match=given)
+        return Finished(*answer, served.background)
