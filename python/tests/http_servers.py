@@ -21,7 +21,12 @@ def http_servers(folder, application, *, count=1, **environment):
         **environment: Variables of their environment, beside ours.
     """
     with contextlib.ExitStack() as stack:
-        ports = [_start(stack, folder, application, environment) for _ in range(count)]
+        ports = [
+            stack.enter_context(
+                uvicorn(folder, application, "--log-level", "warning", env={**os.environ, **environment})
+            )
+            for _ in range(count)
+        ]
         clients = [
             stack.enter_context(
                 httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
@@ -33,19 +38,28 @@ def http_servers(folder, application, *, count=1, **environment):
         yield clients
 
 
-def _start(stack, folder, application, environment):
+@contextlib.contextmanager
+def uvicorn(folder, application, *options, **popen):
+    """Start a server that is given a port of its own; gives its process and the port.
+
+    Args:
+        folder: Where the application's module lies.
+        application: Its module and name, such as `"app:app"`.
+        *options: More options of uvicorn.
+        **popen: More arguments of `subprocess.Popen`.
+    """
     # It listens when it is ready; until then the port is taken, and connections are refused.
-    place = stack.enter_context(socket.socket())
-    place.bind(("127.0.0.1", 0))
-    command = [
-        sys.executable, "-m", "uvicorn", application, "--app-dir", str(folder), "--fd", str(place.fileno()),
-        "--log-level", "warning",
-    ]  # fmt: skip
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter
-        command, pass_fds=[place.fileno()], env={**os.environ, **environment}
-    )
-    stack.callback(_stop, process)
-    return process, place.getsockname()[1]
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        command = [
+            sys.executable, "-m", "uvicorn", application, "--app-dir", str(folder),
+            "--fd", str(place.fileno()), *options,
+        ]  # fmt: skip
+        process = subprocess.Popen(command, pass_fds=[place.fileno()], **popen)  # noqa: S603 - our own interpreter
+        try:
+            yield process, place.getsockname()[1]
+        finally:
+            _stop(process)
 
 
 def _stop(process):

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,39 +11,27 @@ import httpx
 import pytest
 from hammer import Hammer, all_at_once
 from helpers import wait_until
+from http_servers import uvicorn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEYS = range(1, 21)
 
 
 @contextlib.contextmanager
-def uvicorn(folder, application, tmp_path, environment):
+def two_workers(folder, application, tmp_path, environment):
     """Start an example with two workers; gives its URL, and the file of what it prints."""
-    with socket.socket() as place, (tmp_path / "printed").open("wb") as printed:
-        place.bind(("127.0.0.1", 0))
-        command = [
-            sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES / folder), application,
-            "--workers", "2", "--fd", str(place.fileno()), "--no-access-log",
-        ]  # fmt: skip
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            cwd=tmp_path,
-            pass_fds=[place.fileno()],
-            stdout=printed,
-            stderr=printed,
-            env=environment,
-        )
-        url = f"http://127.0.0.1:{place.getsockname()[1]}"
-        try:
-            # Both workers: each makes the tables, and opens the cache.
-            wait_until(
-                lambda: (tmp_path / "printed").read_text().count("startup complete") == 2 or process.poll()
-            )
-            assert process.poll() is None, (tmp_path / "printed").read_text()
-            yield url, tmp_path / "printed"
-        finally:
-            process.terminate()
-            process.wait(30)
+    told = tmp_path / "printed"
+    with (
+        told.open("wb") as printed,
+        uvicorn(
+            EXAMPLES / folder, application, "--workers", "2", "--no-access-log",
+            cwd=tmp_path, stdout=printed, stderr=printed, env=environment,
+        ) as (process, port),
+    ):  # fmt: skip
+        # Both workers: each makes the tables, and opens the cache.
+        wait_until(lambda: told.read_text().count("startup complete") == 2 or process.poll())
+        assert process.poll() is None, told.read_text()
+        yield f"http://127.0.0.1:{port}", told
 
 
 # ---- FastAPI --------------------------------------------------------------------------------------
@@ -147,7 +134,7 @@ def example(request, tmp_path):
         program, *arguments = given["prepare"]
         command = [sys.executable, EXAMPLES / request.param / program, *arguments]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=environment)  # noqa: S603
-    with uvicorn(request.param, given["application"], tmp_path, environment) as (url, printed):
+    with two_workers(request.param, given["application"], tmp_path, environment) as (url, printed):
         yield given, url, printed
 
 
