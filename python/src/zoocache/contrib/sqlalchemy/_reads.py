@@ -192,7 +192,7 @@ def _level(connection: Connection, here: Place) -> str:
         if here.level is None:
             try:
                 here.level = connection.get_isolation_level()
-            except NotImplementedError:
+            except NotImplementedError:  # of a dialect that has no levels, as SQLAlchemy says it
                 here.level = "unknown"
         level = here.level
     return str(level).replace("_", " ").upper()

@@ -173,5 +173,5 @@ def info_of(connection: Any) -> MutableMapping[Any, Any] | None:
     """Return the `info` of a connection; `None` while a dialect looks at its first one, which has none."""
     try:
         return connection.info  # type: ignore[no-any-return]
-    except NotImplementedError:
+    except NotImplementedError:  # raised by the property itself
         return None

@@ -128,7 +128,7 @@ def is_autocommit(connection: Connection) -> bool:
         return False
     try:
         return bool(detect(connection.connection.dbapi_connection))
-    except NotImplementedError:
+    except NotImplementedError:  # of a dialect that cannot tell, as SQLAlchemy says it
         return False
 
 
