@@ -26,6 +26,9 @@ pub(crate) struct FunctionCounters {
     stale: AtomicU64,
     expired: AtomicU64,
     errors: AtomicU64,
+    /// Computations that were measured, and how long all of them took.
+    measured: AtomicU64,
+    measured_ns: AtomicU64,
     name: Arc<str>,
 }
 
@@ -37,13 +40,20 @@ impl FunctionCounters {
             stale: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            measured: AtomicU64::new(0),
+            measured_ns: AtomicU64::new(0),
             name: Arc::clone(name),
         }
     }
 
     #[inline]
     fn bump(counter: &AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Self::add(counter, 1);
+    }
+
+    #[inline]
+    fn add(counter: &AtomicU64, more: u64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
     #[inline]
@@ -63,21 +73,33 @@ impl FunctionCounters {
         Self::bump(&self.errors);
     }
 
+    /// A computation took so long.
+    pub(crate) fn took(&self, ns: u64) {
+        Self::bump(&self.measured);
+        Self::add(&self.measured_ns, ns);
+    }
+
     /// What telemetry calls the function.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     fn read(&self) -> Counted {
-        let [hits, misses, stale, expired, errors] =
-            [&self.hits, &self.misses, &self.stale, &self.expired, &self.errors]
-                .map(|counter| counter.load(Ordering::Relaxed));
-        Counted { hits, misses, stale, expired, errors }
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counted {
+            hits: read(&self.hits),
+            misses: read(&self.misses),
+            stale: read(&self.stale),
+            expired: read(&self.expired),
+            errors: read(&self.errors),
+            measured: read(&self.measured),
+            measured_ns: read(&self.measured_ns),
+        }
     }
 
     /// Writes the counters into `stats`.
     pub(crate) fn write_to(&self, stats: &Bound<'_, PyDict>) -> PyResult<()> {
-        let Counted { hits, misses, stale, expired, errors } = self.read();
+        let Counted { hits, misses, stale, expired, errors, .. } = self.read();
         stats.set_item("hits", hits)?;
         stats.set_item("misses", misses + expired)?;
         stats.set_item("stale", stale)?;
@@ -93,6 +115,8 @@ pub(crate) struct Counted {
     pub(crate) stale: u64,
     pub(crate) expired: u64,
     pub(crate) errors: u64,
+    pub(crate) measured: u64,
+    pub(crate) measured_ns: u64,
 }
 
 impl Counted {
@@ -103,6 +127,8 @@ impl Counted {
             stale: self.stale + more.stale,
             expired: self.expired + more.expired,
             errors: self.errors + more.errors,
+            measured: self.measured + more.measured,
+            measured_ns: self.measured_ns + more.measured_ns,
         }
     }
 
@@ -114,6 +140,8 @@ impl Counted {
             stale: self.stale.saturating_sub(before.stale),
             expired: self.expired.saturating_sub(before.expired),
             errors: self.errors.saturating_sub(before.errors),
+            measured: self.measured.saturating_sub(before.measured),
+            measured_ns: self.measured_ns.saturating_sub(before.measured_ns),
         }
     }
 }

@@ -9,7 +9,9 @@ use zoocache::sequencer::{Invalidated, Wanted};
 use zoocache::{Answer, EntryState, Filter, Listed, Tag, Timestamp};
 
 use crate::cache::{NativeCache, host, key_text};
+use crate::counters::Counted;
 use crate::errors::from_host;
+use crate::explain;
 use crate::shared;
 use crate::state::State;
 use crate::tags::parse_tag;
@@ -63,6 +65,24 @@ pub(crate) fn entries<'py>(
         listed.append((key, state.name(), bytes, created_us, expires_us, tags))?;
     }
     Ok((listed, page.next.map(|next| PyBytes::new(py, &next))))
+}
+
+/// What was counted: in all, and of each function a tuple. From the first call on computations are measured.
+#[pyfunction]
+#[expect(clippy::cast_precision_loss, reason = "durations need not be exact to the nanosecond")]
+pub(crate) fn activity<'py>(
+    py: Python<'py>,
+    cache: &NativeCache,
+) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyList>)> {
+    let home = cache.home.owned(py)?;
+    home.cache.measure();
+    let functions = PyList::empty(py);
+    for (name, counted) in cache.home.site().functions().read() {
+        let Counted { hits, misses, stale, expired, errors, measured, measured_ns } = counted;
+        let seconds = measured_ns as f64 / 1e9;
+        functions.append((&*name, hits, misses, stale, expired, errors, measured, seconds))?;
+    }
+    Ok((explain::record(py, &home.cache.stats(), home.hits())?, functions))
 }
 
 /// The tags just below one, or the first ones: tuples of tag, entries, fresh ones, two positions, and whether a change is

@@ -67,7 +67,7 @@ mod _native {
     #[pymodule_export]
     use super::function::{FunctionBase, cached_function};
     #[pymodule_export]
-    use super::inspect::{Probe, entries, folder_facts, history, peek, position, tree};
+    use super::inspect::{Probe, activity, entries, folder_facts, history, peek, position, tree};
     #[pymodule_export]
     use super::listeners::Subscription;
     #[pymodule_export]

@@ -49,7 +49,7 @@ impl Metrics {
         let counted = state.cache.stats();
         state.troubles().log(py);
         let functions = PyList::empty(py);
-        for (name, Counted { hits, misses, stale, expired, errors }) in self.functions() {
+        for (name, Counted { hits, misses, stale, expired, errors, .. }) in self.functions() {
             functions.append((&*name, hits, misses, stale, expired, errors))?;
         }
         let timings = PyDict::new(py);

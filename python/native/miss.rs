@@ -232,6 +232,9 @@ fn prepare(
     leader: Leader<Value>,
     object: &Bound<'_, PyAny>,
 ) -> PyResult<Option<Prepared>> {
+    if let Some(elapsed_ns) = leader.elapsed_ns() {
+        this.counters.took(elapsed_ns);
+    }
     match this.keeping.prepare(state, leader.fill(), object) {
         Ok(Some(kept)) => Ok(Some((leader, kept))),
         // Nobody else may have it: whoever waits computes one of its own.

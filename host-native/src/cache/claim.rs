@@ -18,7 +18,6 @@ use crate::fill::Collected;
 use crate::flight::Landing;
 use crate::random::random_nonzero;
 use crate::storage::Lease;
-use crate::timings::Stopwatch;
 
 /// Computations of others that a leader waits for before it computes without the lock.
 const MAX_OWNERS: usize = 2;
@@ -155,7 +154,7 @@ impl<V: Send + Sync + 'static> Leader<V> {
         self.rows_began = number;
         self.began = shared.flights.stripe(self.fill.key()).sequence();
         self.started_ms = shared.parts.clock.monotonic_ms();
-        self.stopwatch = shared.parts.timings.is_some().then(Stopwatch::start);
+        self.stopwatch = self.cache.stopwatch();
         self.fill.begin_anew(shared.parts.clock.now_us());
     }
 

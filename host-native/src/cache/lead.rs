@@ -244,7 +244,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             why: Count::Misses,
             token: AtomicU64::new(0),
             waiting: Waiting::default(),
-            stopwatch: parts.timings.is_some().then(Stopwatch::start),
+            stopwatch: self.stopwatch(),
         }
     }
 
@@ -333,11 +333,17 @@ impl<V: Send + Sync + 'static> Leader<V> {
         (landing, stored)
     }
 
+    /// How long the computation has taken until now, in nanoseconds; `None` if it is not measured, or an explicit
+    /// store.
+    pub fn elapsed_ns(&self) -> Option<u64> {
+        self.stopwatch.as_ref().filter(|_| !self.supersedes).map(Stopwatch::elapsed_ns)
+    }
+
     /// Notes how long the computation took. An explicit store is none.
     fn note_duration(&self) {
-        let timings = self.cache.shared.parts.timings.as_ref().filter(|_| !self.supersedes);
-        if let (Some(timings), Some(stopwatch)) = (timings, &self.stopwatch) {
-            timings.fills.add_ns(stopwatch.elapsed_ns());
+        let timings = self.cache.shared.parts.timings.as_ref();
+        if let (Some(timings), Some(elapsed_ns)) = (timings, self.elapsed_ns()) {
+            timings.fills.add_ns(elapsed_ns);
         }
     }
 

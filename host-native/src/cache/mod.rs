@@ -47,7 +47,7 @@ pub use tree::TreeNode;
 pub use wait::{Waited, Waiter};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use zoocache_core::{MarkId, Signals, Tag, Timestamp, Verdict};
@@ -62,7 +62,7 @@ use crate::event::{Event, Observer};
 use crate::flight::Flights;
 use crate::sequencer::{Change, Sequencer};
 use crate::storage::{MemoryStorage, Storage};
-use crate::timings::{Timings, Trip};
+use crate::timings::{Stopwatch, Timings, Trip};
 
 /// A cache of values of type `V`. Cloning it is cheap and gives the same cache.
 ///
@@ -117,6 +117,8 @@ struct Shared<V> {
     flights: Flights<V>,
     counters: Counters,
     invalidations: AtomicU64,
+    /// Are computations measured, although there are no timings?
+    is_measured: AtomicBool,
     sweeper: sweep::Sweeper,
 }
 
@@ -144,6 +146,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             flights: Flights::new(),
             counters: Counters::default(),
             invalidations: AtomicU64::new(0),
+            is_measured: AtomicBool::new(false),
             sweeper: sweep::Sweeper::default(),
             parts,
         };
@@ -241,6 +244,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// How long things take, if the cache was built to measure that.
     pub fn timings(&self) -> Option<&Timings> {
         self.shared.parts.timings.as_deref()
+    }
+
+    /// Lets computations that begin from now on be measured, for [`Leader::elapsed_ns`]. A cache that was built
+    /// with [`timings`](crate::Builder::timings) measures them in any case.
+    pub fn measure(&self) {
+        self.shared.is_measured.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins to measure a computation, if that is wanted.
+    fn stopwatch(&self) -> Option<Stopwatch> {
+        let is_wanted = self.shared.parts.timings.is_some() || self.shared.is_measured.load(Ordering::Relaxed);
+        is_wanted.then(Stopwatch::start)
     }
 
     /// Adds one to a counter.

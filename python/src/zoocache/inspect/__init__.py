@@ -21,16 +21,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoocache._cache import DEFAULT, Cache
-from zoocache.inspect._base import Inspector
+from zoocache.inspect._base import Inspector, Unreachable
 from zoocache.inspect._local import LocalInspector
-from zoocache.inspect._open import Unreachable, open_place
+from zoocache.inspect._open import open_place
 from zoocache.inspect._remote import RemoteInspector, control_sockets
 from zoocache.inspect.records import (
+    Activity,
     Branch,
     Cause,
     Dependency,
     Entry,
     Explanation,
+    FunctionActivity,
     Invalidation,
     Node,
     Page,
@@ -72,11 +74,13 @@ def inspect(
 
 
 __all__ = [
+    "Activity",
     "Branch",
     "Cause",
     "Dependency",
     "Entry",
     "Explanation",
+    "FunctionActivity",
     "Inspector",
     "Invalidation",
     "Node",

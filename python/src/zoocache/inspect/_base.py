@@ -6,6 +6,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from zoocache._errors import CacheError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from zoocache.inspect.records import (
+        Activity,
         Branch,
         Entry,
         Explanation,
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
         Stats,
         Value,
     )
+
+
+class Unreachable(CacheError):
+    """There is no cache to look at; the message says what is missing."""
+
 
 #: Entries of one page of many: in memory each page looks at all.
 _PAGE = 10_000
@@ -110,6 +118,18 @@ class Inspector(ABC):
     @abstractmethod
     def nodes(self) -> tuple[Node, ...]:
         """Tell which processes use the cache now, and how far each of them is behind.
+
+        Raises:
+            StorageError: The server does not let this user know.
+        """
+
+    @abstractmethod
+    def activity(self) -> tuple[Activity, ...]:
+        """Tell what each process has done with the cache since it began.
+
+        From outside these are the processes that have said `configure(control=True)`: for a folder those of
+        this user on this machine, for a server those of all machines, which begin to tell within two seconds of the
+        first question and stop when nobody asks any more.
 
         Raises:
             StorageError: The server does not let this user know.

@@ -14,42 +14,34 @@ import os
 import socket
 import stat
 import struct
-import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoocache._errors import CacheError, ConfigError
 from zoocache._log import logger
+from zoocache.inspect._activity import PAUSE
 from zoocache.inspect._local import LocalInspector
 from zoocache.inspect._processes import is_alive
+from zoocache.inspect._socket import MOST_ANSWER, MOST_REQUEST, folder, read_line
 from zoocache.inspect.records import to_json
 
 if TYPE_CHECKING:
     from zoocache._cache import Cache
 
-#: Longest request, in bytes; and answer.
-MOST_REQUEST, MOST_ANSWER = 64 * 1024, 64 * 1024 * 1024
 #: Seconds that whoever asks may take for its request, and for taking the answer.
 PATIENCE = 5.0
-#: What may be asked for; the names of an `Inspector`'s methods.
+#: What may be asked for; the names of a `LocalInspector`'s methods.
 OPERATIONS = frozenset(
     {
-        "stats", "entries", "value", "explain", "tree", "affected", "invalidations", "nodes", "invalidate",
-        "clear", "prune",
+        "stats", "entries", "value", "explain", "tree", "affected", "invalidations", "nodes", "own_activity",
+        "invalidate", "clear", "prune",
     }
 )  # fmt: skip
 #: The longest path of a socket, in bytes.
 _LONGEST_PATH = 107
 _CREDENTIALS = struct.Struct("3i")
-
-
-def folder() -> Path:
-    """The folder of this user's control sockets."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return Path(runtime) / "zoocache"
-    return Path(tempfile.gettempdir()) / f"zoocache-{os.geteuid()}"
 
 
 def private_folder() -> Path:
@@ -93,6 +85,9 @@ class Control:
         self._inspector = LocalInspector(self._cache)
         self._socket = _listen(self.path)
         self._ends = False
+        self._publisher = self._inspector.publisher()
+        if self._publisher is not None:
+            self._socket.settimeout(PAUSE)
         threading.Thread(target=self._serve, name="zoocache-control", daemon=True).start()
 
     def after_fork(self) -> None:
@@ -118,9 +113,15 @@ class Control:
 
     def _serve(self) -> None:
         listening = self._socket
+        due = 0.0
         while not self._ends:
+            if time.monotonic() >= due:
+                self._publish()
+                due = time.monotonic() + PAUSE
             try:
                 connection, _ = listening.accept()
+            except TimeoutError:
+                continue
             except OSError:
                 return
             with connection:
@@ -132,6 +133,13 @@ class Control:
                     pass
                 except Exception:  # noqa: BLE001 - the next one is answered all the same
                     logger.exception("a request on the control socket failed")
+
+    def _publish(self) -> None:
+        if self._publisher is not None:
+            try:
+                self._publisher.publish()
+            except Exception:  # noqa: BLE001 - requests are answered all the same
+                logger.exception("what this process does could not be told")
 
     def _answer(self, connection: socket.socket) -> None:
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -168,25 +176,6 @@ class Control:
         if len(answer) > MOST_ANSWER:
             return _failed("ValueError", f"the answer takes {len(answer)} bytes of at most {MOST_ANSWER}")
         return answer
-
-
-def read_line(connection: socket.socket, most: int) -> bytes:
-    """Read up to the end of a line.
-
-    Raises:
-        ValueError: It is longer than `most` bytes, or does not end.
-    """
-    parts, length = [], 0
-    while True:
-        part = connection.recv(65_536)
-        parts.append(part)
-        length += len(part)
-        if length > most:
-            raise ValueError(f"a line of more than {most} bytes")
-        if part.endswith(b"\n"):
-            return b"".join(parts)
-        if not part:
-            raise ValueError("the line does not end")
 
 
 def _send(connection: socket.socket, answer: bytes) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from zoocache import _native
 from zoocache._errors import StorageError, Unsent
 from zoocache._explain import explain
-from zoocache.inspect import _processes
+from zoocache.inspect import _activity, _processes
 from zoocache.inspect._base import Inspector
 from zoocache.inspect._plain import plain
 from zoocache.inspect._recent import Recent
 from zoocache.inspect._server import Server
 from zoocache.inspect.records import (
+    Activity,
     Branch,
     Entry,
     Explanation,
@@ -158,6 +159,33 @@ class LocalInspector(Inspector):
         if self._server is not None:
             return self._server.nodes(self.invalidations)
         return (_processes.this_process(),)
+
+    def activity(self) -> tuple[Activity, ...]:
+        return (self.own_activity(), *self._others())
+
+    def own_activity(self) -> Activity:
+        """Tell what this process has done."""
+        if self._settings.server is not None and self._server is not None:
+            return _activity.own(self._cache, _activity.name_on_server(), self._server.shown)
+        place = str(self._folder) if self._folder is not None else f"process {os.getpid()}"
+        return _activity.own(self._cache, _processes.name_here(), place)
+
+    def publisher(self) -> _activity.Publisher | None:
+        """What tells others of a server what this process does."""
+        if self._settings.server is None or self._server is None:
+            return None
+        return _activity.Publisher(self._server, self.own_activity)
+
+    def _others(self) -> tuple[Activity, ...]:
+        """Tell what other processes have done, as far as they say it."""
+        if self._folder is not None:
+            users = [node.name for node in _processes.users_of(self._folder) if not node.is_self]
+            return _activity.on_machine(users, str(self._folder))
+        if self._settings.server is not None and self._server is not None:
+            nodes = self._server.nodes(self.invalidations)
+            others = [node.name for node in nodes if node.name != _activity.name_on_server()]
+            return _activity.published(self._server, others)
+        return ()
 
     def invalidate(self, *tags: str) -> int:
         return self._cache.invalidate(*tags, wait=True)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 from zoocache._cache import Cache
 from zoocache._errors import CacheError
 from zoocache._places import LMDB, application, on_server, storage
+from zoocache.inspect._base import Unreachable
 from zoocache.inspect._local import LocalInspector
 from zoocache.inspect._server import Server
 
 if TYPE_CHECKING:
     from zoocache.inspect._base import Inspector
-
-
-class Unreachable(CacheError):
-    """There is no cache to look at; the message says what is missing."""
+    from zoocache.inspect.records import Activity
 
 
 def open_place(url: str, prefix: str | None, secret: str | bytes | None) -> Inspector:
@@ -55,6 +53,9 @@ class _Opened(LocalInspector):
         stats = super().stats()
         # What was counted here says nothing about those who use the cache.
         return type(stats)(**{**vars(stats), "counters": None})
+
+    def activity(self) -> tuple[Activity, ...]:
+        return self._others()
 
     def close(self) -> None:
         super().close()

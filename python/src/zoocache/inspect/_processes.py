@@ -43,6 +43,11 @@ def this_process() -> Node:
     return _node(_PROC / str(os.getpid()))
 
 
+def name_here() -> str:
+    """What this process is called among those of this machine."""
+    return f"pid:{os.getpid()}"
+
+
 def is_alive(pid: int) -> bool:
     """Whether there is such a process."""
     return (_PROC / str(pid)).is_dir()

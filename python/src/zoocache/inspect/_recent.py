@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from zoocache.inspect._processes import name_here
 from zoocache.inspect.records import Invalidation, moment
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Recent:
         else:
             chosen = [one for one in told if one[0] > after][:limit]
         # As explanations name it.
-        node = f"pid:{os.getpid()}"
+        node = name_here()
         return tuple(Invalidation(at, moment(at), tags, node) for at, tags in chosen)
 
     def below(self, tag: str | None) -> Iterator[tuple[str, bool, datetime]]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoocache._errors import InvalidTag, SerializationError, StorageError
-from zoocache.inspect import _control
-from zoocache.inspect._base import Inspector
-from zoocache.inspect._open import Unreachable
-from zoocache.inspect._processes import is_alive
+from zoocache.inspect import _socket
+from zoocache.inspect._base import Inspector, Unreachable
+from zoocache.inspect._processes import is_alive, name_here
 from zoocache.inspect.records import (
+    Activity,
     Branch,
     Explanation,
     Invalidation,
@@ -43,8 +42,9 @@ _ERRORS: Mapping[str, type[Exception]] = {
 class RemoteInspector(Inspector):
     """Looks at the default cache of another process of this user."""
 
-    def __init__(self, process: int | Path) -> None:
-        self._path = process if isinstance(process, Path) else _control.folder() / f"{process}.sock"
+    def __init__(self, process: int | Path, patience: float = _PATIENCE) -> None:
+        self._patience = patience
+        self._path = process if isinstance(process, Path) else _socket.folder() / f"{process}.sock"
         if not self._path.is_socket():
             raise Unreachable(_missing(process))
 
@@ -82,7 +82,10 @@ class RemoteInspector(Inspector):
     def nodes(self) -> tuple[Node, ...]:
         nodes = [from_json(Node, node) for node in self._ask("nodes")]
         # Whoever was asked is not who asks.
-        return tuple(Node(**{**vars(node), "is_self": node.name == f"pid:{os.getpid()}"}) for node in nodes)
+        return tuple(Node(**{**vars(node), "is_self": node.name == name_here()}) for node in nodes)
+
+    def activity(self) -> tuple[Activity, ...]:
+        return (from_json(Activity, self._ask("own_activity")),)
 
     def invalidate(self, *tags: str) -> int:
         return int(self._ask("invalidate", tags=tags))
@@ -98,14 +101,14 @@ class RemoteInspector(Inspector):
 
     def _ask(self, operation: str, **given: Any) -> Any:
         request = json.dumps({"do": operation, "with": given}).encode() + b"\n"
-        if len(request) > _control.MOST_REQUEST:
-            raise ValueError(f"the request takes {len(request)} bytes of at most {_control.MOST_REQUEST}")
+        if len(request) > _socket.MOST_REQUEST:
+            raise ValueError(f"the request takes {len(request)} bytes of at most {_socket.MOST_REQUEST}")
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(self._patience)
             try:
                 connection.connect(str(self._path))
                 connection.sendall(request)
-                answer = json.loads(_control.read_line(connection, _control.MOST_ANSWER))
+                answer = json.loads(_socket.read_line(connection, _socket.MOST_ANSWER))
             except (OSError, ValueError) as error:
                 raise Unreachable(f"the process at {self._path} does not answer: {error}") from error
         if "failed" in answer:
@@ -117,7 +120,7 @@ def control_sockets() -> dict[int, Path]:
     """Tell the control sockets of this user's processes that run, by their process ids."""
     found = {}
     try:
-        paths = list(_control.folder().glob("*.sock"))
+        paths = list(_socket.folder().glob("*.sock"))
     except OSError:
         paths = []
     for path in paths:

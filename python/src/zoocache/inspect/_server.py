@@ -106,7 +106,7 @@ class Server:
         self, line: str, now: int, invalidations: Callable[[int, int], tuple[Invalidation, ...]]
     ) -> Node | None:
         fields = dict(field.partition("=")[::2] for field in line.split(" "))
-        head, _, rest = fields.get("name", "").partition(f"zoocache/{_plain(self.probe.table)}/")
+        head, _, rest = fields.get("name", "").partition(f"zoocache/{plain(self.probe.table)}/")
         name, _, told = rest.rpartition("/")
         if head or not told.isdigit():
             return None
@@ -121,7 +121,7 @@ class Server:
             age=float(age) if age.isdigit() else None,
             address=fields.get("addr", ""),
             is_self=name.endswith(f":{os.getpid()}")
-            and name.rpartition(":")[0] == _plain(os.uname().nodename),
+            and name.rpartition(":")[0] == plain(os.uname().nodename),
         )
 
 
@@ -131,6 +131,6 @@ def info_of(answer: bytes) -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in lines if ":" in line and not line.startswith("#"))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text as it stands in the name of a client: as `host-native/src/server/calling.rs` writes it."""
     return "".join(letter if "!" <= letter <= "~" and letter != "/" else "_" for letter in text)[:100]

@@ -133,6 +133,50 @@ class Node:
 
 
 @dataclass(frozen=True)
+class FunctionActivity:
+    """What became of the calls of one cached function in one process.
+
+    Attributes:
+        name: Its name, as telemetry has it; `other` for all beyond two hundred.
+        hits: Calls that were served.
+        misses: Calls for which nothing was stored.
+        stale: Calls for which what was stored was stale.
+        expired: Calls for which what was stored had expired.
+        errors: Calls that raised.
+        computed: Computations that were measured: those since somebody watches.
+        seconds: How long these took together.
+    """
+
+    name: str
+    hits: int
+    misses: int
+    stale: int
+    expired: int
+    errors: int
+    computed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one process has done with the cache since it began.
+
+    Attributes:
+        process: Its name, as in `Node`.
+        place: The folder, the server without user and password, or the process.
+        clock: When it was counted, in seconds on a clock of that process: only differences mean something.
+        counters: What `zoocache.stats()` tells there.
+        functions: Its cached functions.
+    """
+
+    process: str
+    place: str
+    clock: float
+    counters: dict[str, int]
+    functions: tuple[FunctionActivity, ...]
+
+
+@dataclass(frozen=True)
 class Stats:
     """Sizes and counters of a cache.
 
@@ -214,11 +258,13 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 
 __all__ = [
+    "Activity",
     "Branch",
     "Cause",
     "Dependency",
     "Entry",
     "Explanation",
+    "FunctionActivity",
     "Invalidation",
     "Node",
     "Page",
