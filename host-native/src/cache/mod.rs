@@ -254,7 +254,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Begins to measure a computation, if that is wanted.
     fn stopwatch(&self) -> Option<Stopwatch> {
-        let is_wanted = self.shared.parts.timings.is_some() || self.shared.is_measured.load(Ordering::Relaxed);
+        let is_wanted =
+            self.shared.parts.timings.is_some() || self.shared.is_measured.load(Ordering::Relaxed);
         is_wanted.then(Stopwatch::start)
     }
 

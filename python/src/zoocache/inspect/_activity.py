@@ -1,7 +1,7 @@
 """What processes do with a cache: counted here, and told to whoever watches from elsewhere.
 
-Each process counts for itself. Those of one machine are asked through their control sockets. Those that share a
-server tell there what they have counted, for as long as somebody watches: whoever does writes the key
+Each process counts for itself. Those of one machine are asked through their control sockets. Those that share
+a server tell there what they have counted, for as long as somebody watches: whoever does writes the key
 `{PREFIX}:watched`, and each process with a control socket then writes `{PREFIX}:activity:NODE` every two
 seconds. Both expire by themselves.
 """

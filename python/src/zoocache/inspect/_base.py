@@ -128,8 +128,8 @@ class Inspector(ABC):
         """Tell what each process has done with the cache since it began.
 
         From outside these are the processes that have said `configure(control=True)`: for a folder those of
-        this user on this machine, for a server those of all machines, which begin to tell within two seconds of the
-        first question and stop when nobody asks any more.
+        this user on this machine, for a server those of all machines, which begin to tell within two seconds
+        of the first question and stop when nobody asks any more.
 
         Raises:
             StorageError: The server does not let this user know.

@@ -16,7 +16,6 @@ import stat
 import struct
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoocache._errors import CacheError, ConfigError
@@ -28,6 +27,8 @@ from zoocache.inspect._socket import MOST_ANSWER, MOST_REQUEST, folder, read_lin
 from zoocache.inspect.records import to_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zoocache._cache import Cache
 
 #: Seconds that whoever asks may take for its request, and for taking the answer.

@@ -87,8 +87,8 @@ class Sample:
 class Watch:
     """Looks at a cache again and again.
 
-    `look` may be called by one thread at a time. What it finds stands in the attributes, which are replaced as
-    a whole, so that another thread may read them.
+    `look` may be called by one thread at a time. What it finds stands in the attributes, which are replaced
+    as a whole, so that another thread may read them.
 
     Attributes:
         samples: The latest samples, earliest first.
