@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from zoocache._errors import CacheError
-from zoocache.inspect._base import Unreachable, open_place
+from zoocache.inspect._base import Unreachable
 from zoocache.inspect._finding import Finding, bytes_text
+from zoocache.inspect._open import open_place
 from zoocache.inspect._server import Server
 
 if TYPE_CHECKING:
