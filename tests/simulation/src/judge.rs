@@ -26,6 +26,8 @@ pub(crate) struct Promised {
     pub(crate) is_alone: bool,
     /// Are entries lost for no other reason than those that the checker sees?
     pub(crate) is_kept: bool,
+    /// For how long an entry that never expires rests at most.
+    pub(crate) life_ns: Option<u64>,
 }
 
 /// A promise that was broken.
@@ -83,9 +85,16 @@ pub(crate) struct Reading {
     began_ns: u64,
     need: Versions,
     need_own: Versions,
-    newest: u64,
+    newest: Newest,
     /// When a deletion of the key was called that is known by now.
     deleted: u64,
+}
+
+/// The latest computation of which a hit has been seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newest {
+    began: u64,
+    began_ns: u64,
 }
 
 /// A computation.
@@ -94,6 +103,7 @@ struct Fill {
     place: Place,
     key: usize,
     began: u64,
+    began_ns: u64,
     /// When it was asked for: no later than it could be waited for.
     asked: u64,
     is_beside: bool,
@@ -172,7 +182,7 @@ struct Seen {
     own: BTreeMap<Place, Versions>,
     marks: Vec<Mark>,
     /// By scope and key: the latest beginning of a computation whose stored result was hit.
-    newest: BTreeMap<(Place, usize), u64>,
+    newest: BTreeMap<(Place, usize), Newest>,
     fills: Vec<Fill>,
     /// The fills whose results were stored.
     committed: BTreeSet<u64>,
@@ -466,7 +476,7 @@ impl Judge {
                 need_own = highest(&need_own, &mark.versions(&self.truth, began_ns));
             }
         }
-        let newest = seen.newest.get(&(self.scope(place), key)).copied().unwrap_or(0);
+        let newest = seen.newest.get(&(self.scope(place), key)).copied().unwrap_or_default();
         let concerns = |gone: &&Deleted| {
             gone.key == key && (gone.place == place || gone.is_told && gone.returned_ns <= told_ns)
         };
@@ -529,13 +539,16 @@ impl Judge {
         }
         if is_hit {
             // What has expired is gone, as what was evicted is: an older computation may be stored after it.
-            let is_older =
-                value.ended < newest && began > self.floor_rose.get() && keys::recipe(key).ttl_ms.is_none();
+            let may_have_expired = keys::recipe(key).ttl_ms.is_some() || self.outlived(&newest);
+            let is_older = value.ended < newest.began && began > self.floor_rose.get() && !may_have_expired;
             let mut seen = self.seen.borrow_mut();
             // What only waiters got was never there for others to see.
             if seen.committed.contains(&value.fill) && began > self.floor_rose.get() {
+                let began_ns = usize::try_from(value.fill).map_or(0, |fill| seen.fills[fill].began_ns);
                 let newest = seen.newest.entry((self.scope(place), key)).or_default();
-                *newest = value.began.max(*newest);
+                if newest.began < value.began {
+                    *newest = Newest { began: value.began, began_ns };
+                }
             }
             drop(seen);
             if is_older && self.promised.is_monotonic && !self.outlives_itself(key) {
@@ -546,6 +559,13 @@ impl Judge {
                 self.broken("P2", text);
             }
         }
+    }
+
+    /// May what came of a computation have gone by itself, since all that rests goes after a time?
+    fn outlived(&self, newest: &Newest) -> bool {
+        // Clocks run fast or slow by a thousandth.
+        let is_over = |life_ns: u64| self.world.now_ns() >= newest.began_ns + life_ns - life_ns / 500;
+        self.promised.life_ns.is_some_and(is_over)
     }
 
     // ---- Computations ------------------------------------------------------------------------------
@@ -571,7 +591,9 @@ impl Judge {
         if self.promised.is_kept && !is_beside && !needs_no_reason {
             self.expect_reason(place, key, asked);
         }
-        let fill = Fill { place, key, began, asked, is_beside, ended: None, seen: Versions::default() };
+        let began_ns = self.world.now_ns();
+        let fill =
+            Fill { place, key, began, began_ns, asked, is_beside, ended: None, seen: Versions::default() };
         self.seen.borrow_mut().fills.push(fill);
         number
     }

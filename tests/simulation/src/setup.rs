@@ -133,7 +133,8 @@ impl Setup {
         let is_kept = is_alone && self.max_entries.is_none();
         // Of a row that is evicted nobody knows who else holds it.
         let is_monotonic = self.ground != Ground::Folder || self.max_entries.is_none();
-        Promised { delta_ns: self.delta_ns, is_shared, is_monotonic, is_alone, is_kept }
+        let life_ns = (self.ground == Ground::Redis).then_some(self.max_age_us * 1_000);
+        Promised { delta_ns: self.delta_ns, is_shared, is_monotonic, is_alone, is_kept, life_ns }
     }
 }
 
