@@ -211,6 +211,8 @@ pub(crate) struct Judge {
     violations: RefCell<Vec<Violation>>,
     /// Were entries lost of which near caches know?
     has_lost: Cell<bool>,
+    /// When the server's data went back last, unnoticed.
+    went_back: Cell<u64>,
     /// When somebody learnt last that rows of the log were forgotten.
     floor_rose: Cell<u64>,
     /// When a machine's wall clock was set last, and how often marks may have ended by that.
@@ -243,6 +245,7 @@ impl Judge {
             stores_may_fail: Cell::default(),
             violations: RefCell::default(),
             has_lost: Cell::new(false),
+            went_back: Cell::default(),
             floor_rose: Cell::default(),
             failures: RefCell::default(),
             story: RefCell::new(is_told.then(Vec::new)),
@@ -399,7 +402,9 @@ impl Judge {
         let mut seen = self.seen.borrow_mut();
         seen.returned.clear();
         seen.marks.iter_mut().for_each(|mark| mark.is_told = false);
-        seen.deleted.iter_mut().for_each(|gone| gone.is_told = false);
+        // Nobody remembers what was deleted, as everybody does what was invalidated: it is back until that is noticed.
+        seen.deleted.clear();
+        self.went_back.set(self.order.get());
     }
 
     /// How often that was so.
@@ -530,7 +535,7 @@ impl Judge {
                 self.broken(promise, text);
             }
         }
-        if is_hit && value.began < deleted {
+        if is_hit && value.began < deleted && deleted > self.went_back.get() {
             let text = format!(
                 "process {place} hit key {key} from fill {}, which began before the key was deleted",
                 value.fill

@@ -98,15 +98,16 @@ def published(server: Server, processes: Sequence[str]) -> tuple[Activity, ...]:
     if not processes:
         return ()
     listed = server.ask("MGET", *(f"{base}:activity:{name}" for name in processes[:_MOST_PROCESSES]))
-    return tuple(_read(told) for told in listed if told is not None and len(told) <= _MOST_BYTES)
+    told = [_read(text) for text in listed if text is not None and len(text) <= _MOST_BYTES]
+    return tuple(activity for activity in told if activity is not None)
 
 
-def _read(told: bytes) -> Activity:
+def _read(text: bytes) -> Activity | None:
+    """What a process has told; `None` if it is of another version, or written by somebody else."""
     try:
-        return from_json(Activity, json.loads(told))
+        return from_json(Activity, json.loads(text))
     except (ValueError, RecursionError):
-        # Of another version, or written by somebody else.
-        return Activity("?", "?", 0.0, {}, ())
+        return None
 
 
 def _base(server: Server) -> str:

@@ -243,12 +243,26 @@ def _read(hint: Any, plain: Any) -> Any:
     if origin in {types.UnionType, typing.Union}:
         return None if plain is None else _read(next(arg for arg in args if arg is not type(None)), plain)
     if origin is tuple:
-        return tuple(_read(args[0], part) for part in plain)
+        return tuple(_read(args[0], part) for part in _of(list, plain))
+    if origin is dict:
+        return {_of(str, name): _read(args[1], part) for name, part in _of(dict, plain).items()}
+    if origin is Literal:
+        if plain not in args:
+            raise TypeError(f"{plain!r:.100} is none of {args}")
+        return plain
     if hint is datetime:
         return datetime.fromisoformat(plain)
     if dataclasses.is_dataclass(hint):
         hints = _hints(hint)  # type: ignore[arg-type]
         return hint(**{name: _read(hints[name], part) for name, part in plain.items()})  # type: ignore[operator]
+    # JSON writes 1.0 as 1 elsewhere.
+    return plain if hint is Any else _of((int, float) if hint is float else hint, plain)
+
+
+def _of(cls: Any, plain: Any) -> Any:
+    # `True` is an `int` to Python.
+    if not isinstance(plain, cls) or (isinstance(plain, bool) and cls is not bool):
+        raise TypeError(f"{plain!r:.100} is no {getattr(cls, '__name__', 'number')}")
     return plain
 
 

@@ -202,9 +202,7 @@ class _Process:
         told = self._told
         if told and activity.clock == told[-1].clock:
             return
-        if told and (
-            activity.clock < told[-1].clock or activity.counters["hits"] < told[-1].counters["hits"]
-        ):
+        if told and (activity.clock < told[-1].clock or _hits(activity) < _hits(told[-1])):
             # Another process of the same name, or a cache that began anew.
             told.clear()
         self.heard = now
@@ -230,6 +228,10 @@ class _Process:
     def calls_before(self) -> dict[str, int]:
         """How often each function had been called at the beginning of the span."""
         return {one.name: one.hits + one.misses + one.stale + one.expired for one in self._told[0].functions}
+
+
+def _hits(activity: Activity) -> int:
+    return activity.counters.get("hits", 0)
 
 
 class _Rarely:
