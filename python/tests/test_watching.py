@@ -252,7 +252,7 @@ class TestOnAServer:
         with Other(redis_server.url, "control=True") as other:
             other.run("get('k')")
             with inspect(redis_server.url) as inspector:
-                wait_until(lambda: inspector.activity())
+                wait_until(inspector.activity)
                 (name,) = [node.name for node in inspector.nodes() if not node.is_self]
             key = f"{{zoocache}}:activity:{name}"
             assert 0 < redis_server.ask("PTTL", key) <= 10_000

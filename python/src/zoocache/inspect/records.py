@@ -246,15 +246,17 @@ def _read(hint: Any, plain: Any) -> Any:
         return tuple(_read(args[0], part) for part in _of(list, plain))
     if origin is dict:
         return {_of(str, name): _read(args[1], part) for name, part in _of(dict, plain).items()}
-    if origin is Literal:
-        if plain not in args:
-            raise TypeError(f"{plain!r:.100} is none of {args}")
-        return plain
-    if hint is datetime:
-        return datetime.fromisoformat(plain)
     if dataclasses.is_dataclass(hint):
         hints = _hints(hint)  # type: ignore[arg-type]
         return hint(**{name: _read(hints[name], part) for name, part in plain.items()})  # type: ignore[operator]
+    return datetime.fromisoformat(plain) if hint is datetime else _read_plain(hint, plain)
+
+
+def _read_plain(hint: Any, plain: Any) -> Any:
+    if typing.get_origin(hint) is Literal:
+        if plain not in typing.get_args(hint):
+            raise TypeError(f"{plain!r:.100} is none of {typing.get_args(hint)}")
+        return plain
     # JSON writes 1.0 as 1 elsewhere.
     return plain if hint is Any else _of((int, float) if hint is float else hint, plain)
 
