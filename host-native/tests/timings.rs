@@ -52,6 +52,19 @@ fn a_computation_takes_as_long_as_it_takes() {
     assert!(Histogram::bounds_us().nth(bucket).is_none_or(|bound_us| bound_us * 1_000 >= read.sum_ns));
 }
 
+#[test]
+fn whoever_computes_learns_how_long_it_took_once_that_is_wanted() {
+    let cache = Cache::<u64>::builder().build().expect("the defaults make sense");
+    let before = cache.lead_alone(b"k", None, false);
+    cache.measure();
+    assert_eq!(before.elapsed_ns(), None, "it began before");
+    let leader = cache.lead_alone(b"k", None, false);
+    let (first, second) = (leader.elapsed_ns(), leader.elapsed_ns());
+    assert!(first.is_some() && first <= second);
+    assert_eq!(cache.lead_alone(b"k", None, true).elapsed_ns(), None, "a store is no computation");
+    assert!(cache.timings().is_none());
+}
+
 #[cfg(feature = "lmdb")]
 #[test]
 fn trips_to_a_folder_are_measured_and_hits_in_memory_are_none() {
