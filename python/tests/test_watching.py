@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -153,6 +154,36 @@ def test_inside_a_process_the_others_are_told_of_too(tmp_path):
         own, of_other = inspector.activity()
         assert (own.process, of_other.process) == (f"pid:{os.getpid()}", f"pid:{other.pid}")
         assert own.counters["misses"] == 1
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "redis"])
+def test_forked_workers_tell_for_themselves(request, tmp_path, kind):
+    url = f"lmdb://{tmp_path}/cache" if kind == "lmdb" else request.getfixturevalue("redis_server").url
+    with Other(url, "control=True") as other:
+        other.run("""
+            import os, time
+            get("k")
+
+            def work():
+                while True:
+                    get("k")
+                    time.sleep(0.01)
+
+            workers = []
+            for _ in range(2):
+                worker = os.fork()
+                if worker == 0:
+                    work()
+                workers.append(worker)
+        """)
+        workers = other("workers")
+        try:
+            with inspect(url) as inspector:
+                pids = {str(pid) for pid in [*workers, other.pid]}
+                wait_until(lambda: {one.process.rpartition(":")[2] for one in inspector.activity()} == pids)
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
 
 
 def test_computations_are_measured_from_the_first_question_on():
