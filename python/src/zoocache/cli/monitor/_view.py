@@ -1,0 +1,53 @@
+"""`View`: what the tabs have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import Vertical
+from textual.widgets import Input
+
+if TYPE_CHECKING:
+    from zoocache.inspect.watching import Watch
+
+#: Shown where there are no rates.
+SILENT = (
+    "No process tells what it counts. Let programs say configure(control=True): then hits, misses and "
+    "computations show here within seconds."
+)
+
+
+class View(Vertical):
+    """The content of a tab."""
+
+    def opened(self) -> None:
+        """Be ready for the user: the tab was chosen."""
+
+    def looked(self, watch: Watch) -> None:
+        """Show what was found at the latest look; called while the tab is open."""
+
+
+class Search(Input):
+    """A line to type what is looked for; it is shown while it is used, and while it has a text."""
+
+    def __init__(self, what: str, *, id: str) -> None:
+        """Make an empty one.
+
+        Args:
+            what: What can be typed.
+            id: For style sheets and tests.
+        """
+        super().__init__(placeholder=what, id=id, compact=True, classes="search")
+
+    def on_blur(self) -> None:
+        """Give the room back."""
+        self.set_class(bool(self.value), "-used")
+
+    def on_focus(self) -> None:
+        """Take room."""
+        self.add_class("-used")
+
+    def begin(self) -> None:
+        """Let the user type."""
+        self.add_class("-used")
+        self.focus()
