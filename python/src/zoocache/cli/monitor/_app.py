@@ -89,7 +89,7 @@ class Monitor(App[None]):
                 with TabPane(f"{place} {name}", id=name.lower()):
                     yield view
         yield Static(id="trouble")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin to look."""

@@ -73,7 +73,8 @@ class Entries(View):
         """Ask again."""
         self._stop_waiting()
         state, prefix = _STATES[self._state], self.query_one(Search).value
-        title = " ".join(part for part in (state or "all", f"that begin with {prefix}" if prefix else "") if part)
+        parts = (f"that are {state}" if state else "", f"that begin with {prefix}" if prefix else "")
+        title = " and ".join(part for part in parts if part)
         self.query_one(EntryTable).find(title, prefix=prefix, state=state)
 
     def on_input_changed(self) -> None:

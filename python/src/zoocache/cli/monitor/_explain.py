@@ -71,7 +71,7 @@ class Explain(ModalScreen[None]):
     def _show_value(self, text: str) -> None:
         if not self.is_attached:
             return
-        parts: list[tuple[str, str] | str] = ["\n", ("value", "$text-muted")]
+        parts: list[tuple[str, str] | str] = ["\n", ("value", "dim")]
         for line in text.split("\n")[:_MOST_LINES]:
             parts += ["\n", f"  {line[:_LONGEST_LINE]}"]
         self.query_one("#explained-value", Static).update(_text.lines(*parts))
@@ -87,7 +87,7 @@ def _explained(told: Explanation) -> list[tuple[str, str] | str]:
         parts += [" because ", (cause.tag, "bold"), " was invalidated"]
         parts += ["\n", f"at {_show.at_text(cause.at)}, {_show.ago(cause.at)} ago", "\n", f"by {cause.node}"]
     ends = "never expires" if told.expires_in is None else f"expires in {_show.seconds(told.expires_in)}"
-    parts += ["\n", f"stored {_show.seconds(told.age)} ago, {ends}", "\n", "\n", ("depends on", "$text-muted")]
+    parts += ["\n", f"stored {_show.seconds(told.age)} ago, {ends}", "\n", "\n", ("depends on", "dim")]
     for dependency in told.dependencies:
         parts += ["\n", f"  {dependency.tag}"]
         if dependency.stale:

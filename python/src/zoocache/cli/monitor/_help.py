@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 _KEYS = (
-    ("1 ... 6", "go to a tab; so do tab and the arrow keys on the tabs"),
+    ("1 ... 6", "go to a tab"),
+    ("tab", "go to the next part of it"),
     ("/", "search: a name, a tag, the beginning of a key"),
     ("escape", "search no more, close"),
-    ("up down j k", "move; page up, page down, home, end too"),
+    ("up down j k", "move; so do page up, page down, home and end"),
     ("enter", "open a tag and list its entries; explain an entry"),
     ("e", "explain an entry: state, cause, dependencies, value"),
     ("i", "invalidate the chosen tag, after a question"),
     ("m", "more entries"),
-    ("s", "Overview: the span of plots. Functions: sort. Entries: state"),
-    ("p", "Log: let it stand still"),
+    ("s", "span of plots; what to sort functions by; state of entries"),
+    ("p", "let the log stand still, or go on"),
     ("r", "ask again for tags or entries"),
-    ("t", "next theme: dark, light, and the terminal's own colours"),
+    ("t", "theme: dark, light, and in the terminal's own colours"),
     ("q, ctrl+c", "quit"),
 )
 

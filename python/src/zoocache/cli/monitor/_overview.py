@@ -93,7 +93,7 @@ class Overview(View, can_focus=True):
         for line in columns:
             for name, value in line:
                 parts += [
-                    (f" {name}", "$text-muted"),
+                    (f" {name}", "dim"),
                     (value.rjust(max(1, width - len(name))) + "  ", "bold"),
                 ]
             parts.append("\n")

@@ -61,4 +61,4 @@ def told(count: int, cursor: str | None) -> str:
     if cursor is None:
         return _text.plural(count, "entry", "entries")
     more = "m for more" if count < MOST else "search for fewer"
-    return f"{_text.plural(count, 'entry', 'entries')}, and there may be others: {more}"
+    return f"{_text.plural(count, 'entry', 'entries')} ({more})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -65,28 +65,39 @@ class Plot(Widget):
         """Draw it as large as it may be."""
         width, height = self.size.width, self.size.height - 2
         columns = self._columns(max(1, width - _LEFT - 1))
-        seen = [value for value in columns if value is not None]
+        seen = self._seen()
         top = self._top or _nice(max(seen, default=0.0))
         parts: list[tuple[str, str] | str] = [*self._head(width, seen), "\n"]
         for row in range(height):
             label = self._axis(top) if row == 0 else "0" if row == height - 1 else ""
             mark = "┤" if label else "│"
-            parts.append((f"{label.rjust(_LEFT)}{mark}", "$text-muted"))
+            parts.append((f"{label.rjust(_LEFT)}{mark}", "dim"))
             below = (height - 1 - row) * _STEPS
             area = "".join(_block(value, top, height, below) for value in columns)
             parts += [(area, self._style), "\n"]
         began = f"{_show.seconds(self._seconds).replace('.0', '')} ago"
-        parts.append((" " * (_LEFT + 1) + began + "now".rjust(width - _LEFT - 1 - len(began)), "$text-muted"))
+        parts.append((" " * (_LEFT + 1) + began + "now".rjust(width - _LEFT - 1 - len(began)), "dim"))
         return Content.assemble(*parts)
 
     def _head(self, width: int, seen: Sequence[float]) -> list[tuple[str, str] | str]:
         now = self._values[-1][1] if self._values else None
         title = f" {self._title} "
         value = "-" if now is None else self._told(now)
-        ends = f"min {self._told(min(seen))}  max {self._told(max(seen))}" if seen else ""
         room = width - len(title) - len(value)
-        ends = ends if len(ends) < room else ""
-        return [(title, "$text-muted"), (value, f"bold {self._style}"), (ends.rjust(room), "$text-muted")]
+        ends = ""
+        if seen:
+            least, most = self._told(min(seen)), self._told(max(seen))
+            choices = (f"min {least}  max {most}", f"{least} ... {most}", "")
+            ends = next(text for text in choices if len(text) < max(1, room))
+        return [(title, "dim"), (value, f"bold {self._style.replace('$', '$text-')}"), (ends.rjust(room), "dim")]
+
+    def _seen(self) -> list[float]:
+        """The values of the time that is shown."""
+        if not self._values:
+            return []
+        end = self._values[-1][0]
+        span = timedelta(seconds=self._seconds)
+        return [value for at, value in self._values if value is not None and end - at < span]
 
     def _columns(self, count: int) -> list[float | None]:
         """The mean of each column's part of the time, or of the nearest time before."""
@@ -121,4 +132,4 @@ def _nice(value: float) -> float:
     if value <= 1:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
-    return next(step * size for step in (1, 2, 5, 10) if step * size >= value)
+    return next(step * size for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * size >= value)

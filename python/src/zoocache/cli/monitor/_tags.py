@@ -116,9 +116,14 @@ class Tags(View):
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[str | None]) -> None:
         """Show the entries of a tag, and what is below it."""
-        if not event.node.is_expanded and event.node.allow_expand:
-            event.node.expand()
-        self._find(event.node)
+        node = event.node
+        if node.allow_expand and not node.is_expanded:
+            # That asks for what is below.
+            node.expand()
+        if node.parent is not None:
+            # Its own counts are as new as its entries.
+            self._load(node.parent)
+        self._find(node)
 
     def _begin(self, tag: str | None) -> None:
         root = self.tree.root
@@ -131,7 +136,7 @@ class Tags(View):
 
     def _find(self, node: _Node) -> None:
         tag = node.data
-        self.query_one(EntryTable).find("entries" if tag is None else tag, tag=tag)
+        self.query_one(EntryTable).find("" if tag is None else f"with {tag}", tag=tag)
 
     def _invalidated(self, tag: str) -> None:
         self.notify(_show.safe(f"Invalidated {tag}"), markup=False)
@@ -151,7 +156,8 @@ class Tags(View):
 
     def _show(self, node: _Node, found: tuple[Branch, ...]) -> None:
         """Show what is below a tag; what was open stays open."""
-        shown = found[:_MOST]
+        # The functions' own tags last.
+        shown = sorted(found, key=lambda branch: (branch.tag.startswith("fn."), branch.tag))[:_MOST]
         known = {child.data: child for child in node.children}
         if [branch.tag for branch in shown] == [child.data for child in node.children]:
             for branch in shown:
