@@ -138,6 +138,8 @@ class Monitor(App[None]):
         self._show_trouble()
 
     def _show_trouble(self) -> None:
+        if not self.is_running:
+            return
         silence = time.monotonic() - self._watcher.looked
         trouble = self._watcher.trouble or self._questions.trouble
         if silence > _LATE:

@@ -73,8 +73,7 @@ class Entries(View):
         """Ask again."""
         self._stop_waiting()
         state, prefix = _STATES[self._state], self.query_one(Search).value
-        parts = (f"that are {state}" if state else "", f"that begin with {prefix}" if prefix else "")
-        title = " and ".join(part for part in parts if part)
+        title = (f", {state}" if state else "") + (f", beginning with {prefix}" if prefix else "")
         self.query_one(EntryTable).find(title, prefix=prefix, state=state)
 
     def on_input_changed(self) -> None:

@@ -58,7 +58,7 @@ class EntryTable(Vertical):
         """Ask for entries.
 
         Args:
-            title: What they have in common.
+            title: What they have in common, as the rest of a line.
             sought: `prefix`, `tag` and `state`, as `Inspector.entries` takes them.
         """
         self._title, self._sought = title, sought
@@ -93,7 +93,9 @@ class EntryTable(Vertical):
         self._tell(_pages.told(len(self._entries), self._cursor))
 
     def _failed(self, _why: str) -> None:
+        self._entries, self._cursor = [], None
+        self.query_one(Table).show([])
         self._tell("could not list entries")
 
     def _tell(self, text: str) -> None:
-        self.query_one(f"#{self._name}-told", Static).update(_text.literal(f" {text} {self._title}"))
+        self.query_one(f"#{self._name}-told", Static).update(_text.literal(f" {text}{self._title}"))

@@ -51,13 +51,14 @@ class Functions(View):
         yield Search("part of a name", id="functions-search")
         yield Table(
             ("FUNCTION", 0),
-            ("CALLS/S", -8),
-            ("HIT RATIO", -9),
+            ("CALLS/S", -7),
+            ("RATIO", -7),
             ("MEAN", -8),
-            ("HITS", -10),
+            ("HITS", -9),
             ("MISSES", -8),
             ("ERRORS", -6),
             id="functions",
+            keeps_end=True,
         )
 
     def opened(self) -> None:

@@ -150,8 +150,14 @@ def tell(app: App[None] | None, what: Callable[[], None]) -> None:
     """Let something run in the loop of an app, from another thread."""
     if app is None:
         return
+
+    def told() -> None:
+        # One that is closing has no widgets any more.
+        if app.is_running:
+            what()
+
     try:
-        app.call_later(what)
+        app.call_later(told)
     except RuntimeError:
         # Its loop has ended meanwhile.
         return

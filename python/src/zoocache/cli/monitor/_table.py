@@ -31,16 +31,17 @@ class Table(DataTable[Text]):
         Binding("k", "cursor_up", show=False),
     ]
 
-    def __init__(self, *columns: tuple[str, int], id: str, wide: int = 0) -> None:
+    def __init__(self, *columns: tuple[str, int], id: str, wide: int = 0, keeps_end: bool = False) -> None:
         """Make an empty one.
 
         Args:
             columns: Heads and widths; those with a negative width stand to the right.
             id: For style sheets and tests.
             wide: Which one takes the room; its width is of no matter.
+            keeps_end: Whether of a long text there the end is shown, instead of both ends.
         """
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
-        self._heads, self._wide = columns, wide
+        self._heads, self._wide, self._keeps_end = columns, wide, keeps_end
         self._widths: list[int] = []
         self._rows: list[Row] = []
         self._shown: list[tuple[str | tuple[str, str], ...]] = []
@@ -95,6 +96,7 @@ class Table(DataTable[Text]):
 
     def _cell(self, column: int, content: str | tuple[str, str]) -> Text:
         text, style = (content, "") if isinstance(content, str) else content
-        return _text.cell(
-            _show.short(text, self._widths[column]), style, right=self._heads[column][1] < 0
-        )
+        width = self._widths[column]
+        if column == self._wide and self._keeps_end:
+            text = _text.end(text, width)
+        return _text.cell(_show.short(text, width), style, right=self._heads[column][1] < 0)

@@ -136,7 +136,7 @@ class Tags(View):
 
     def _find(self, node: _Node) -> None:
         tag = node.data
-        self.query_one(EntryTable).find("" if tag is None else f"with {tag}", tag=tag)
+        self.query_one(EntryTable).find("" if tag is None else f" with {tag}", tag=tag)
 
     def _invalidated(self, tag: str) -> None:
         self.notify(_show.safe(f"Invalidated {tag}"), markup=False)

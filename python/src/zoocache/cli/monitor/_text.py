@@ -37,6 +37,12 @@ def cell(text: str, style: str = "", *, right: bool = False) -> Text:
     return Text(_show.safe(text), style, no_wrap=True, justify=justify, overflow="ellipsis")
 
 
+def end(text: str, width: int) -> str:
+    """A text without its beginning, if it is too long."""
+    text = _show.safe(text)
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+
+
 def rate(value: float) -> str:
     """How often something happens in a second."""
     if 0 < value < _SMALL:
