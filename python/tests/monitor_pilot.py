@@ -29,7 +29,13 @@ class Pilot:
 
     async def type(self, text):
         """Press the keys of a text."""
-        names = {" ": "space", "/": "slash", ":": "colon", "(": "left_parenthesis", "[": "left_square_bracket"}
+        names = {
+            " ": "space",
+            "/": "slash",
+            ":": "colon",
+            "(": "left_parenthesis",
+            "[": "left_square_bracket",
+        }
         await self.press(*(names.get(letter, letter) for letter in text))
 
     async def until(self, condition):

@@ -49,7 +49,9 @@ def test_numbers_move_while_the_cache_is_used(inspector, shop):
         turns = itertools.count()
         with repeated(lambda: (shop(next(turns) % 20), shop(3), invalidate("shop:1:product:3"))):
             sample = await monitor.until(
-                lambda: next((one for one in monitor.app.watch.samples if one.hits and one.invalidations), None)
+                lambda: next(
+                    (one for one in monitor.app.seen.samples if one.hits and one.invalidations), None
+                )
             )
             assert sample.processes == 1
             await monitor.until("hits/s")
@@ -87,7 +89,9 @@ def test_functions_are_sorted_and_searched(inspector, shop):
             assert "product" in rows[0]
             await monitor.press("s")
             await monitor.until("slowest first")
-            await monitor.until(lambda: slow(next(numbers)) or ".slow" in lines(monitor, "product", ".slow")[0])
+            await monitor.until(
+                lambda: slow(next(numbers)) or ".slow" in lines(monitor, "product", ".slow")[0]
+            )
         await monitor.press("s")
         await monitor.until("worst hit ratio first")
         await monitor.press("slash")
@@ -238,9 +242,9 @@ def test_the_log_goes_on_stands_still_and_is_filtered(inspector):
         await monitor.until("second:2")
         await monitor.press("p")
         await monitor.until("paused")
-        seen = len(monitor.app.watch.samples)
+        seen = len(monitor.app.seen.samples)
         invalidate("third:3")
-        await monitor.until(lambda: len(monitor.app.watch.samples) > seen + 3)
+        await monitor.until(lambda: len(monitor.app.seen.samples) > seen + 3)
         assert "third:3" not in monitor.shown
         await monitor.press("p")
         await monitor.until("third:3")
@@ -340,7 +344,8 @@ def test_trouble_is_told_and_goes_away(shop):
         await monitor.go(3)
         await monitor.until("shop  20/20 fresh")
         # Also what no storage should raise.
-        for inspector.why in (StorageError("[red]away[/red]"), ZeroDivisionError("[red]away[/red]")):
+        for why in (StorageError("[red]away[/red]"), ZeroDivisionError("[red]away[/red]")):
+            inspector.why = why
             await monitor.until("[red]away[/red]")
             await monitor.press("r")
             inspector.why = None

@@ -42,7 +42,7 @@ class Monitor(App[None]):
     TITLE = "zoocache"
     CSS_PATH = "monitor.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(place), f"go('{name.lower()}')", name, show=False)
@@ -69,7 +69,7 @@ class Monitor(App[None]):
             self.theme = _theme()
 
     @property
-    def watch(self) -> Watch:
+    def seen(self) -> Watch:
         """What is known of the cache."""
         return self._watcher.watch
 
@@ -111,7 +111,7 @@ class Monitor(App[None]):
     def on_tabbed_content_tab_activated(self) -> None:
         """Let the view take the keys, and show what is known."""
         if self.view is not None:
-            self.view.looked(self.watch)
+            self.view.looked(self.seen)
             self.view.opened()
 
     def action_go(self, name: str) -> None:
@@ -129,12 +129,12 @@ class Monitor(App[None]):
         self.push_screen(Help())
 
     def _looked(self) -> None:
-        stats = self.watch.stats
+        stats = self.seen.stats
         if stats is not None:
             place = f"{stats.kind}: {_show.short(stats.place, max(20, self.size.width - 30))}"
             self.query_one("#title", Static).update(_text.lines((" zoocache", "bold"), "  ", place))
         if self.view is not None:
-            self.view.looked(self.watch)
+            self.view.looked(self.seen)
         self._show_trouble()
 
     def _show_trouble(self) -> None:

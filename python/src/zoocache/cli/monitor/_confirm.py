@@ -48,7 +48,7 @@ class Confirm(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Count."""
-        self.query_one("#no").focus()
+        self.set_focus(self.query_one("#no"))
         self._questions.ask(
             "affected", lambda inspector: inspector.affected(self._tag), self._counted, self._failed
         )
@@ -69,7 +69,9 @@ class Confirm(ModalScreen[bool]):
     def _counted(self, count: int) -> None:
         if self.is_attached:
             entries = _text.plural(count, "fresh entry goes", "fresh entries go")
-            self.query_one("#affected", Static).update(_text.lines((entries, "bold"), " stale, for everybody"))
+            self.query_one("#affected", Static).update(
+                _text.lines((entries, "bold"), " stale, for everybody")
+            )
             self.query_one("#yes").disabled = False
 
     def _failed(self, why: str) -> None:

@@ -50,7 +50,7 @@ class Entries(View):
 
     def opened(self) -> None:
         """Let the user move through the table; ask for entries the first time."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
         if not self._was_opened:
             self._was_opened = True
             self.action_reload()
@@ -62,7 +62,7 @@ class Entries(View):
     def action_leave(self) -> None:
         """Search no more."""
         self.query_one(Search).clear()
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def action_state(self) -> None:
         """Show those of the next state only."""
@@ -84,7 +84,7 @@ class Entries(View):
     def on_input_submitted(self) -> None:
         """Ask at once, and go to the table."""
         self.action_reload()
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def _stop_waiting(self) -> None:
         if self._typing is not None:

@@ -36,7 +36,7 @@ class EntryTable(Vertical):
         """
         super().__init__(id=id)
         self._questions = questions
-        self._name = id
+        self._called = id
         self._entries: list[Entry] = []
         self._cursor: str | None = None
         self._sought: dict[str, Any] = {}
@@ -44,14 +44,14 @@ class EntryTable(Vertical):
 
     def compose(self) -> ComposeResult:
         """A line above a table."""
-        yield Static(id=f"{self._name}-told", classes="told")
+        yield Static(id=f"{self._called}-told", classes="told")
         yield Table(
             ("KEY", 0),
             ("STATE", 8),
             ("SIZE", -8),
             ("AGE", -8),
             ("EXPIRES", -8),
-            id=f"{self._name}-table",
+            id=f"{self._called}-table",
         )
 
     def find(self, title: str, **sought: Any) -> None:
@@ -63,13 +63,13 @@ class EntryTable(Vertical):
         """
         self._title, self._sought = title, sought
         self._tell("...")
-        self._questions.ask(self._name, _pages.page(**sought), self._found, self._failed)
+        self._questions.ask(self._called, _pages.page(**sought), self._found, self._failed)
 
     def action_more(self) -> None:
         """Ask for the next page."""
         if self._cursor is not None and len(self._entries) < _pages.MOST:
             question = _pages.page(self._cursor, **self._sought)
-            self._questions.ask(self._name, question, self._found_more, self._failed)
+            self._questions.ask(self._called, question, self._found_more, self._failed)
 
     def action_explain(self) -> None:
         """Explain the entry under the cursor."""
@@ -98,4 +98,4 @@ class EntryTable(Vertical):
         self._tell("could not list entries")
 
     def _tell(self, text: str) -> None:
-        self.query_one(f"#{self._name}-told", Static).update(_text.literal(f" {text}{self._title}"))
+        self.query_one(f"#{self._called}-told", Static).update(_text.literal(f" {text}{self._title}"))

@@ -57,7 +57,9 @@ class Explain(ModalScreen[None]):
 
     def action_reload(self) -> None:
         """Ask again: it may have changed."""
-        self._questions.ask("explain", lambda inspector: inspector.explain(self._key), self._show, self._failed)
+        self._questions.ask(
+            "explain", lambda inspector: inspector.explain(self._key), self._show, self._failed
+        )
         self._questions.ask("value", lambda inspector: _value(inspector, self._key), self._show_value)
 
     def _show(self, told: Explanation) -> None:

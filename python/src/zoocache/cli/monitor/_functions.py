@@ -63,7 +63,7 @@ class Functions(View):
 
     def opened(self) -> None:
         """Let the user move through the table."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def looked(self, watch: Watch) -> None:
         """Show what became of calls."""
@@ -83,7 +83,7 @@ class Functions(View):
     def action_leave(self) -> None:
         """Search no more."""
         self.query_one(Search).clear()
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def on_input_changed(self) -> None:
         """Show those whose names have the text."""
@@ -91,7 +91,7 @@ class Functions(View):
 
     def on_input_submitted(self) -> None:
         """Go to the table."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def _show(self) -> None:
         name, order = list(_ORDERS.items())[self._order]

@@ -41,7 +41,7 @@ class Log(View):
 
     def opened(self) -> None:
         """Let the user move through the table."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def looked(self, watch: Watch) -> None:
         """Show what was invalidated since."""
@@ -56,7 +56,7 @@ class Log(View):
     def action_leave(self) -> None:
         """Search no more."""
         self.query_one(Search).clear()
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def action_pause(self) -> None:
         """Let what is shown stand still, or go on."""
@@ -69,7 +69,7 @@ class Log(View):
 
     def on_input_submitted(self) -> None:
         """Go to the table."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def _show(self) -> None:
         sought = self.query_one(Search).value
@@ -83,7 +83,11 @@ class Log(View):
             [
                 (
                     str(one.position),
-                    (f"{one.at:%H:%M:%S}.{one.at.microsecond // 1000:03}", " ".join(one.tags), one.node or "-"),
+                    (
+                        f"{one.at:%H:%M:%S}.{one.at.microsecond // 1000:03}",
+                        " ".join(one.tags),
+                        one.node or "-",
+                    ),
                 )
                 for one in found
             ]

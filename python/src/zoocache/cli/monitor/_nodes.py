@@ -31,11 +31,12 @@ class Nodes(View):
 
     def opened(self) -> None:
         """Let the user move through the table."""
-        self.query_one(Table).focus()
+        self.screen.set_focus(self.query_one(Table))
 
     def looked(self, watch: Watch) -> None:
         """Show who is there."""
-        told = f" {_text.plural(len(watch.nodes), 'process', 'processes')}; BEHIND: how long an invalidation has waited"
+        count = _text.plural(len(watch.nodes), "process", "processes")
+        told = f" {count}; BEHIND: how long an invalidation has been waiting"
         self.query_one("#nodes-told", Static).update(_text.literal(told))
         self.query_one(Table).show([_row(node) for node in watch.nodes])
 

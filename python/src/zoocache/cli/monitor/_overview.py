@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.app import ComposeResult
+    from textual.content import Content
 
     from zoocache.inspect.watching import Sample, Watch
 
@@ -58,7 +59,7 @@ class Overview(View, can_focus=True):
 
     def opened(self) -> None:
         """Take the keys."""
-        self.focus()
+        self.screen.set_focus(self)
 
     def on_resize(self) -> None:
         """Write the numbers as wide as they may be."""
@@ -86,7 +87,7 @@ class Overview(View, can_focus=True):
             self.query_one(f"#{name}", Plot).show(told, _SPANS[self._span])
         self.query_one("#numbers", Static).update(self._numbers(watch, sample))
 
-    def _numbers(self, watch: Watch, sample: Sample) -> _text.Content:
+    def _numbers(self, watch: Watch, sample: Sample) -> Content:
         columns = list(zip(_lookups(sample), _work(watch, sample), _sizes(watch, sample), strict=True))
         width = min(_WIDEST, (self.size.width - 2) // 3 - 2)
         parts: list[tuple[str, str] | str] = []

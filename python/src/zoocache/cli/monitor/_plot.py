@@ -89,7 +89,11 @@ class Plot(Widget):
             least, most = self._told(min(seen)), self._told(max(seen))
             choices = (f"min {least}  max {most}", f"{least} ... {most}", "")
             ends = next(text for text in choices if len(text) < max(1, room))
-        return [(title, "dim"), (value, f"bold {self._style.replace('$', '$text-')}"), (ends.rjust(room), "dim")]
+        return [
+            (title, "dim"),
+            (value, f"bold {self._style.replace('$', '$text-')}"),
+            (ends.rjust(room), "dim"),
+        ]
 
     def _seen(self) -> list[float]:
         """The values of the time that is shown."""

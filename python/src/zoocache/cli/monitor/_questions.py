@@ -1,4 +1,4 @@
-"""Asking the inspector without keeping the user waiting: in threads, whose answers the app gets when they come.
+"""Asking the inspector without keeping the user waiting: in threads, whose answers reach the app later.
 
 The threads are daemons: a storage that does not answer keeps nobody from quitting.
 """
@@ -88,7 +88,9 @@ class Questions:
         while (asked := self._asked.get()) is not None:
             asked()
 
-    def _tell(self, name: str, mark: object, trouble: str | None, then: Callable[[Any], None], what: Any) -> None:
+    def _tell(
+        self, name: str, mark: object, trouble: str | None, then: Callable[[Any], None], what: Any
+    ) -> None:
         def told() -> None:
             if self._latest.get(name) is mark:
                 self.trouble = trouble

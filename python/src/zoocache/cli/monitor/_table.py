@@ -66,9 +66,7 @@ class Table(DataTable[Text]):
         pads = 2 * self.cell_padding * len(self._heads)
         others = sum(abs(width) for place, (_, width) in enumerate(self._heads) if place != self._wide)
         room = max(_LEAST, event.size.width - pads - others)
-        widths = [
-            room if place == self._wide else abs(width) for place, (_, width) in enumerate(self._heads)
-        ]
+        widths = [room if place == self._wide else abs(width) for place, (_, width) in enumerate(self._heads)]
         if widths == self._widths:
             return
         self._widths, self._shown = widths, []

@@ -61,13 +61,13 @@ class Tags(View):
             yield EntryTable(self._questions, id="tagged")
 
     @property
-    def tree(self) -> Tree[str | None]:
+    def branches(self) -> Tree[str | None]:
         """The tree; the data of its nodes are tags, `None` for all."""
         return self.query_one("#tree", Tree)
 
     def opened(self) -> None:
         """Let the user move through the tree; ask for the first tags the first time."""
-        self.tree.focus()
+        self.screen.set_focus(self.branches)
         if not self._was_opened:
             self._was_opened = True
             self._begin(None)
@@ -80,24 +80,24 @@ class Tags(View):
         """Show all tags again, if only some are shown."""
         search = self.query_one(Search)
         search.clear()
-        if self.tree.root.data is not None:
+        if self.branches.root.data is not None:
             self._begin(None)
-        self.tree.focus()
+        self.screen.set_focus(self.branches)
 
     def on_input_submitted(self) -> None:
         """Show what is below the tag that was typed."""
         self._begin(self.query_one(Search).value.strip() or None)
-        self.tree.focus()
+        self.screen.set_focus(self.branches)
 
     def action_reload(self) -> None:
         """Ask again for the levels that are open, and for the entries."""
-        self._reload(self.tree.root)
-        if self.tree.cursor_node is not None:
-            self._find(self.tree.cursor_node)
+        self._reload(self.branches.root)
+        if self.branches.cursor_node is not None:
+            self._find(self.branches.cursor_node)
 
     def action_invalidate(self) -> None:
         """Ask whether to invalidate the chosen tag."""
-        node = self.tree.cursor_node
+        node = self.branches.cursor_node
         if node is None or node.data is None:
             self.notify("Choose a tag first.", markup=False)
             return
@@ -126,10 +126,10 @@ class Tags(View):
         self._find(node)
 
     def _begin(self, tag: str | None) -> None:
-        root = self.tree.root
-        self.tree.reset(_text.cell(tag or _ALL), tag)
-        root = self.tree.root
-        self.tree.move_cursor(root)
+        root = self.branches.root
+        self.branches.reset(_text.cell(tag or _ALL), tag)
+        root = self.branches.root
+        self.branches.move_cursor(root)
         # That asks for what is below.
         root.expand()
         self._find(root)
@@ -164,14 +164,14 @@ class Tags(View):
                 known[branch.tag].set_label(_label(branch))
             return
         opened = {tag for tag, child in known.items() if child.is_expanded}
-        chosen = None if self.tree.cursor_node is None else self.tree.cursor_node.data
+        chosen = None if self.branches.cursor_node is None else self.branches.cursor_node.data
         node.remove_children()
         for branch in shown:
             child = node.add(_label(branch), branch.tag)
             if branch.tag in opened:
                 child.expand()
             if branch.tag == chosen:
-                self.call_after_refresh(self.tree.move_cursor, child)
+                self.call_after_refresh(self.branches.move_cursor, child)
         if len(found) > _MOST:
             more = f"{len(found) - _MOST:,} more: / goes to one"
             node.add_leaf(_text.cell(more, "italic"), node.data)

@@ -24,17 +24,15 @@ def literal(text: str, style: str = "") -> Content:
 
 
 def lines(*parts: tuple[str, str] | str) -> Content:
-    """Texts, some of them with a style, for a widget; `"\n"` as a text of its own begins a line."""
+    r"""Texts, some of them with a style, for a widget; `"\n"` as a text of its own begins a line."""
     styled = ((part, "") if isinstance(part, str) else part for part in parts)
-    return Content.assemble(
-        *((text if text == "\n" else _show.safe(text), style) for text, style in styled)
-    )
+    return Content.assemble(*((text if text == "\n" else _show.safe(text), style) for text, style in styled))
 
 
 def cell(text: str, style: str = "", *, right: bool = False) -> Text:
     """A text for a table or a tree."""
-    justify = "right" if right else "left"
-    return Text(_show.safe(text), style, no_wrap=True, justify=justify, overflow="ellipsis")
+    shown = _show.safe(text)
+    return Text(shown, style, no_wrap=True, justify="right" if right else "left", overflow="ellipsis")
 
 
 def end(text: str, width: int) -> str:

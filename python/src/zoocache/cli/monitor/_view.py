@@ -1,4 +1,8 @@
-"""`View`: what the tabs have in common."""
+"""`View`: what the tabs have in common.
+
+They give the focus at once, by `Screen.set_focus`, and not a moment later as `Widget.focus` does: keys that
+follow would mean something else.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 if TYPE_CHECKING:
+    from textual import events
+
     from zoocache.inspect.watching import Watch
 
 #: Shown where there are no rates.
@@ -19,6 +25,10 @@ SILENT = (
 
 class View(Vertical):
     """The content of a tab."""
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Keep it from the tabs, which would go back to a view that has been left meanwhile."""
+        event.stop()
 
     def opened(self) -> None:
         """Be ready for the user: the tab was chosen."""
@@ -37,17 +47,14 @@ class Search(Input):
             what: What can be typed.
             id: For style sheets and tests.
         """
-        super().__init__(placeholder=what, id=id, compact=True, classes="search")
+        super().__init__(placeholder=what, id=id, compact=True)
+        self.display = False
 
     def on_blur(self) -> None:
         """Give the room back."""
-        self.set_class(bool(self.value), "-used")
-
-    def on_focus(self) -> None:
-        """Take room."""
-        self.add_class("-used")
+        self.display = bool(self.value)
 
     def begin(self) -> None:
         """Let the user type."""
-        self.add_class("-used")
-        self.focus()
+        self.display = True
+        self.screen.set_focus(self)
