@@ -25,7 +25,7 @@ class Entries(View):
     """Entries by the beginning of their keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search"),
+        Binding("slash", "search", "Search", priority=True),
         Binding("s", "state", "State"),
         Binding("r", "reload", "Reload"),
         Binding("escape", "leave", show=False),

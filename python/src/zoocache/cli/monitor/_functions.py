@@ -35,7 +35,7 @@ class Functions(View):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort"),
-        Binding("slash", "search", "Search"),
+        Binding("slash", "search", "Search", priority=True),
         Binding("escape", "leave", show=False),
     ]
 

@@ -22,7 +22,7 @@ class Log(View):
     """The latest invalidations, the latest of them on top."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search"),
+        Binding("slash", "search", "Search", priority=True),
         Binding("p", "pause", "Pause"),
         Binding("escape", "leave", show=False),
     ]

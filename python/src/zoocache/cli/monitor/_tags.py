@@ -34,7 +34,7 @@ class Tags(View):
     """The tags as a tree, each level asked for when it is opened, and the entries of the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Go to"),
+        Binding("slash", "search", "Go to", priority=True),
         Binding("i", "invalidate", "Invalidate"),
         Binding("r", "reload", "Reload"),
         Binding("escape", "leave", show=False),

@@ -30,6 +30,15 @@ class View(Vertical):
         """Keep it from the tabs, which would go back to a view that has been left meanwhile."""
         event.stop()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Begin no search while one is typed.
+
+        The key comes before others, so that what is typed right after it is not taken for keys.
+        """
+        if action == "search":
+            return not isinstance(self.screen.focused, Search)
+        return super().check_action(action, parameters)
+
     def opened(self) -> None:
         """Be ready for the user: the tab was chosen."""
 
