@@ -6,6 +6,7 @@ import threading
 import time
 
 from helpers import DEADLINE
+from textual import events
 from textual.widgets import TabbedContent
 
 from zoocache.cli.monitor import Monitor
@@ -28,15 +29,9 @@ class Pilot:
         await self._pilot.press(*keys)
 
     async def type(self, text):
-        """Press the keys of a text."""
-        names = {
-            " ": "space",
-            "/": "slash",
-            ":": "colon",
-            "(": "left_parenthesis",
-            "[": "left_square_bracket",
-        }
-        await self.press(*(names.get(letter, letter) for letter in text))
+        """Give a text, at once as a terminal does when it is pasted."""
+        self.app.post_message(events.Paste(text))
+        await self._pilot.pause()
 
     async def until(self, condition):
         """Wait until `condition()` is true, and return what it returned; texts must be shown."""

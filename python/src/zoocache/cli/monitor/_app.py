@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from zoocache.inspect.watching import Watch
 
 _TABS = ("Overview", "Functions", "Tags", "Entries", "Log", "Nodes")
-_THEMES = ("textual-dark", "textual-light", "ansi-dark", "ansi-light")
+#: Those that this version of textual has are chosen from.
+_THEMES = ("textual-dark", "textual-light", "ansi-dark", "ansi-light", "textual-ansi")
 #: Seconds between two looks.
 _PAUSE = 1.0
 #: Seconds without an answer after which the user is told.
@@ -120,8 +121,9 @@ class Monitor(App[None]):
 
     def action_next_theme(self) -> None:
         """Take the next theme."""
-        place = _THEMES.index(self.theme) if self.theme in _THEMES else -1
-        self.theme = _THEMES[(place + 1) % len(_THEMES)]
+        themes = [name for name in _THEMES if name in self.available_themes]
+        place = themes.index(self.theme) if self.theme in themes else -1
+        self.theme = themes[(place + 1) % len(themes)]
         self.notify(self.theme, timeout=2)
 
     def action_help(self) -> None:
