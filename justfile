@@ -282,7 +282,7 @@ _test-python-version version:
             --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
             attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
             aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn \
-            click opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
+            click textual opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
         echo "$wanted" >"$venv/installed.txt"
     fi
     {{ just }} _install-wheel "$venv/bin/python"

@@ -268,9 +268,3 @@ def test_doctor_finds_no_error(live):
     # A server that is only for a test has no limit.
     assert {finding["code"] for finding in findings} <= {"no-memory-limit"}
     assert shown("doctor", *options)
-
-
-def test_the_monitor_is_another_part(options):
-    # It has found the cache; what shows it may not be there.
-    done = zoocache("cli", *options)
-    assert "no cache" not in done.stderr

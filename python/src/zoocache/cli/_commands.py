@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -373,10 +374,12 @@ def _monitor(place: Place) -> None:
     with place.open() as inspector:
         try:
             monitor = importlib.import_module("zoocache.cli.monitor")
-        except ModuleNotFoundError:
+        except ImportError as error:
             raise click.ClickException(
-                "this version has no monitor; see zoocache --help for what it can show"
+                f"zoocache cli needs textual here: {error}; to install it: pip install 'zoocache[cli]'"
             ) from None
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise click.ClickException("zoocache cli needs a terminal; see zoocache --help for what prints")
         monitor.run(inspector)
 
 

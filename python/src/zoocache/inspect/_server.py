@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
-from zoocache._errors import StorageError
+from zoocache._errors import CacheError, StorageError
 from zoocache.inspect.records import Invalidation, Node
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ class Server:
         Raises:
             StorageError: The server refuses it, or does not answer.
         """
-        answer = self.probe.ask(*words)
+        try:
+            answer = self.probe.ask(*words)
+        except CacheError:
+            # What went wrong may be the connection, which does not mend itself.
+            self._probe = None
+            raise
         if isinstance(answer, PermissionError):
             raise StorageError(f"the server at {self.shown} refuses {words[0]!s}: {answer}")
         return answer
