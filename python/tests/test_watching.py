@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -13,7 +14,8 @@ from redis_server import Server
 
 import zoocache
 from zoocache import Cache, cacheable, configure
-from zoocache.inspect import Activity, FunctionActivity, from_json, inspect, to_json
+from zoocache.inspect import Activity, FunctionActivity, Node, _activity, from_json, inspect, to_json
+from zoocache.inspect._server import Server as Connection
 from zoocache.inspect.watching import Watch
 
 pytestmark = pytest.mark.memory_only("it names its storages")
@@ -85,6 +87,8 @@ def test_rates_of_a_cache_that_others_use(loaded):
             lambda one: (
                 (one.processes, one.entries) == (len(others), 10)
                 and min(one.hits, one.misses, one.invalidations) > 0
+                # Those that were running already at the first look are not measured.
+                and watch.functions[0].mean is not None
             ),
         )
         assert 0 < sample.hit_ratio < 1
@@ -205,11 +209,45 @@ def test_computations_are_measured_from_the_first_question_on():
         assert counted().seconds >= 0.005
 
 
+@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+def test_all_invalidations_count_not_only_those_that_are_remembered(tmp_path, kind):
+    configure(storage_url="memory://" if kind == "memory" else f"lmdb://{tmp_path}/cache")
+    with inspect() as inspector:
+        watch = Watch(inspector)
+        began = time.monotonic()
+        watch.look()
+        # In memory a thousand are remembered, in a folder the latest of each tag.
+        for _ in range(3000):
+            zoocache.invalidate("one")
+        sample = looked(watch, lambda one: one.invalidations)
+        assert sample.invalidations * (time.monotonic() - began) >= 3000
+
+
+def test_many_processes_are_asked_at_once(tmp_path, monkeypatch):
+    # Each answers when the other one has been asked, too.
+    both = threading.Barrier(2, timeout=30)
+    asked = _activity._asked
+
+    def ask(pid, path):
+        both.wait()
+        return asked(pid, path)
+
+    monkeypatch.setattr(_activity, "_asked", ask)
+    place = tmp_path / "cache"
+    with (
+        Other(place, "control=True") as one,
+        Other(place, "control=True") as two,
+        inspect(f"lmdb://{place}") as inspector,
+    ):
+        assert {told.process for told in inspector.activity()} == {f"pid:{one.pid}", f"pid:{two.pid}"}
+
+
 class Told:
     """An inspector that tells what a test wants."""
 
     def __init__(self):
         self.activities, self.troubles = [], []
+        self.processes = ()
 
     def activity(self):
         if self.troubles:
@@ -223,7 +261,7 @@ class Told:
         raise zoocache.StorageError("no sizes")
 
     def nodes(self):
-        return ()
+        return self.processes
 
 
 def activity(clock, hits, misses=0, process="a"):
@@ -251,6 +289,33 @@ class TestRates:
             told.activities = [step]
             assert watch.look().hits >= 0
         assert watch.look().hits == 1
+
+    def test_a_process_that_began_anew_is_known_by_any_counter(self):
+        told = Told()
+        watch = Watch(told)
+        for step in [activity(10, 0, 100), activity(11, 5, 10), activity(13, 15, 30)]:
+            told.activities = [step]
+            sample = watch.look()
+        assert (sample.hits, sample.misses) == (5, 10)
+
+    def test_looks_at_the_same_time_tell_no_rate(self):
+        told = Told()
+        watch = Watch(told)
+        for step in [activity(0.0, 0), activity(5e-324, 2**63)]:
+            told.activities = [step]
+            assert watch.look().hits == 0
+
+    def test_nodes_that_are_gone_are_gone(self, monkeypatch):
+        monkeypatch.setattr("zoocache.inspect.watching._LEAST_REST", 0.0)
+        monkeypatch.setattr("zoocache.inspect.watching._REST", 0)
+        told = Told()
+        watch = Watch(told)
+        told.processes = (Node("a", 0.0, 1.0, "", is_self=False),)
+        watch.look()
+        assert watch.nodes == told.processes
+        told.processes = ()
+        watch.look()
+        assert watch.nodes == ()
 
     def test_are_of_the_last_seconds(self):
         told = Told()
@@ -311,6 +376,20 @@ class TestOnAServer:
             json.dumps(to_json(activity(1, 1)) | {"functions": [{"name": 1}]}),
             json.dumps(to_json(activity(1, 1)) | {"more": 1}),
             "x" * 300_000,
+            *(
+                json.dumps(to_json(activity(1, 1, process="NAME")) | more)
+                for more in (
+                    {"process": "another"},
+                    {"clock": float("nan")},
+                    {"clock": float("inf")},
+                    {"clock": -1},
+                    {"clock": 10**400},
+                    {"counters": {"hits": 10**400}},
+                    {"counters": {"hits": -1}},
+                    {"functions": [vars(FunctionActivity("f", 10**400, 0, 0, 0, 0, 0, 0.0))]},
+                    {"functions": [vars(FunctionActivity("f", 1, 0, 0, 0, 0, 1, float("nan")))]},
+                )
+            ),
         ],
     )
     def test_what_somebody_else_has_written_there_is_no_harm(self, redis_server, text):
@@ -318,9 +397,83 @@ class TestOnAServer:
             other.run("get('k')")
             with inspect(redis_server.url) as inspector:
                 (name,) = [node.name for node in inspector.nodes() if not node.is_self]
-                redis_server.ask("SET", f"{{zoocache}}:activity:{name}", text)
+                redis_server.ask("SET", f"{{zoocache}}:activity:{name}", text.replace("NAME", name))
                 assert inspector.activity() == ()
                 assert Watch(inspector).look().processes == 0
+
+    def test_what_a_process_tells_there_is_taken(self, redis_server):
+        with Other(redis_server.url) as other:
+            other.run("get('k')")
+            with inspect(redis_server.url) as inspector:
+                (name,) = [node.name for node in inspector.nodes() if not node.is_self]
+                told = activity(1.0, 1, process=name)
+                redis_server.ask("SET", f"{{zoocache}}:activity:{name}", json.dumps(to_json(told)))
+                assert inspector.activity() == (told,)
+
+    def test_who_is_there_is_found_out_in_one_question(self, redis_server, monkeypatch):
+        with Other(redis_server.url, "control=True") as other, inspect(redis_server.url) as inspector:
+            other.run("get('k')")
+            # How far each one is behind takes one more for each.
+            monkeypatch.setattr(inspector, "invalidations", None)
+            wait_until(inspector.activity)
+
+    def test_a_server_that_does_not_answer_delays_nobody_else(self, redis_server):
+        with Other(redis_server.url, "control=True") as other:
+            with inspect(redis_server.url) as inspector:
+                wait_until(inspector.activity)
+            with inspect(other.pid) as inspector:
+                redis_server.pause()
+                try:
+                    # Longer than it takes until the process knows that nobody answers, and asks again.
+                    end = time.monotonic() + 4
+                    while time.monotonic() < end:
+                        began = time.monotonic()
+                        (told,) = inspector.activity()
+                        assert time.monotonic() - began < 1.5
+                        assert told.process.endswith(f":{other.pid}")
+                        time.sleep(0.05)
+                finally:
+                    redis_server.go_on()
+
+    def test_a_cache_that_was_reset_meanwhile_is_not_made_anew(self, redis_server):
+        class Resetting:
+            probe = type("Probe", (), {"table": "{zoocache}:V"})
+
+            def ask(self, command, *_words):
+                if command == "EXISTS":
+                    zoocache.reset()
+                return 1
+
+        configure(storage_url=redis_server.url)
+        with inspect() as inspector:
+            _activity.Publisher(Resetting(), inspector.own_activity).publish()
+        configure(storage_url=redis_server.url, max_entries=7)
+
+    def test_a_server_that_has_become_a_replica_is_left(self, redis_server):
+        server = Connection(redis_server.url, "zoocache")
+        first = server.ask("CLIENT", "ID")
+        with pytest.raises(zoocache.StorageError, match="unknown"):
+            server.ask("NONSENSE")
+        assert server.ask("CLIENT", "ID") == first
+        redis_server.ask("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(zoocache.StorageError, match="READONLY"):
+            server.ask("SET", "a", 1)
+        # The address may lead to another one by now.
+        assert server.ask("CLIENT", "ID") != first
+
+    @pytest.mark.parametrize("refused", ["exists", "set"])
+    def test_a_process_that_may_not_tell_warns_once_and_goes_on(self, redis_server, refused, caplog):
+        configure(max_entries=7)
+        redis_server.ask("SET", "{zoocache}:watched", 1)
+        redis_server.ask("ACL", "SETUSER", "default", f"-{refused}")
+        publisher = _activity.Publisher(Connection(redis_server.url, "zoocache"), lambda: activity(1.0, 1))
+        for _ in range(3):
+            publisher.publish()
+        (warning,) = caplog.records
+        assert f"refuses {refused.upper()}: NOPERM" in warning.getMessage()
+        redis_server.ask("ACL", "SETUSER", "default", f"+{refused}")
+        publisher.publish()
+        assert redis_server.ask("EXISTS", "{zoocache}:activity:a") == 1
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,10 @@ import socket
 import stat
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from zoocache._errors import CacheError, ConfigError
 from zoocache._log import logger
-from zoocache.inspect._activity import PAUSE
 from zoocache.inspect._local import LocalInspector
 from zoocache.inspect._processes import is_alive
 from zoocache.inspect._socket import MOST_ANSWER, MOST_REQUEST, folder, read_line
@@ -88,13 +86,15 @@ class Control:
         self._ends = False
         self._publisher = self._inspector.publisher()
         if self._publisher is not None:
-            self._socket.settimeout(PAUSE)
+            self._publisher.start()
         threading.Thread(target=self._serve, name="zoocache-control", daemon=True).start()
 
     def after_fork(self) -> None:
         """To be called in a forked child: the parent's socket is the parent's."""
         self._socket.close()
         self._inspector.close()
+        # Its thread is not here, and what it waits by may be locked for ever.
+        self._publisher = None
         if self._wanted is None:
             try:
                 self._open()
@@ -104,6 +104,8 @@ class Control:
     def close(self) -> None:
         """Answer no more, and remove the socket."""
         self._ends = True
+        if self._publisher is not None:
+            self._publisher.end()
         self._inspector.close()
         # Wakes the thread that waits there.
         with contextlib.suppress(OSError):
@@ -114,15 +116,9 @@ class Control:
 
     def _serve(self) -> None:
         listening = self._socket
-        due = 0.0
         while not self._ends:
-            if time.monotonic() >= due:
-                self._publish()
-                due = time.monotonic() + PAUSE
             try:
                 connection, _ = listening.accept()
-            except TimeoutError:
-                continue
             except OSError:
                 return
             with connection:
@@ -134,13 +130,6 @@ class Control:
                     pass
                 except Exception:  # noqa: BLE001 - the next one is answered all the same
                     logger.exception("a request on the control socket failed")
-
-    def _publish(self) -> None:
-        if self._publisher is not None:
-            try:
-                self._publisher.publish()
-            except Exception:  # noqa: BLE001 - requests are answered all the same
-                logger.exception("what this process does could not be told")
 
     def _answer(self, connection: socket.socket) -> None:
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

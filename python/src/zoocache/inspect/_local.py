@@ -166,7 +166,7 @@ class LocalInspector(Inspector):
     def own_activity(self) -> Activity:
         """Tell what this process has done."""
         if self._settings.server is not None and self._server is not None:
-            return _activity.own(self._cache, _activity.name_on_server(), self._server.shown)
+            return _activity.own(self._cache, _activity.name_on_server(), self._server.place)
         place = str(self._folder) if self._folder is not None else f"process {os.getpid()}"
         return _activity.own(self._cache, _processes.name_here(), place)
 
@@ -182,8 +182,7 @@ class LocalInspector(Inspector):
             users = [node.name for node in _processes.users_of(self._folder) if not node.is_self]
             return _activity.on_machine(users, str(self._folder))
         if self._settings.server is not None and self._server is not None:
-            nodes = self._server.nodes(self.invalidations)
-            others = [node.name for node in nodes if node.name != _activity.name_on_server()]
+            others = [name for name in self._server.names() if name != _activity.name_on_server()]
             return _activity.published(self._server, others)
         return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from zoocache import _native
@@ -12,17 +13,23 @@ from zoocache.inspect.records import Invalidation, Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: Refusals by a server that has become another one's replica, or no longer has these keys: the address leads
+#: to another one by now.
+_ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN")
 #: Keys that one step of a walk looks at: a server answers nobody else meanwhile.
 _STEP = 1000
 _MICROSECONDS = 1_000_000
+#: A position, as names of connections have it.
+_NUMBER = re.compile("[0-9]{1,20}")
 
 
 class Server:
-    """A connection to a server, opened at its first use."""
+    """A connection to a server, opened at its first use. Several threads may use it."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url, self._prefix = url, prefix
         self._probe: _native.Probe | None = None
+        self._shown: str | None = None
 
     @property
     def probe(self) -> _native.Probe:
@@ -31,14 +38,25 @@ class Server:
         Raises:
             StorageError: Nobody answers, or the server refuses this client.
         """
-        if self._probe is None:
-            self._probe = _native.Probe(self._url, self._prefix)
-        return self._probe
+        probe = self._probe
+        if probe is None:
+            self._probe = probe = _native.Probe(self._url, self._prefix)
+            self._shown = probe.shown
+        return probe
 
     @property
     def shown(self) -> str:
-        """The address without user and password."""
-        return self.probe.shown
+        """The address without user and password.
+
+        Raises:
+            StorageError: Nobody has answered there yet, or the server refuses this client.
+        """
+        return self._shown or self.probe.shown
+
+    @property
+    def place(self) -> str:
+        """The same, for those who cannot wait: without an answer so far, no more than that it is a server."""
+        return self._shown or "a server that has not answered yet"
 
     def ask(self, *words: str | bytes | int) -> Any:
         """Send a command and return its answer.
@@ -46,15 +64,23 @@ class Server:
         Raises:
             StorageError: The server refuses it, or does not answer.
         """
+        probe = self.probe
         try:
-            answer = self.probe.ask(*words)
+            answer = probe.ask(*words)
         except CacheError:
             # What went wrong may be the connection, which does not mend itself.
-            self._probe = None
+            self._drop(probe)
             raise
         if isinstance(answer, PermissionError):
+            if str(answer).startswith(_ELSEWHERE):
+                self._drop(probe)
             raise StorageError(f"the server at {self.shown} refuses {words[0]!s}: {answer}")
         return answer
+
+    def _drop(self, probe: _native.Probe) -> None:
+        # Another thread may have a new one already.
+        if self._probe is probe:
+            self._probe = None
 
     def count(self) -> int:
         """Count the entries. O(keys of the database)."""
@@ -94,30 +120,44 @@ class Server:
 
     def nodes(self, invalidations: Callable[[int, int], tuple[Invalidation, ...]]) -> tuple[Node, ...]:
         """Tell which processes are connected, by the names that they give their connections."""
-        listed = self.ask("CLIENT", "LIST")
+        clients = self._clients()
         now = self.now()
         nodes: dict[str, Node] = {}
-        for line in listed.decode(errors="replace").splitlines():
-            node = self._node(line, now, invalidations)
-            if node is None:
-                continue
+        for name, told, fields in clients:
+            node = self._node(name, told, fields, now, invalidations)
             known = nodes.get(node.name)
             # A process may have several caches: the one that is furthest behind counts.
             if known is None or (node.behind or 0) > (known.behind or 0):
                 nodes[node.name] = node
         return tuple(nodes[name] for name in sorted(nodes))
 
+    def names(self) -> tuple[str, ...]:
+        """Tell the names of the processes that are connected."""
+        return tuple(sorted({name for name, _, _ in self._clients()}))
+
+    def _clients(self) -> list[tuple[str, int, dict[str, str]]]:
+        """Of each connection of a node: its name, what it has been told, and what the server says of it."""
+        found = []
+        before = f"zoocache/{plain(self.probe.table)}/"
+        for line in self.ask("CLIENT", "LIST").decode(errors="replace").splitlines():
+            fields = dict(field.partition("=")[::2] for field in line.split(" "))
+            head, _, rest = fields.get("name", "").partition(before)
+            name, _, told = rest.rpartition("/")
+            if not head and _NUMBER.fullmatch(told):
+                found.append((name, int(told), fields))
+        return found
+
+    @staticmethod
     def _node(
-        self, line: str, now: int, invalidations: Callable[[int, int], tuple[Invalidation, ...]]
-    ) -> Node | None:
-        fields = dict(field.partition("=")[::2] for field in line.split(" "))
-        head, _, rest = fields.get("name", "").partition(f"zoocache/{plain(self.probe.table)}/")
-        name, _, told = rest.rpartition("/")
-        if head or not told.isdigit():
-            return None
+        name: str,
+        told: int,
+        fields: dict[str, str],
+        now: int,
+        invalidations: Callable[[int, int], tuple[Invalidation, ...]],
+    ) -> Node:
         behind = None
-        if int(told):
-            missed = invalidations(int(told), 1)
+        if told:
+            missed = invalidations(told, 1)
             behind = max(0, now - missed[0].position) / _MICROSECONDS if missed else 0.0
         age = fields.get("age", "")
         return Node(

@@ -29,7 +29,10 @@ _LEAST_REST = 2.0
 #: The latest invalidations that are kept.
 _MOST_INVALIDATIONS = 500
 
-_COUNTED = ("hits", "misses", "stale", "expired", "computations", "errors", "born_stale", "stale_served")
+#: Looks that are closer together say nothing, in seconds.
+_LEAST_SPAN = 1e-3
+
+_COUNTED = ("hits", "misses", "stale", "expired", "computations", "errors", "invalidations")
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class Watch:
         self.trouble: str | None = None
         self._inspector, self._span = inspector, span
         self._processes: dict[str, _Process] = {}
-        #: When each look was, and how many invalidations it found.
+        #: When each look was, and how many invalidations it found: not all of them, where many are
+        #: made and only the latest ones are remembered, or the latest of each tag.
         self._looks: deque[tuple[float, int]] = deque()
         self._position: int | None = None
         self._stats = _Rarely(inspector.stats)
@@ -127,7 +131,8 @@ class Watch:
         self._follow(now, troubles)
         self._note(self._asked(self._inspector.activity, (), troubles), now)
         self.stats = self._stats.value(troubles) or self.stats
-        self.nodes = self._nodes.value(troubles) or self.nodes
+        nodes = self._nodes.value(troubles)
+        self.nodes = self.nodes if nodes is None else nodes
         alive = list(self._processes.values())
         rates = {name: sum(process.rate(name) for process in alive) for name in _COUNTED}
         self.functions = _functions(alive)
@@ -141,7 +146,8 @@ class Watch:
             stale=rates["stale"],
             computations=rates["computations"],
             errors=rates["errors"],
-            invalidations=self._invalidations_per_second(),
+            # Processes that tell nothing are found by what is remembered.
+            invalidations=max(rates["invalidations"], self._invalidations_per_second()),
             hit_ratio=rates["hits"] / lookups if lookups else None,
             entries=None if self.stats is None else self.stats.entries,
         )
@@ -202,7 +208,7 @@ class _Process:
         told = self._told
         if told and activity.clock == told[-1].clock:
             return
-        if told and (activity.clock < told[-1].clock or _hits(activity) < _hits(told[-1])):
+        if told and (activity.clock < told[-1].clock or _is_less(activity, told[-1])):
             # Another process of the same name, or a cache that began anew.
             told.clear()
         self.heard = now
@@ -222,16 +228,19 @@ class _Process:
     def rate(self, counter: str) -> float:
         """How much a counter grows in a second."""
         first, last = self._told[0].counters, self._told[-1].counters
-        span = self.span
-        return max(0, last.get(counter, 0) - first.get(counter, 0)) / span if span > 0 else 0.0
+        return _rate(first.get(counter, 0), last.get(counter, 0), self.span)
 
     def calls_before(self) -> dict[str, int]:
         """How often each function had been called at the beginning of the span."""
         return {one.name: one.hits + one.misses + one.stale + one.expired for one in self._told[0].functions}
 
 
-def _hits(activity: Activity) -> int:
-    return activity.counters.get("hits", 0)
+def _is_less(later: Activity, before: Activity) -> bool:
+    return any(later.counters.get(name, 0) < before.counters.get(name, 0) for name in _COUNTED)
+
+
+def _rate(first: int, last: int, span: float) -> float:
+    return max(0, last - first) / span if span > _LEAST_SPAN else 0.0
 
 
 class _Rarely:
@@ -263,7 +272,7 @@ def _functions(processes: Iterable[_Process]) -> tuple[FunctionRate, ...]:
             misses = one.misses + one.stale + one.expired
             calls = one.hits + misses
             # One that was not there before began in between.
-            rate = max(0, calls - before.get(one.name, 0)) / span if span > 0 else 0.0
+            rate = _rate(before.get(one.name, 0), calls, span)
             row = [rate, one.hits, misses, one.errors, one.computed, one.seconds]
             sums[one.name] = [
                 sum(pair) for pair in zip(sums.get(one.name, [0.0] * len(row)), row, strict=True)
