@@ -13,6 +13,7 @@ from textual.widgets import Tree
 
 import zoocache
 from zoocache import StorageError, cacheable, invalidate
+from zoocache.cli.monitor._tags import Tags
 from zoocache.inspect import inspect
 from zoocache.inspect._local import LocalInspector
 from zoocache.inspect.records import Branch, FunctionActivity, Invalidation, Node, utc
@@ -75,8 +76,8 @@ def test_every_tab_shows_at_every_size(inspector, shop, size):
 
 
 def test_functions_are_sorted_and_searched(inspector, shop):
-    @cacheable(namespace="slow")
-    def slow(number):
+    @cacheable(namespace="sluggish")
+    def sluggish(number):
         time.sleep(0.02)
 
     async def scenario(monitor):
@@ -84,21 +85,21 @@ def test_functions_are_sorted_and_searched(inspector, shop):
         await monitor.until("hottest first")
         with repeated(lambda: (shop(1), shop(2), shop(3))):
             # Computations are measured since somebody watches.
-            slow(next(numbers))
-            rows = await monitor.until(lambda: lines(monitor, "product", ".slow"))
+            sluggish(next(numbers))
+            rows = await monitor.until(lambda: lines(monitor, "product", ".sluggish"))
             assert "product" in rows[0]
             await monitor.press("s")
             await monitor.until("slowest first")
             await monitor.until(
-                lambda: slow(next(numbers)) or ".slow" in lines(monitor, "product", ".slow")[0]
+                lambda: sluggish(next(numbers)) or ".sluggish" in lines(monitor, "product", ".sluggish")[0]
             )
         await monitor.press("s")
         await monitor.until("worst hit ratio first")
         await monitor.press("slash")
-        await monitor.type("slow")
-        await monitor.until(lambda: len(lines(monitor, "product", ".slow")) == 1)
+        await monitor.type("sluggish")
+        await monitor.until(lambda: len(lines(monitor, "product", ".sluggish")) == 1)
         await monitor.press("escape")
-        await monitor.until(lambda: len(lines(monitor, "product", ".slow")) == 2)
+        await monitor.until(lambda: len(lines(monitor, "product", ".sluggish")) == 2)
 
     numbers = itertools.count()
     use(inspector, scenario)
@@ -425,5 +426,88 @@ def test_a_big_tree_is_shown_in_part(inspector):
         await monitor.press("down", "enter", "end")
         await monitor.until("100 more: / goes to one")
         assert len(monitor.app.query_one(Tree).cursor_node.parent.children) == 501
+
+    use(inspector, scenario)
+
+
+def test_an_answer_for_a_tree_that_was_begun_anew_meanwhile_is_dropped(inspector, shop):
+    async def scenario(monitor):
+        await open_products(monitor)
+        tags = monitor.app.query_one(Tags)
+        old = tags.branches.root.children[0]
+        assert (old.data, len(old.children)) == ("shop", 1)
+        await monitor.press("slash")
+        await monitor.type("shop:1")
+        await monitor.press("enter")
+        await monitor.until(
+            lambda: [child.data for child in tags.branches.root.children] == ["shop:1:product"]
+        )
+        zoocache.set("k", 1, deps=["shop:2"])
+        # Comes after the tree was begun anew; its children have the places of others by now.
+        tags._show(old, inspector.tree("shop"))
+        await monitor.press("down", "enter")
+        await monitor.until("20 entries with shop:1:product")
+        await monitor.until("─ ▶ 1  1/1 fresh")
+
+    use(inspector, scenario)
+
+
+def test_very_long_texts_hide_nothing(inspector):
+    key = "k" * 100_000
+    zoocache.set(key, ["v" * 5000] * 1000, deps=[f"tag:{number}" for number in range(1000)])
+    tag = ":".join(["t" * 50] * 5)
+    zoocache.set("deep", 1, deps=[tag])
+
+    async def scenario(monitor):
+        await monitor.go(4)
+        await monitor.until("2 entries")
+        await monitor.press("slash")
+        await monitor.type("kkk")
+        await monitor.press("enter")
+        await monitor.until("1 entry, beginning with")
+        await monitor.press("e")
+        await monitor.until("depends on")
+        await monitor.until(lambda: "value" in whole(monitor, "#explained-value"))
+        assert "and 800 more" in whole(monitor, "#explained")
+        assert "and more lines" in whole(monitor, "#explained-value")
+        await monitor.press("escape")
+        await monitor.go(3)
+        await monitor.press("slash")
+        await monitor.type(tag)
+        await monitor.press("enter")
+        await monitor.until("1 entry with")
+        await monitor.press("i")
+        await monitor.until("1 fresh entry goes stale")
+        assert "Yes (y)" in monitor.shown
+
+    use(inspector, scenario)
+
+
+def whole(monitor, name):
+    """The text of a part of the screen on top, also what is not to be seen."""
+    return str(monitor.app.screen.query_one(name).content)
+
+
+def test_many_rows_become_few_and_many_again(inspector):
+    for number in range(300):
+        zoocache.set(f"many {number:03}", number)
+    zoocache.set("one", 1)
+
+    async def scenario(monitor):
+        await monitor.go(4)
+        for shown in ("100", "200", "300", "301"):
+            await monitor.until(f"{shown} entries")
+            await monitor.press("m")
+        await monitor.press("end", "slash")
+        await monitor.type("one")
+        await monitor.press("enter")
+        await monitor.until("1 entry, beginning")
+        assert len(lines(monitor, " never")) == 1
+        await monitor.press("e")
+        await monitor.until("depends on")
+        await monitor.press("escape", "escape")
+        await monitor.press("r")
+        await monitor.until("100 entries")
+        assert lines(monitor, "many 000")
 
     use(inspector, scenario)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from zoocache.cli.monitor._questions import Questions
     from zoocache.inspect import Explanation, Inspector
 
-#: Lines of a value that are shown.
+#: Lines of a value, and dependencies, that are shown.
 _MOST_LINES = 200
 _LONGEST_LINE = 2_000
+#: Letters of a key or tag that are shown: what follows must be seen, too.
+_LONGEST_NAME = 300
 
 
 class Explain(ModalScreen[None]):
@@ -46,7 +48,7 @@ class Explain(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A text that may be long."""
         with VerticalScroll(classes="dialog"):
-            yield Static(_text.literal(self._key, "bold"), id="explained-key")
+            yield Static(_text.literal(_name(self._key), "bold"), id="explained-key")
             yield Static("...", id="explained")
             yield Static("", id="explained-value")
         yield Footer()
@@ -74,8 +76,11 @@ class Explain(ModalScreen[None]):
         if not self.is_attached:
             return
         parts: list[tuple[str, str] | str] = ["\n", ("value", "dim")]
-        for line in text.split("\n")[:_MOST_LINES]:
-            parts += ["\n", f"  {line[:_LONGEST_LINE]}"]
+        *listed, rest = [*text.split("\n", _MOST_LINES), ""][: _MOST_LINES + 1]
+        for line in listed:
+            parts += ["\n", f"  {line[:_LONGEST_LINE]}" + (" ..." if len(line) > _LONGEST_LINE else "")]
+        if rest:
+            parts += ["\n", ("  ... and more lines", "dim")]
         self.query_one("#explained-value", Static).update(_text.lines(*parts))
 
 
@@ -86,15 +91,26 @@ def _explained(told: Explanation) -> list[tuple[str, str] | str]:
     parts: list[tuple[str, str] | str] = [(told.state, f"bold {style}")]
     cause = told.cause
     if cause is not None:
-        parts += [" because ", (cause.tag, "bold"), " was invalidated"]
+        parts += [" because ", (_name(cause.tag), "bold"), " was invalidated"]
         parts += ["\n", f"at {_show.at_text(cause.at)}, {_show.ago(cause.at)} ago", "\n", f"by {cause.node}"]
     ends = "never expires" if told.expires_in is None else f"expires in {_show.seconds(told.expires_in)}"
     parts += ["\n", f"stored {_show.seconds(told.age)} ago, {ends}", "\n", "\n", ("depends on", "dim")]
-    for dependency in told.dependencies:
-        parts += ["\n", f"  {dependency.tag}"]
+    # What is stale comes first, if not all of them are shown.
+    dependencies = list(told.dependencies)
+    more = len(dependencies) - _MOST_LINES
+    if more > 0:
+        dependencies = sorted(dependencies, key=lambda one: not one.stale)[:_MOST_LINES]
+    for dependency in dependencies:
+        parts += ["\n", f"  {_name(dependency.tag)}"]
         if dependency.stale:
             parts.append((" (stale)", "$text-warning"))
+    if more > 0:
+        parts += ["\n", (f"  and {more:,} more", "dim")]
     return parts
+
+
+def _name(text: str) -> str:
+    return _show.short(text, _LONGEST_NAME)
 
 
 def _value(inspector: Inspector, key: str) -> str:

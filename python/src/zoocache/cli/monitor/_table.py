@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Row = tuple[str, "Sequence[str | tuple[str, str]]"]
 
 _LEAST = 8
+#: Rows from which on it is quicker to remove all of them.
+_MANY = 20
 
 
 class Table(DataTable[Text]):
@@ -88,6 +90,11 @@ class Table(DataTable[Text]):
                     self.update_cell_at(Coordinate(place, column), self._cell(column, now))
         for cells in shown[len(self._shown) :]:
             self.add_row(*(self._cell(column, now) for column, now in enumerate(cells)))
+        if self.row_count - len(shown) > _MANY:
+            # One by one, each would take as long as there are rows.
+            self.clear()
+            for cells in shown:
+                self.add_row(*(self._cell(column, now) for column, now in enumerate(cells)))
         while self.row_count > len(shown):
             self.remove_row(self.ordered_rows[-1].key)
         self._shown = shown

@@ -154,8 +154,16 @@ class Tags(View):
             f"tree {tag}", lambda inspector: inspector.tree(tag), lambda found: self._show(node, found)
         )
 
+    def _is_there(self, node: _Node) -> bool:
+        while node.parent is not None and node in node.parent.children:
+            node = node.parent
+        return node is self.branches.root
+
     def _show(self, node: _Node, found: tuple[Branch, ...]) -> None:
         """Show what is below a tag; what was open stays open."""
+        if not self._is_there(node):
+            # The tree has been begun anew since it was asked.
+            return
         # The functions' own tags last.
         shown = sorted(found, key=lambda branch: (branch.tag.startswith("fn."), branch.tag))[:_MOST]
         known = {child.data: child for child in node.children}
