@@ -1,0 +1,240 @@
+// The hierarchy of tags as an icicle: as wide as there are entries, coloured by what was invalidated how lately.
+
+import { ask } from "./api.js";
+import { el, short, show, svg, visible } from "./dom.js";
+import { age, ago, count } from "./format.js";
+
+const ROW = 58;
+const ROWS = 3;
+/** Blocks narrower than this are drawn as one. */
+const NARROWEST = 5;
+const LETTER = 6.7;
+/** Milliseconds between two questions for the same level, and how many times as long as it takes. */
+const PAUSE = 4_000;
+const REST = 40;
+/** Levels that are asked for without being clicked at: so many, as long as that is cheap, in seconds. */
+const AHEAD = 24;
+const CHEAP = 0.1;
+
+/** How long ago, at most, something was invalidated, by the colour it has. */
+const HEATS = [[10, "10 s"], [60, "1 min"], [600, "10 min"], [3_600, "1 h"], [Infinity, "earlier"]];
+
+const heat = (text) => {
+  const passed = age(text);
+  return passed === null ? "never" : HEATS.findIndex(([end]) => passed <= end);
+};
+
+const latest = (a, b) => (a !== null && (b === null || a > b) ? a : b);
+const hot = (branch) => latest(branch.invalidated, branch.invalidated_below);
+const lastPart = (tag) => tag.slice(tag.lastIndexOf(":") + 1);
+const parentOf = (tag) => (tag.includes(":") ? tag.slice(0, tag.lastIndexOf(":")) : null);
+
+export class Tree {
+  /** `select(branch)` is called with what is selected, `failed(error)` when it cannot be asked for. */
+  constructor({ parent, crumbs, legend, select, failed }) {
+    Object.assign(this, { parent, crumbs, select, failed });
+    /** The levels that are known, by the tag above them; `""` is above the first one. */
+    this.levels = new Map();
+    this.focus = null;
+    this.selected = null;
+    this.asking = false;
+    show(legend, el("span", {}, "invalidated"), ...HEATS.map(([, name], place) => swatch(place, place < 4 ? `< ${name}` : name)), swatch("never", "never"));
+    new ResizeObserver(() => this.draw()).observe(parent);
+    this.refresh();
+  }
+
+  /** Asks for what may have changed, as often as is cheap; called every second. */
+  async refresh() {
+    if (this.asking || document.hidden) return;
+    this.asking = true;
+    try {
+      for (const tag of this.wanted()) {
+        const known = this.levels.get(tag);
+        if (known && Date.now() < known.due) continue;
+        const took = await this.load(tag);
+        if (took > CHEAP) break;
+      }
+    } catch (error) {
+      this.failed(error);
+    } finally {
+      this.asking = false;
+      this.draw();
+    }
+  }
+
+  async load(tag) {
+    const level = await ask("tree", { tag });
+    level.due = Date.now() + Math.max(PAUSE, REST * level.took * 1000);
+    this.levels.set(tag, level);
+    return level.took;
+  }
+
+  /** The levels that are shown: that of the focus, then those of the largest below it, as far as that is cheap. */
+  wanted() {
+    const top = this.focus ?? "";
+    const wanted = [top];
+    if ((this.levels.get(top)?.took ?? 0) > CHEAP) return wanted;
+    for (let depth = 1, above = [top]; depth < ROWS; depth += 1) {
+      const below = above.flatMap((tag) => this.levels.get(tag)?.branches ?? []).filter(({ entries }) => entries > 0);
+      above = below.sort((a, b) => b.entries - a.entries).slice(0, AHEAD).map(({ tag }) => tag);
+      wanted.push(...above);
+    }
+    return wanted;
+  }
+
+  /** Colours what was invalidated at once, before it is asked for. */
+  note(invalidations) {
+    for (const { tags, at } of invalidations) {
+      for (const told of tags) {
+        const tag = told.replace(/:\*$/, "");
+        for (const { branches } of this.levels.values()) {
+          for (const branch of branches) {
+            if (branch.tag === tag) branch.invalidated = latest(at, branch.invalidated);
+            else if (tag.startsWith(branch.tag + ":")) branch.invalidated_below = latest(at, branch.invalidated_below);
+          }
+        }
+      }
+    }
+  }
+
+  /** Zooms to a tag and selects it; one that has nothing below it is shown within what is above it. */
+  async open(tag) {
+    this.selected = tag;
+    this.select(tag, this.find(tag));
+    try {
+      if (tag !== null && !this.levels.has(tag)) await this.load(tag);
+      const isLeaf = tag !== null && !this.levels.get(tag)?.branches.length;
+      if (this.selected !== tag) return;
+      this.focus = isLeaf ? parentOf(tag) : tag;
+      if (!this.levels.has(this.focus ?? "")) await this.load(this.focus ?? "");
+    } catch (error) {
+      this.failed(error);
+    }
+    this.select(tag, this.find(tag));
+    this.draw();
+    this.refresh();
+  }
+
+  /** What is known about a tag. */
+  find(tag) {
+    if (tag === null) return null;
+    const level = this.levels.get(parentOf(tag) ?? "");
+    return level?.branches.find((branch) => branch.tag === tag) ?? null;
+  }
+
+  /** Forgets what was asked for: something has changed it. */
+  forget() {
+    for (const level of this.levels.values()) level.due = 0;
+    this.refresh();
+  }
+
+  draw() {
+    this.drawCrumbs();
+    const level = this.levels.get(this.focus ?? "");
+    if (!level) {
+      show(this.parent, el("p", { class: "nothing" }, "Asking for the tags…"));
+      return;
+    }
+    if (!level.branches.length) {
+      show(this.parent, el("p", { class: "nothing" }, this.focus === null ? "No entry depends on any tag." : "There is nothing below this tag."));
+      return;
+    }
+    const width = Math.max(240, this.parent.clientWidth);
+    const blocks = [];
+    const rows = this.place(level.branches, 0, width, 0, blocks);
+    const height = rows * ROW;
+    show(this.parent, svg("svg", {
+      class: "icicle", viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": "Tags; choose one to go into it",
+    }, ...blocks));
+  }
+
+  /** Puts the blocks of a level, and what is below them, into a row; returns how many rows they take. */
+  place(branches, left, width, row, blocks) {
+    const listed = [...branches].sort((a, b) => b.entries - a.entries || (a.tag < b.tag ? -1 : 1));
+    const weight = ({ entries }) => Math.max(entries, 0.25);
+    const scale = width / listed.reduce((sum, branch) => sum + weight(branch), 0);
+    let at = left;
+    let rows = row + 1;
+    for (const [place, branch] of listed.entries()) {
+      const broad = weight(branch) * scale;
+      if (broad < NARROWEST && listed.length - place > 1) {
+        blocks.push(this.rest(listed.slice(place), at, left + width - at, row));
+        break;
+      }
+      blocks.push(this.block(branch, at, broad, row));
+      const below = this.levels.get(branch.tag)?.branches.filter(({ entries }) => entries > 0);
+      if (below?.length && row + 1 < ROWS && broad >= 2 * NARROWEST) rows = Math.max(rows, this.place(below, at, broad, row + 1, blocks));
+      at += broad;
+    }
+    return rows;
+  }
+
+  block(branch, left, width, row) {
+    const name = lastPart(branch.tag);
+    const stale = branch.entries - branch.fresh;
+    const told = `${visible(branch.tag)}: ${count(branch.entries)} entries, ${count(branch.fresh)} fresh; invalidated ${ago(branch.invalidated)}, something below it ${ago(branch.invalidated_below)}`;
+    const fits = Math.floor((width - 14) / LETTER);
+    const open = () => this.open(branch.tag);
+    return svg("g", {
+      class: `block heat-${heat(hot(branch))}${branch.tag === this.selected ? " selected" : ""}`,
+      tabindex: 0,
+      role: "button",
+      "aria-label": told,
+      "data-focus": branch.tag,
+      "data-tag": branch.tag,
+      onclick: open,
+      onkeydown: (event) => {
+        if (event.key === "Enter" || event.key === " ") {
+          event.preventDefault();
+          open();
+        }
+      },
+    },
+    svg("title", {}, told),
+    svg("rect", { x: left + 1, y: row * ROW + 1, width: Math.max(1, width - 2), height: ROW - 2, rx: 4 }),
+    stale > 0 && branch.entries > 0
+      ? svg("rect", { class: "stale-part", x: left + 1, y: (row + 1) * ROW - 5, width: Math.max(1, (width - 2) * (stale / branch.entries)), height: 4 })
+      : null,
+    fits >= 2 ? svg("text", { class: "name", x: left + 8, y: row * ROW + 24 }, short(name, fits)) : null,
+    fits >= 4 ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 41 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
+  }
+
+  rest(branches, left, width, row) {
+    const entries = branches.reduce((sum, branch) => sum + branch.entries, 0);
+    const told = `${branches.length} more tags with ${count(entries)} entries`;
+    const fits = Math.floor((width - 14) / LETTER);
+    return svg("g", { class: `block rest heat-${heat(branches.map(hot).reduce(latest, null))}` },
+      svg("title", {}, told),
+      svg("rect", { x: left + 1, y: row * ROW + 1, width: Math.max(1, width - 2), height: ROW - 2, rx: 4 }),
+      fits >= 4 ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 33 }, short(fits >= 18 ? told : `+${branches.length}`, fits)) : null);
+  }
+
+  drawCrumbs() {
+    const parts = (this.focus ?? "").split(":");
+    const tags = this.focus === null ? [] : parts.map((_, place) => parts.slice(0, place + 1).join(":"));
+    const crumb = (tag, text) => el("button", {
+      type: "button", class: "crumb", "data-focus": tag ?? "", "aria-current": tag === this.focus ? "location" : null, onclick: () => this.open(tag),
+    }, text);
+    show(this.crumbs, crumb(null, "all"), ...tags.map((tag) => crumb(tag, short(lastPart(tag), 24))));
+  }
+}
+
+const swatch = (name, text) => el("span", { class: "swatch" }, svg("svg", { width: 12, height: 12, "aria-hidden": true, class: `heat-${name}` }, svg("rect", { width: 12, height: 12, rx: 3 })), text);
+
+/** Tells about the tag that is selected. */
+export function showTag(parent, tag, branch, invalidate) {
+  if (tag === null) {
+    show(parent);
+    return;
+  }
+  const facts = branch && [
+    `${count(branch.entries)} entries, ${count(branch.fresh)} fresh`,
+    `invalidated ${ago(branch.invalidated)}`,
+    `below it ${ago(branch.invalidated_below)}`,
+    branch.changing ? "a change of it is announced" : null,
+  ].filter(Boolean).join(" · ");
+  show(parent, el("div", { class: "tag-line" },
+    el("code", {}, visible(tag)),
+    el("span", { class: "muted" }, facts ?? "nothing is known of this tag any more"),
+    invalidate && el("button", { type: "button", class: "danger", "data-focus": "invalidate", onclick: () => invalidate(tag) }, "Invalidate…")));
+}
