@@ -16,6 +16,8 @@ from zoocache.dashboard._answers import as_json, now
 from zoocache.inspect.watching import Sample, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import Receive, Scope, Send
 
     from zoocache.dashboard._source import Source
@@ -147,7 +149,7 @@ class Live:
             watch, self._number = self._watch, self._number + 1
             told = self._state(trouble)
             if watch is not None:
-                told["samples"] = [_row(sample) for sample in watch.samples[-1:] if trouble is None]
+                told["samples"] = [] if trouble is not None else _rows(watch.samples[1:][-1:])
                 news = [one for one in watch.invalidations if one.position > self._position][:_MOST]
                 told["invalidations"] = news
                 self._position = max([self._position, *(one.position for one in news)])
@@ -168,7 +170,7 @@ class Live:
     def _history(self) -> bytes:
         told = self._state()
         if self._watch is not None:
-            told["samples"] = [_row(sample) for sample in self._watch.samples]
+            told["samples"] = _rows(self._watch.samples[1:])
             told["invalidations"] = self._watch.invalidations[:_MOST]
         return self._event("history", told)
 
@@ -248,7 +250,7 @@ class _Stream:
         listener.wake()
 
 
-def _row(sample: Sample) -> list[Any]:
-    """A sample in short: the history has hundreds."""
-    values = [getattr(sample, name) for name in _FIELDS]
-    return [round(value, 4) if isinstance(value, float) else value for value in values]
+def _rows(samples: Sequence[Sample]) -> list[list[Any]]:
+    """Samples in short: the history has hundreds. The very first one, which knows no rates yet, is left out."""
+    listed = ([getattr(sample, name) for name in _FIELDS] for sample in samples)
+    return [[round(value, 4) if isinstance(value, float) else value for value in row] for row in listed]

@@ -11,7 +11,7 @@ const LONGEST = 600;
 /** A gap in the samples of more milliseconds is a gap in the line. */
 const GAP = 3_500;
 
-const axisNumber = (value) => (value >= 1 || value === 0 ? count(value) : value.toFixed(2));
+const axisNumber = (value) => (Number.isInteger(value) ? count(value) : value.toFixed(value < 1 ? 2 : 1));
 
 const CHARTS = [
   { title: "Hit ratio", series: [["hit_ratio", "hit ratio", percent]], most: 1, axis: (value) => `${Math.round(value * 100)} %` },

@@ -10,6 +10,8 @@ import { functionTable, nodeTable, showLog } from "./lists.js";
 import { known, listen, report } from "./live.js";
 import { showTag, Tree } from "./tree.js";
 
+const KINDS = { memory: "Memory", lmdb: "LMDB", redis: "Redis" };
+
 const failed = (error) => toast(error.message);
 
 const drawCharts = makeCharts(byId("charts"), () => known.samples);
@@ -46,7 +48,7 @@ function drawPlace() {
   if (!stats) return;
   const facts = [`${count(stats.entries)} entries`, `${count(stats.tags)} tags`];
   if (stats.bytes !== null) facts.push(bytes(stats.bytes));
-  show(byId("place"), el("strong", {}, stats.kind), " ", el("code", { title: stats.place }, visible(stats.place)), " ", el("span", {}, facts.join(" · ")));
+  show(byId("place"), el("strong", {}, KINDS[stats.kind]), " ", el("code", { title: stats.place }, visible(stats.place)), " ", el("span", {}, facts.join(" · ")));
 }
 
 listen((news) => {

@@ -8,7 +8,9 @@ const ROW = 58;
 const ROWS = 3;
 /** Blocks narrower than this are drawn as one. */
 const NARROWEST = 5;
-const LETTER = 6.7;
+/** How broad a letter is, about, in pixels; in bold type letters are broader. */
+const LETTER = 6.6;
+const BOLD = 7.9;
 /** Milliseconds between two questions for the same level, and how many times as long as it takes. */
 const PAUSE = 4_000;
 const REST = 40;
@@ -174,6 +176,7 @@ export class Tree {
     const stale = branch.entries - branch.fresh;
     const told = `${visible(branch.tag)}: ${count(branch.entries)} entries, ${count(branch.fresh)} fresh; invalidated ${ago(branch.invalidated)}, something below it ${ago(branch.invalidated_below)}`;
     const fits = Math.floor((width - 14) / LETTER);
+    const boldFits = Math.floor((width - 14) / BOLD);
     const open = () => this.open(branch.tag);
     return svg("g", {
       class: `block heat-${heat(hot(branch))}${branch.tag === this.selected ? " selected" : ""}`,
@@ -195,8 +198,8 @@ export class Tree {
     stale > 0 && branch.entries > 0
       ? svg("rect", { class: "stale-part", x: left + 1, y: (row + 1) * ROW - 5, width: Math.max(1, (width - 2) * (stale / branch.entries)), height: 4 })
       : null,
-    fits >= 2 ? svg("text", { class: "name", x: left + 8, y: row * ROW + 24 }, short(name, fits)) : null,
-    fits >= 4 ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 41 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
+    boldFits >= Math.min(3, name.length) ? svg("text", { class: "name", x: left + 8, y: row * ROW + 24 }, short(name, boldFits)) : null,
+    fits >= Math.max(2, count(branch.entries).length) ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 41 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
   }
 
   rest(branches, left, width, row) {
@@ -229,8 +232,8 @@ export function showTag(parent, tag, branch, invalidate) {
   }
   const facts = branch && [
     `${count(branch.entries)} entries, ${count(branch.fresh)} fresh`,
-    `invalidated ${ago(branch.invalidated)}`,
-    `below it ${ago(branch.invalidated_below)}`,
+    branch.invalidated ? `invalidated ${ago(branch.invalidated)}` : "never invalidated itself",
+    branch.invalidated_below ? `something below it ${ago(branch.invalidated_below)}` : null,
     branch.changing ? "a change of it is announced" : null,
   ].filter(Boolean).join(" · ");
   show(parent, el("div", { class: "tag-line" },
