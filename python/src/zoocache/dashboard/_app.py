@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from zoocache._cache import Cache
     from zoocache.inspect import Inspector
@@ -94,6 +94,27 @@ class Dashboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    def under(self, path: str, app: ASGIApp) -> ASGIApp:
+        """Make an application that is this one under a path, and another one elsewhere.
+
+        For frameworks that mount no applications, such as Django.
+
+        Args:
+            path: Where, such as `/ops/cache`.
+            app: What answers everywhere else.
+        """
+        path = "/" + path.strip("/")
+
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+            root = str(scope.get("root_path", ""))
+            asked = str(scope.get("path", "")).removeprefix(root)
+            if scope["type"] == "http" and (asked == path or asked.startswith(f"{path}/")):
+                await self({**scope, "path": root + asked, "root_path": root + path}, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return both
 
     async def _events(self, request: Request) -> Any:
         return self._live.events(request.headers.get("last-event-id"))

@@ -149,6 +149,7 @@ class Live:
             watch, self._number = self._watch, self._number + 1
             told = self._state(trouble)
             if watch is not None:
+                # The very first sample knows no rates yet.
                 told["samples"] = [] if trouble is not None else _rows(watch.samples[1:][-1:])
                 news = [one for one in watch.invalidations if one.position > self._position][:_MOST]
                 told["invalidations"] = news
@@ -251,6 +252,6 @@ class _Stream:
 
 
 def _rows(samples: Sequence[Sample]) -> list[list[Any]]:
-    """Samples in short: the history has hundreds. The very first one, which knows no rates yet, is left out."""
+    """Samples in short: the history has hundreds."""
     listed = ([getattr(sample, name) for name in _FIELDS] for sample in samples)
     return [[round(value, 4) if isinstance(value, float) else value for value in row] for row in listed]
