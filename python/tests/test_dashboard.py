@@ -600,7 +600,8 @@ def test_without_a_token_nothing_can_be_changed(client, name):
 @pytest.mark.parametrize(
     "given",
     [
-        None, "", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}",
+        None, "", "Bearer", "Bearer ", "Bearer wrong",
+        f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}",
         TOKEN, "Bearer \xe9",
     ],
 )  # fmt: skip
@@ -647,7 +648,8 @@ def test_the_page_itself_can_act(acting):
 @pytest.mark.parametrize(
     "kind",
     [
-        None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
+        None, "", "text/plain", "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x", "text/json",
         "application/jsonx",
     ],
 )  # fmt: skip

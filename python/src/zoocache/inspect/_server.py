@@ -46,7 +46,12 @@ class Server:
         Raises:
             StorageError: The server refuses it, or does not answer.
         """
-        answer = self.probe.ask(*words)
+        try:
+            answer = self.probe.ask(*words)
+        except StorageError:
+            # A connection that has broken stays so: the next question opens another one.
+            self._probe = None
+            raise
         if isinstance(answer, PermissionError):
             raise StorageError(f"the server at {self.shown} refuses {words[0]!s}: {answer}")
         return answer
