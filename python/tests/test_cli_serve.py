@@ -45,9 +45,13 @@ def folder(tmp_path_factory):
     """The options that name a cache that nobody uses now."""
     place = tmp_path_factory.mktemp("quiet")
     subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", f"import zoocache; zoocache.configure(storage_url='lmdb://{place}'); zoocache.set('key', 1)"],
+        [
+            sys.executable,
+            "-c",
+            f"from zoocache import Cache; Cache(storage_url='lmdb://{place}').set('key', 1)",
+        ],
         check=True,
-    )  # fmt: skip
+    )
     return ("--lmdb", place)
 
 
@@ -97,20 +101,23 @@ def test_ctrl_c_ends_it_at_once_with_open_streams(folder):
         assert time.monotonic() - began < 6
 
 
-def test_a_storage_that_dies_is_told_and_it_recovers(tmp_path):
+def test_a_storage_that_dies_is_told_and_it_recovers():
     server = Server()
     try:
-        with shop(server.url, "control=True"), Serving("--redis", server.url) as serving:
-            with httpx.Client(base_url=serving.url, trust_env=False, timeout=60) as client:
-                told = events(client)
-                wait_until(lambda: next(told)["samples"])
-                server.kill()
-                assert wait_until(lambda: next(told)["trouble"])
-                answer = client.get("api/entries")
-                assert answer.status_code == 503
-                assert answer.json()["error"]
-                server.start()
-                wait_until(lambda: next(told)["trouble"] is None)
+        with (
+            shop(server.url, "control=True"),
+            Serving("--redis", server.url) as serving,
+            httpx.Client(base_url=serving.url, trust_env=False, timeout=60) as client,
+        ):
+            told = events(client)
+            wait_until(lambda: next(told)["samples"])
+            server.kill()
+            assert wait_until(lambda: next(told)["trouble"])
+            answer = client.get("api/entries")
+            assert answer.status_code == 503
+            assert answer.json()["error"]
+            server.start()
+            wait_until(lambda: next(told)["trouble"] is None)
     finally:
         server.end()
 

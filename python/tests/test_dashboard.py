@@ -201,7 +201,9 @@ def test_an_entry_is_explained_with_its_value(client):
     zoocache.invalidate("shop:1")
     cause = client.get("/api/entry", params={"key": product.key()}).json()["explanation"]["cause"]
     assert cause["tag"].startswith("shop:1")
-    assert client.get("/api/entry", params={"key": "nothing"}).status_code == 404
+    absent = client.get("/api/entry", params={"key": "nothing"}).json()
+    assert absent["explanation"]["state"] == "absent"
+    assert absent["value_trouble"] == "there is no such entry"
 
 
 def test_a_value_is_plain_data_and_no_longer_than_a_page_can_show(tmp_path, make):

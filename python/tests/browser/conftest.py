@@ -35,7 +35,8 @@ def open_page(browser):
         # Texts that would run set this, wherever they run.
         context.add_init_script(
             "window.alert = () => { window.hacked = true; };"
-            "addEventListener('securitypolicyviolation', (event) => console.error('CSP', event.violatedDirective));"
+            "addEventListener('securitypolicyviolation',"
+            "    (event) => console.error('CSP', event.violatedDirective));"
         )
         page = context.new_page()
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))

@@ -96,9 +96,9 @@ class Reads:
     def _look_at(self, key: str) -> dict[str, Any]:
         inspector = self._source.inspector()
         explanation = inspector.explain(key)
-        if explanation.state == "absent":
-            raise Refusal(404, f"there is no entry {key[:200]!r}")
         told: dict[str, Any] = {"explanation": explanation, "value": None, "bytes": None, "cut": False}
+        if explanation.state == "absent":
+            return {**told, "value_trouble": "there is no such entry"}
         try:
             value = inspector.value(key)
         except KeyError:

@@ -26,16 +26,16 @@ export class EntryView {
     this.asking = true;
     try {
       const told = await ask("entry", { key });
-      if (key === this.key) {
-        this.told = told;
-        this.draw(null);
-      }
+      if (key !== this.key) return;
+      const isAbsent = told.explanation.state === "absent";
+      if (!isAbsent) this.told = told;
+      this.draw(isAbsent ? "There is no such entry now" : null);
     } catch (error) {
       if (key === this.key) this.draw(error.message);
     } finally {
       this.asking = false;
+      if (key !== this.key) this.refresh();
     }
-    if (key !== this.key) await this.refresh();
   }
 
   draw(trouble) {

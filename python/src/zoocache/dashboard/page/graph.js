@@ -5,9 +5,9 @@ import { el, short, svg, visible } from "./dom.js";
 
 const ROW = 38;
 const BOX = 26;
-const GAP = 34;
+const GAP = 28;
 const LETTER = 6.9;
-const LONGEST = 24;
+const LONGEST = 18;
 /** Dependencies that are drawn. */
 const MOST = 40;
 
@@ -17,26 +17,31 @@ export function graph({ key, state, dependencies, cause }, open) {
   const { nodes, roots } = hierarchy(shown, cause);
   const leaves = placeRows(roots);
   const depth = Math.max(0, ...nodes.map((node) => node.depth));
-  const widths = Array.from({ length: depth + 1 }, (_, column) => Math.max(0, ...nodes.filter((node) => node.depth === column).map(boxWidth)));
+  // What stands alone, such as the tag of a function, has a row of its own, and stands beside the entry.
+  const alone = roots.filter((node) => !node.below.length);
+  const others = nodes.filter((node) => !alone.includes(node));
+  const widths = Array.from({ length: depth + 1 }, (_, column) => Math.max(0, ...others.filter((node) => node.depth === column).map(boxWidth)));
   const lefts = widths.map((_, column) => 2 + widths.slice(0, column).reduce((sum, width) => sum + width + GAP, 0));
-  const entry = { label: short(key, LONGEST), row: Math.max(0, (leaves - 1) / 2) };
-  const entryLeft = nodes.length ? lefts.at(-1) + widths.at(-1) + GAP : 2;
+  // The whole key stands above the graph.
+  const entry = { label: `${state} entry`, row: Math.max(0, (leaves - 1) / 2) };
+  const entryLeft = nodes.length ? GAP + Math.max(lefts.at(-1) + widths.at(-1), ...alone.map((node) => 2 + boxWidth(node))) : 2;
+  const left = (node) => (alone.includes(node) ? entryLeft - GAP - boxWidth(node) : lefts[node.depth]);
   const width = entryLeft + boxWidth(entry) + 4;
   const height = Math.max(1, leaves) * ROW + 4;
 
   const middle = (node) => node.row * ROW + ROW / 2 + 2;
-  const right = (node) => lefts[node.depth] + boxWidth(node);
+  const right = (node) => left(node) + boxWidth(node);
   const edge = (from, x, y, isCause) => svg("path", {
     class: isCause ? "edge cause" : "edge",
     d: `M${right(from)},${middle(from)}C${right(from) + GAP * 0.6},${middle(from)} ${x - GAP * 0.6},${y} ${x},${y}`,
   });
   const edges = nodes.flatMap((node) => [
-    ...node.below.map((child) => edge(node, lefts[child.depth], middle(child), node.isCause && child.isCause)),
+    ...node.below.map((child) => edge(node, left(child), middle(child), node.isCause && child.isCause)),
     ...(node.dependency ? [edge(node, entryLeft, middle(entry), node.isCause && node.dependency.stale)] : []),
   ]);
   // Those in red lie above the others.
   edges.sort((a, b) => a.classList.contains("cause") - b.classList.contains("cause"));
-  const boxes = nodes.map((node) => box(node, lefts[node.depth], middle(node), kindOf(node), node.told, () => open(node.tag)));
+  const boxes = nodes.map((node) => box(node, left(node), middle(node), kindOf(node), node.told, () => open(node.tag)));
   boxes.push(box(entry, entryLeft, middle(entry), `entry ${state}`, `${visible(key)}: ${state}`, null));
   return el("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "What the entry depends on" },
     svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": summary(key, state, cause) }, ...edges, ...boxes),

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { el, short, show, svg, visible } from "./dom.js";
 import { age, ago, count } from "./format.js";
 
-const ROW = 58;
+const ROW = 64;
 const ROWS = 3;
 /** Blocks narrower than this are drawn as one. */
 const NARROWEST = 5;
@@ -29,6 +29,14 @@ const heat = (text) => {
 const latest = (a, b) => (a !== null && (b === null || a > b) ? a : b);
 const hot = (branch) => latest(branch.invalidated, branch.invalidated_below);
 const lastPart = (tag) => tag.slice(tag.lastIndexOf(":") + 1);
+
+/** How many letters all of some names begin with, if it is worth leaving them out. */
+function sharedStart(names) {
+  let length = names.length > 1 ? names[0].length - 1 : 0;
+  for (const name of names) while (!name.startsWith(names[0].slice(0, length)) || name.length <= length) length -= 1;
+  return length >= 3 ? length : 0;
+}
+
 const parentOf = (tag) => (tag.includes(":") ? tag.slice(0, tag.lastIndexOf(":")) : null);
 
 export class Tree {
@@ -153,6 +161,7 @@ export class Tree {
   /** Puts the blocks of a level, and what is below them, into a row; returns how many rows they take. */
   place(branches, left, width, row, blocks) {
     const listed = [...branches].sort((a, b) => b.entries - a.entries || (a.tag < b.tag ? -1 : 1));
+    const shared = sharedStart(listed.map(({ tag }) => lastPart(tag)));
     const weight = ({ entries }) => Math.max(entries, 0.25);
     const scale = width / listed.reduce((sum, branch) => sum + weight(branch), 0);
     let at = left;
@@ -163,7 +172,7 @@ export class Tree {
         blocks.push(this.rest(listed.slice(place), at, left + width - at, row));
         break;
       }
-      blocks.push(this.block(branch, at, broad, row));
+      blocks.push(this.block(branch, at, broad, row, shared));
       const below = this.levels.get(branch.tag)?.branches.filter(({ entries }) => entries > 0);
       if (below?.length && row + 1 < ROWS && broad >= 2 * NARROWEST) rows = Math.max(rows, this.place(below, at, broad, row + 1, blocks));
       at += broad;
@@ -171,12 +180,14 @@ export class Tree {
     return rows;
   }
 
-  block(branch, left, width, row) {
+  block(branch, left, width, row, shared) {
     const name = lastPart(branch.tag);
     const stale = branch.entries - branch.fresh;
     const told = `${visible(branch.tag)}: ${count(branch.entries)} entries, ${count(branch.fresh)} fresh; invalidated ${ago(branch.invalidated)}, something below it ${ago(branch.invalidated_below)}`;
     const fits = Math.floor((width - 14) / LETTER);
     const boldFits = Math.floor((width - 14) / BOLD);
+    // What all beside it begin with tells nothing.
+    const label = name.length > boldFits && shared ? "…" + name.slice(shared) : name;
     const open = () => this.open(branch.tag);
     return svg("g", {
       class: `block heat-${heat(hot(branch))}${branch.tag === this.selected ? " selected" : ""}`,
@@ -198,8 +209,8 @@ export class Tree {
     stale > 0 && branch.entries > 0
       ? svg("rect", { class: "stale-part", x: left + 1, y: (row + 1) * ROW - 5, width: Math.max(1, (width - 2) * (stale / branch.entries)), height: 4 })
       : null,
-    boldFits >= Math.min(3, name.length) ? svg("text", { class: "name", x: left + 8, y: row * ROW + 24 }, short(name, boldFits)) : null,
-    fits >= Math.max(2, count(branch.entries).length) ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 41 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
+    boldFits >= Math.min(3, label.length) ? svg("text", { class: "name", x: left + 8, y: row * ROW + 27 }, short(label, boldFits)) : null,
+    fits >= Math.max(2, count(branch.entries).length) ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 45 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
   }
 
   rest(branches, left, width, row) {
@@ -209,7 +220,7 @@ export class Tree {
     return svg("g", { class: `block rest heat-${heat(branches.map(hot).reduce(latest, null))}` },
       svg("title", {}, told),
       svg("rect", { x: left + 1, y: row * ROW + 1, width: Math.max(1, width - 2), height: ROW - 2, rx: 4 }),
-      fits >= 4 ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 33 }, short(fits >= 18 ? told : `+${branches.length}`, fits)) : null);
+      fits >= 4 ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 36 }, short(fits >= 18 ? told : `+${branches.length}`, fits)) : null);
   }
 
   drawCrumbs() {
