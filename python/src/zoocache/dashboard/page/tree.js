@@ -48,6 +48,8 @@ export class Tree {
     this.focus = null;
     this.selected = null;
     this.asking = false;
+    this.due = 0;
+    this.trouble = null;
     show(legend, el("span", {}, "invalidated"), ...HEATS.map(([, name], place) => swatch(place, place < 4 ? `< ${name}` : name)), swatch("never", "never"));
     new ResizeObserver(() => this.draw()).observe(parent);
     this.refresh();
@@ -55,7 +57,7 @@ export class Tree {
 
   /** Asks for what may have changed, as often as is cheap; called every second. */
   async refresh() {
-    if (this.asking || document.hidden) return;
+    if (this.asking || document.hidden || Date.now() < this.due) return;
     this.asking = true;
     try {
       for (const tag of this.wanted()) {
@@ -64,8 +66,11 @@ export class Tree {
         const took = await this.load(tag);
         if (took > CHEAP) break;
       }
+      this.trouble = null;
     } catch (error) {
-      this.failed(error);
+      // Nobody has asked for this: what is known stays, and the banner says what is wrong.
+      this.trouble = error.message;
+      this.due = Date.now() + PAUSE;
     } finally {
       this.asking = false;
       this.draw();
@@ -142,7 +147,7 @@ export class Tree {
     this.drawCrumbs();
     const level = this.levels.get(this.focus ?? "");
     if (!level) {
-      show(this.parent, el("p", { class: "nothing" }, "Asking for the tags…"));
+      show(this.parent, el("p", { class: "nothing" }, this.trouble === null ? "Asking for the tags…" : visible(this.trouble)));
       return;
     }
     if (!level.branches.length) {
