@@ -30,6 +30,8 @@ def kept():
     return {"kept": True}
 
 kept()
+for n in range(60):
+    set(f"many {n}", n, deps=[f"many:{n}"])
 for text in NASTY:
     set(text, {text: text}, deps=["nasty:key"])
 
@@ -149,6 +151,20 @@ def test_a_click_on_a_tag_shows_its_entries(open_page, reading):
     page.locator("#crumbs button").first.click()
     expect(page.locator("#crumbs")).to_have_text("all")
     expect(page.locator("#tag-filter")).to_be_empty()
+
+
+def test_a_level_of_many_tags_shows_each_of_them(open_page, reading):
+    page = open_page(reading)
+    tag(page, "many").click()
+    blocks = page.locator('[data-tag^="many:"]')
+    expect(blocks).to_have_count(60)
+    boxes = [block.locator("rect").first.bounding_box() for block in blocks.all()]
+    assert min(min(box["width"], box["height"]) for box in boxes) > 10
+    tag(page, "many:17").click()
+    expect(page.locator("#entries button.key")).to_have_text(["many 17"])
+    # It has nothing below it: the others stay beside it.
+    expect(page.locator("#crumbs")).to_have_text("allmany")
+    expect(tag(page, "many:17")).to_have_class(re.compile("selected"))
 
 
 def test_entries_are_found_and_paged(open_page, reading):

@@ -1,11 +1,15 @@
-// The hierarchy of tags as an icicle: as wide as there are entries, coloured by what was invalidated how lately.
+// The hierarchy of tags: blocks as large as there are entries, coloured by what was invalidated how lately. They
+// stand in rows, what is below a tag below it; a level of many tags fills all rows.
 
 import { ask } from "./api.js";
 import { el, short, show, svg, visible } from "./dom.js";
 import { age, ago, count } from "./format.js";
+import { treemap } from "./treemap.js";
 
 const ROW = 64;
 const ROWS = 3;
+/** Tags that stand in one row at most, when they are looked at. */
+const MANY = 24;
 /** Blocks narrower than this are drawn as one. */
 const NARROWEST = 5;
 /** How broad a letter is, about, in pixels; in bold type letters are broader. */
@@ -37,6 +41,8 @@ function sharedStart(names) {
   return length >= 3 ? length : 0;
 }
 
+const sorted = (branches) => [...branches].sort((a, b) => b.entries - a.entries || (a.tag < b.tag ? -1 : 1));
+const weight = ({ entries }) => Math.max(entries, 0.25);
 const parentOf = (tag) => (tag.includes(":") ? tag.slice(0, tag.lastIndexOf(":")) : null);
 
 export class Tree {
@@ -156,18 +162,27 @@ export class Tree {
     }
     const width = Math.max(240, this.parent.clientWidth);
     const blocks = [];
-    const rows = this.place(level.branches, 0, width, 0, blocks);
+    const isCrowded = level.branches.length > MANY;
+    const rows = isCrowded ? ROWS : this.place(level.branches, 0, width, 0, blocks);
+    if (isCrowded) this.fill(level.branches, width, blocks);
     const height = rows * ROW;
     show(this.parent, svg("svg", {
       class: "icicle", viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": "Tags; choose one to go into it",
-    }, ...blocks));
+    }, ...blocks), level.left_out ? el("p", { class: "muted" }, `and ${count(level.left_out)} more tags with fewer entries`) : null);
+  }
+
+  /** Puts the blocks of one level into all rows. */
+  fill(branches, width, blocks) {
+    const listed = sorted(branches);
+    const shared = sharedStart(listed.map(({ tag }) => lastPart(tag)));
+    const places = treemap(listed.map(weight), 0, 0, width, ROWS * ROW);
+    for (const [place, branch] of listed.entries()) blocks.push(this.block(branch, places[place], shared));
   }
 
   /** Puts the blocks of a level, and what is below them, into a row; returns how many rows they take. */
   place(branches, left, width, row, blocks) {
-    const listed = [...branches].sort((a, b) => b.entries - a.entries || (a.tag < b.tag ? -1 : 1));
+    const listed = sorted(branches);
     const shared = sharedStart(listed.map(({ tag }) => lastPart(tag)));
-    const weight = ({ entries }) => Math.max(entries, 0.25);
     const scale = width / listed.reduce((sum, branch) => sum + weight(branch), 0);
     let at = left;
     let rows = row + 1;
@@ -177,7 +192,7 @@ export class Tree {
         blocks.push(this.rest(listed.slice(place), at, left + width - at, row));
         break;
       }
-      blocks.push(this.block(branch, at, broad, row, shared));
+      blocks.push(this.block(branch, { left: at, top: row * ROW, width: broad, height: ROW }, shared));
       const below = this.levels.get(branch.tag)?.branches.filter(({ entries }) => entries > 0);
       if (below?.length && row + 1 < ROWS && broad >= 2 * NARROWEST) rows = Math.max(rows, this.place(below, at, broad, row + 1, blocks));
       at += broad;
@@ -185,7 +200,7 @@ export class Tree {
     return rows;
   }
 
-  block(branch, left, width, row, shared) {
+  block(branch, { left, top, width, height }, shared) {
     const name = lastPart(branch.tag);
     const stale = branch.entries - branch.fresh;
     const told = `${visible(branch.tag)}: ${count(branch.entries)} entries, ${count(branch.fresh)} fresh; invalidated ${ago(branch.invalidated)}, something below it ${ago(branch.invalidated_below)}`;
@@ -210,12 +225,16 @@ export class Tree {
       },
     },
     svg("title", {}, told),
-    svg("rect", { x: left + 1, y: row * ROW + 1, width: Math.max(1, width - 2), height: ROW - 2, rx: 4 }),
+    svg("rect", { x: left + 1, y: top + 1, width: Math.max(1, width - 2), height: Math.max(1, height - 2), rx: Math.min(4, height / 6) }),
     stale > 0 && branch.entries > 0
-      ? svg("rect", { class: "stale-part", x: left + 1, y: (row + 1) * ROW - 5, width: Math.max(1, (width - 2) * (stale / branch.entries)), height: 4 })
+      ? svg("rect", { class: "stale-part", x: left + 1, y: top + height - 5, width: Math.max(1, (width - 2) * (stale / branch.entries)), height: 4 })
       : null,
-    boldFits >= Math.min(3, label.length) ? svg("text", { class: "name", x: left + 8, y: row * ROW + 27 }, short(label, boldFits)) : null,
-    fits >= Math.max(2, count(branch.entries).length) ? svg("text", { class: "amount", x: left + 8, y: row * ROW + 45 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits)) : null);
+    boldFits >= Math.min(3, label.length) && height >= 24
+      ? svg("text", { class: "name", x: left + 8, y: top + Math.min(27, height / 2 + 5) }, short(label, boldFits))
+      : null,
+    fits >= Math.max(2, count(branch.entries).length) && height >= 52
+      ? svg("text", { class: "amount", x: left + 8, y: top + 45 }, short(count(branch.entries) + (fits >= 13 ? " entries" : ""), fits))
+      : null);
   }
 
   rest(branches, left, width, row) {
