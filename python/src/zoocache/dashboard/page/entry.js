@@ -38,6 +38,15 @@ export class EntryView {
     }
   }
 
+  /** Asks again at once if something was invalidated that the entry depends on. */
+  note(invalidations) {
+    const plain = (tag) => tag.replace(/:\*$/, "");
+    const isBelow = (tag, above) => tag === above || tag.startsWith(above + ":");
+    const tags = (this.told?.explanation.dependencies ?? []).map(({ tag }) => plain(tag));
+    const told = invalidations.flatMap((one) => one.tags.map(plain));
+    if (told.some((one) => one === "*" || tags.some((tag) => isBelow(tag, one) || isBelow(one, tag)))) this.refresh();
+  }
+
   draw(trouble) {
     const parent = byId("entry");
     if (!this.told) {

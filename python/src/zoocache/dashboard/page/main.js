@@ -54,6 +54,7 @@ function drawPlace() {
 listen((news) => {
   if (document.hidden) return;
   tree.note(news);
+  entry.note(news);
   drawCharts();
   drawPlace();
   functions.update(known.functions);

@@ -12,6 +12,8 @@ const ROWS = 3;
 const MANY = 24;
 /** Blocks narrower than this are drawn as one. */
 const NARROWEST = 5;
+/** Blocks that are to be clicked at are at least so broad. */
+const CHOOSABLE = 20;
 /** How broad a letter is, about, in pixels; in bold type letters are broader. */
 const LETTER = 6.6;
 const BOLD = 7.9;
@@ -175,7 +177,9 @@ export class Tree {
   fill(branches, width, blocks) {
     const listed = sorted(branches);
     const shared = sharedStart(listed.map(({ tag }) => lastPart(tag)));
-    const places = treemap(listed.map(weight), 0, 0, width, ROWS * ROW);
+    const total = listed.reduce((sum, branch) => sum + weight(branch), 0);
+    const least = total / listed.length / 8;
+    const places = treemap(listed.map((branch) => Math.max(weight(branch), least)), 0, 0, width, ROWS * ROW);
     for (const [place, branch] of listed.entries()) blocks.push(this.block(branch, places[place], shared));
   }
 
@@ -183,11 +187,15 @@ export class Tree {
   place(branches, left, width, row, blocks) {
     const listed = sorted(branches);
     const shared = sharedStart(listed.map(({ tag }) => lastPart(tag)));
-    const scale = width / listed.reduce((sum, branch) => sum + weight(branch), 0);
+    // Of the level that is looked at each tag can be chosen, however few entries it has.
+    const total = listed.reduce((sum, branch) => sum + weight(branch), 0);
+    const least = row === 0 ? (total * Math.min(CHOOSABLE, width / listed.length / 2)) / width : 0;
+    const weights = listed.map((branch) => Math.max(weight(branch), least));
+    const scale = width / weights.reduce((sum, one) => sum + one, 0);
     let at = left;
     let rows = row + 1;
     for (const [place, branch] of listed.entries()) {
-      const broad = weight(branch) * scale;
+      const broad = weights[place] * scale;
       if (broad < NARROWEST && listed.length - place > 1) {
         blocks.push(this.rest(listed.slice(place), at, left + width - at, row));
         break;
