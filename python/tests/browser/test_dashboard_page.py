@@ -317,7 +317,8 @@ def test_answers_of_any_text_are_shown_as_they_are(open_page, reading):
     expect(page.locator(".tried")).to_have_count(5)
     for part in page.locator(".tried").all():
         assert nasty in part.evaluate(
-            "(part) => part.textContent + [...part.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel)"
+            "(part) => part.textContent"
+            " + [...part.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel)"
         )
     assert page.locator("img[src='x'], svg[onload]").count() == 0
 
