@@ -61,7 +61,7 @@ example-rust *arguments: component
 
 # All tests, the Python ones on the interpreter of .venv
 [group('test')]
-test: test-core test-host test-loom test-models test-fuzz test-docs simulation mutants hosts test-python test-python-lmdb test-python-redis test-processes test-redis-processes
+test: test-core test-host test-loom test-models test-fuzz test-docs simulation mutants hosts test-python test-browser test-python-lmdb test-python-redis test-processes test-redis-processes
 
 # The engine: its tests, and that it builds without std and for WebAssembly
 [group('test')]
@@ -202,7 +202,13 @@ test-docs: wheel
 [group('test')]
 [working-directory('python')]
 test-python *arguments: wheel
-    if [ $# -gt 0 ]; then python -m pytest tests "$@"; else {{ just }} _pytest python $(cd tests && ls -d contrib_* test_example_servers.py); fi
+    if [ $# -gt 0 ]; then python -m pytest tests --ignore tests/browser "$@"; else {{ just }} _pytest python $(cd tests && ls -d contrib_* test_{dashboard,example_servers}.py); fi
+
+# The dashboard's page in a headless Chromium; arguments go to pytest
+[group('test')]
+[working-directory('python')]
+test-browser *arguments: wheel
+    python -m pytest tests/browser "$@"
 
 # The tests, and those with frameworks in processes of their own: the collector, which runs after each test, would look at
 # all that was imported and left behind.
@@ -212,7 +218,8 @@ _pytest python *frameworks:
     set -euo pipefail
     python=$1
     shift
-    "$python" -m pytest tests --ignore-glob='tests/contrib_*' --ignore tests/test_example_servers.py
+    "$python" -m pytest tests --ignore-glob='tests/contrib_*' --ignore tests/test_example_servers.py \
+        --ignore tests/test_dashboard.py --ignore tests/browser
     for framework in "$@"; do
         "$python" -m pytest "tests/$framework"
     done
@@ -265,7 +272,7 @@ _test-python-version version:
     python=$({{ just }} _python {{ version }})
     # The oldest and the newest Django that are supported; the one between is in tools.txt. What is no matter of the
     # version of Python or Django is tested on one.
-    frameworks=(contrib_django contrib_django_cache)
+    frameworks=(contrib_django contrib_django_cache test_dashboard.py)
     case {{ version }} in
     3.10) django="django==4.2.30 djangorestframework==3.16.1" ;;
     3.11) django= frameworks+=(contrib_fastapi contrib_litestar contrib_sqlalchemy test_example_servers.py) ;;
@@ -281,7 +288,7 @@ _test-python-version version:
         "$venv/bin/python" -m pip install --quiet \
             --constraint <(sed 's/\[.*\]//' tools.txt | if [ -n "$django" ]; then grep -v '^django'; else cat; fi) \
             attrs hypothesis msgspec numpy pydantic pytest ${django:-django djangorestframework} \
-            aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart 'sqlalchemy[asyncio]' uvicorn \
+            aiosqlite fastapi httpx litestar 'psycopg[binary]' python-multipart starlette 'sqlalchemy[asyncio]' uvicorn \
             click textual opentelemetry-exporter-otlp-proto-http opentelemetry-sdk prometheus-client pyyaml
         echo "$wanted" >"$venv/installed.txt"
     fi
@@ -459,7 +466,7 @@ _venv-bench:
 
 # What every change must pass, in one go; tests last
 [group('ci')]
-ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-models") (_timed "test-fuzz") (_timed "simulation") (_timed "mutants") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-python-all")
+ci: (_timed "lint") (_timed "doc") (_timed "package-check") (_timed "example") (_timed "test-core") (_timed "test-host") (_timed "test-loom") (_timed "test-models") (_timed "test-fuzz") (_timed "simulation") (_timed "mutants") (_timed "test-docs") (_timed "hosts") (_timed "test-processes") (_timed "test-redis-processes") (_timed "test-python-lmdb") (_timed "test-python-redis") (_timed "test-browser") (_timed "test-python-all")
 
 _timed recipe:
     #!/usr/bin/env bash

@@ -22,6 +22,9 @@ require(plugins == [("zoocache", "pytest_zoocache")], f"the plugin for pytest is
 require(any(file == "pytest_zoocache/__init__.py" for file in files), "the plugin for pytest is missing")
 needed = [line for line in distribution.requires or () if "extra ==" not in line]
 require(not needed, f"needs other packages: {needed}")
+page = "zoocache/dashboard/page"
+for name in (f"{page}/index.html", f"{page}/main.js", f"{page}/style.css", f"{page}/icon.svg"):
+    require(name in files, f"{name}, of the dashboard, is missing from the package")
 for name in ("LICENSE-MIT", "LICENSE-APACHE", "LICENSE-LMDB", "py.typed", "_native.pyi"):
     require(any(file.endswith("/" + name) for file in files), f"{name} is missing from the package")
 

@@ -394,6 +394,35 @@ commands.add_command(cli, "dashboard")
 
 
 @commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8899, show_default=True, help="0 for a free one."
+)
+@click.option(
+    "--token-file", type=click.Path(dir_okay=False), help="What actions must present [env: ZOOCACHE_TOKEN]"
+)
+@click.option("--actions", is_flag=True, help="Make a token for actions, and print it.")
+@place_options
+def serve(place: Place, as_json: bool, host: str, port: int, token_file: str | None, actions: bool) -> None:
+    """Serve the dashboard: a web page that shows it live.
+
+    Without a token nothing can be changed there.
+    """
+    serving = importlib.import_module("zoocache.cli._serve")
+    with place.open() as inspector:
+        told, run = serving.serve(inspector, host, port, token_file, actions)
+        if not told["local"]:
+            click.echo(f"Everybody who can reach {told['url']} can read all keys and values.", err=True)
+        if as_json:
+            _show.print_json(told)
+        else:
+            click.echo(f"The dashboard is at {told['url']}; Ctrl-C ends it.")
+            if told["token"] is not None:
+                click.echo(f"Its actions ask for this token: {told['token']}")
+        run()
+
+
+@commands.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what lets SHELL complete commands and options.

@@ -1,0 +1,770 @@
+"""The dashboard's application: what it answers, to whom, and what it refuses."""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from importlib.resources import files
+
+import django_settings
+import pytest
+from asgi_client import Client
+from django.core.asgi import get_asgi_application
+from fastapi import FastAPI
+from helpers import wait_until
+from litestar import Litestar, asgi
+from sse_client import Listener
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+import zoocache
+from zoocache import Cache, StorageError, cacheable, configure
+from zoocache.dashboard import _live, dashboard
+from zoocache.inspect import inspect
+
+pytestmark = pytest.mark.memory_only("it shows whatever cache there is")
+
+TOKEN = "a-token-of-tests-only"  # noqa: S105 - no secret
+PAGE = files("zoocache.dashboard").joinpath("page")
+NASTY = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "\"'><svg onload=alert(1)>",
+    "tab\tnewline\nnull\0bell\x07",
+    "\u202edrawkcab\u2028",
+    "{{7*7}}${7*7}",
+]
+
+
+@pytest.fixture
+def make():
+    """Makes clients of a dashboard; they and it are closed at the end."""
+    made = []
+
+    def make(cache=None, *, app=None, **options):
+        shown = dashboard(cache, **options)
+        client = Client(shown if app is None else app(shown), raise_errors=False)
+        made.append((client, shown))
+        return client
+
+    yield make
+    for client, shown in made:
+        client.close()
+        shown.close()
+
+
+@pytest.fixture
+def client(make):
+    return make()
+
+
+@pytest.fixture
+def acting(make):
+    return make(token=TOKEN)
+
+
+def act(client, name, content=None, **headers):
+    given = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    return client.post(f"/api/{name}", content=json.dumps(content or {}), headers=given)
+
+
+def fill():
+    for number in range(5):
+        zoocache.set(f"product {number}", {"number": number}, deps=[f"shop:1:product:{number}"])
+    zoocache.set("greeting", "hello", deps=["language:en"])
+
+
+# ---- The page ----------------------------------------------------------------------------------
+
+
+def test_the_page_and_its_parts_are_served(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    for file in PAGE.iterdir():
+        part = client.get(f"/page/{file.name}")
+        assert part.content == file.read_bytes()
+    assert client.get("/page/main.js").headers["content-type"] == "text/javascript; charset=utf-8"
+
+
+def test_the_page_asks_for_nothing_outside_and_has_no_script_or_style_of_its_own():
+    page = PAGE.joinpath("index.html").read_text()
+    assert "<script>" not in page
+    assert "style=" not in page
+    assert " on" not in page.replace(" one", "").replace(" only", "")
+    for file in PAGE.iterdir():
+        text = file.read_text()
+        others = text.replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in others, file.name
+        assert "innerHTML" not in text
+        assert "outerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+        assert "document.write" not in text
+        assert "eval(" not in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page/main.js", "/api/about", "/api/nothing", "/page/nothing", "/api/tree?tag=|"]
+)
+def test_every_answer_has_the_headers_that_protect(client, path):
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(
+        policy
+    )
+    assert not any("unsafe" in part or "*" in part for part in policy)
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/../_app.py", "/page/%2e%2e/_app.py", "/page/..%2f_app.py", "/page/", "/nothing"]
+)
+def test_nothing_else_of_the_package_is_served(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "error" in answer.json()
+
+
+# ---- What it tells -----------------------------------------------------------------------------
+
+
+def test_about_tells_whether_anything_can_be_changed(client, acting):
+    assert client.get("/api/about").json()["actions"] is False
+    about = acting.get("/api/about").json()
+    assert about["actions"] is True
+    assert about["version"] == zoocache.__version__
+    assert TOKEN not in json.dumps(about)
+
+
+def test_tree_tells_one_level(client):
+    fill()
+    tree = client.get("/api/tree").json()
+    assert {branch["tag"]: branch["entries"] for branch in tree["branches"]} == {"shop": 5, "language": 1}
+    below = client.get("/api/tree", params={"tag": "shop:1:product"}).json()
+    assert len(below["branches"]) == 5
+    assert below["took"] >= 0
+    zoocache.invalidate("shop:1:product:3")
+    wait_until(
+        lambda: client.get("/api/tree", params={"tag": "shop:1"}).json()["branches"][0]["invalidated_below"]
+    )
+
+
+def test_what_looks_at_every_entry_is_asked_rarely():
+    asked = []
+
+    class Counting(type(inspect())):
+        def tree(self, tag=None):
+            asked.append(tag)
+            return super().tree(tag)
+
+    shown = dashboard(Counting(zoocache._cache.DEFAULT))
+    client = Client(shown)
+    fill()
+    for _ in range(5):
+        assert len(client.get("/api/tree").json()["branches"]) == 2
+        client.get("/api/tree?tag=shop")
+    assert asked == [None, "shop"]
+    client.close()
+    shown.close()
+
+
+def test_entries_come_in_pages(client):
+    fill()
+    first = client.get("/api/entries", params={"prefix": "product", "limit": 2}).json()
+    assert [entry["key"] for entry in first["entries"]] == ["product 0", "product 1"]
+    following = client.get(
+        "/api/entries", params={"prefix": "product", "limit": 2, "cursor": first["cursor"]}
+    ).json()
+    assert [entry["key"] for entry in following["entries"]] == ["product 2", "product 3"]
+    by_tag = client.get("/api/entries", params={"tag": "shop:1:product:4", "state": "fresh"}).json()
+    assert [entry["key"] for entry in by_tag["entries"]] == ["product 4"]
+    assert by_tag["cursor"] is None
+    assert client.get("/api/entries", params={"state": "expired"}).json()["entries"] == []
+
+
+def test_an_entry_is_explained_with_its_value(client):
+    @cacheable(deps=["shop:1:product:7"], stale_if_error=("1h", "any"))
+    def product():
+        return {"number": 2**64, "price": 1.5}
+
+    product()
+    told = client.get("/api/entry", params={"key": product.key()}).json()
+    assert told["explanation"]["state"] == "fresh"
+    assert told["explanation"]["cause"] is None
+    assert "shop:1:product:7" in [one["tag"] for one in told["explanation"]["dependencies"]]
+    zoocache.invalidate("shop:1")
+    cause = client.get("/api/entry", params={"key": product.key()}).json()["explanation"]["cause"]
+    assert cause["tag"].startswith("shop:1")
+    absent = client.get("/api/entry", params={"key": "nothing"}).json()
+    assert absent["explanation"]["state"] == "absent"
+    assert absent["value_trouble"] == "there is no such entry"
+
+
+def test_a_value_is_plain_data_and_no_longer_than_a_page_can_show(tmp_path, make):
+    configure(storage_url=f"lmdb://{tmp_path}")
+    zoocache.set("big", "x" * 1_000_000)
+    zoocache.set("number", 2**63 - 1)
+    client = make()
+    big = client.get("/api/entry", params={"key": "big"}).json()
+    assert big["cut"]
+    assert len(big["value"]) == 256 * 1024
+    assert client.get("/api/entry", params={"key": "number"}).json()["value"] == str(2**63 - 1)
+
+
+def test_affected_is_counted_anew(client):
+    fill()
+    for number in range(3):
+        assert client.get("/api/affected?tag=shop").json() == {"tag": "shop", "affected": 5 - number}
+        zoocache.invalidate(f"shop:1:product:{number}")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/api/entries?limit=0", "limit must be a number from 1 to 500, not '0'"),
+        ("/api/entries?limit=501", "limit must be a number from 1 to 500, not '501'"),
+        ("/api/entries?limit=-1", "limit must be a number from 1 to 500, not '-1'"),
+        ("/api/entries?limit=%D9%A1", "limit must be a number"),
+        ("/api/entries?limit=" + "9" * 5000, "limit must be a number"),
+        ("/api/entries?state=new", "state must be one of fresh, stale, changing, expired, not 'new'"),
+        ("/api/entries?cursor=zz", "not a cursor: 'zz'"),
+        ("/api/entries?tag=a::b", "consecutive separators"),
+        ("/api/entries?prefix=" + "x" * 20_000, "prefix may have 16384 characters, not 20000"),
+        ("/api/tree?tag=%7C", "'|'"),
+        ("/api/affected", "tag is missing"),
+        ("/api/affected?tag=", "cannot be empty"),
+        ("/api/entry", "key is missing"),
+    ],
+)
+def test_wrong_input_is_named(client, path, said):
+    answer = client.get(path)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_texts_of_users_come_escaped(client):
+    for number, text in enumerate(NASTY):
+        zoocache.set(text, text, deps=[f"nasty:{number}"])
+    answers = [client.get("/api/entries"), client.get("/api/tree"), client.get("/api/tree?tag=nasty")]
+    answers += [client.get("/api/entry", params={"key": text}) for text in NASTY]
+    answers += [
+        client.get("/api/entry", params={"key": "<script>absent</script>"}),
+        client.get("/api/entries?state=<b>"),
+    ]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.content.isascii()
+        # No raw control character: those are escaped in JSON.
+        assert min(answer.content) >= 0x20
+        answer.json()
+    assert {entry["key"] for entry in answers[0].json()["entries"]} == set(NASTY)
+    assert [json.loads(answer.json()["value"]) for answer in answers[3:][: len(NASTY)]] == NASTY
+
+
+def test_a_storage_that_fails_is_told_as_json(make):
+    class Dead(type(inspect())):
+        def entries(self, **_given):
+            raise StorageError("the server is <gone>")
+
+        def tree(self, _tag=None):
+            raise RuntimeError("a secret of the program")
+
+    client = make(Dead(zoocache._cache.DEFAULT))
+    answer = client.get("/api/entries")
+    assert (answer.status_code, answer.json()) == (503, {"error": "the server is <gone>"})
+    broken = client.get("/api/tree")
+    assert broken.status_code == 500
+    assert "secret" not in broken.text
+    assert broken.headers["x-content-type-options"] == "nosniff"
+
+
+def test_too_many_questions_at_once_are_refused_and_stop_nobody(make):
+    may_go = threading.Event()
+
+    class Slow(type(inspect())):
+        def explain(self, key):
+            may_go.wait(30)
+            return super().explain(key)
+
+    zoocache.set("key", 1)
+    client = make(Slow(zoocache._cache.DEFAULT))
+
+    async def release():
+        while len([one for one in threading.enumerate() if one.name == "zoocache-dashboard"]) < 8:
+            await asyncio.sleep(0.001)
+        # What needs no thread is answered meanwhile.
+        answer = await client._client.get("/api/about")
+        assert answer.status_code == 200
+        may_go.set()
+
+    answers = client.together(["/api/entry?key=key"] * 10, after=release)
+    assert sorted(answer.status_code for answer in answers) == [200] * 8 + [503] * 2
+
+
+def test_it_shows_the_default_cache_as_it_is_configured_later(tmp_path, client):
+    zoocache.set("in memory", 1)
+    assert len(client.get("/api/entries").json()["entries"]) == 1
+    zoocache.reset()
+    configure(storage_url=f"lmdb://{tmp_path}")
+    zoocache.set("in a folder", 1)
+    assert [entry["key"] for entry in client.get("/api/entries").json()["entries"]] == ["in a folder"]
+
+
+def test_it_shows_a_cache_or_an_inspector(make):
+    cache = Cache()
+    cache.set("mine", 1)
+    with inspect(cache) as inspector:
+        for shown in (cache, inspector):
+            assert [one["key"] for one in make(shown).get("/api/entries").json()["entries"]] == ["mine"]
+    with pytest.raises(TypeError, match=r"not str; for a URL or a process: zoocache\.inspect\.inspect"):
+        dashboard("lmdb:///tmp")
+
+
+# ---- Where it is mounted -----------------------------------------------------------------------
+
+
+def in_starlette(shown):
+    return Starlette(routes=[Mount("/ops/cache", shown)])
+
+
+def in_fastapi(shown):
+    app = FastAPI()
+    app.mount("/ops/cache", shown)
+    return app
+
+
+def in_litestar(shown):
+    return Litestar([asgi("/ops/cache", is_mount=True, copy_scope=True)(shown)])
+
+
+def in_django(shown):
+    django_settings.setup()
+    return shown.under("/ops/cache", get_asgi_application())
+
+
+def in_both(shown):
+    """Below something that is mounted itself."""
+    return Starlette(routes=[Mount("/ops", shown.under("cache", Starlette()))])
+
+
+MOUNTS = pytest.mark.parametrize("mount", [in_starlette, in_fastapi, in_litestar, in_django, in_both])
+
+
+@MOUNTS
+def test_it_can_be_mounted_anywhere(make, mount):
+    fill()
+    client = make(app=mount, token=TOKEN)
+    assert "<title>zoocache</title>" in client.get("/ops/cache/").text
+    redirected = client.get("/ops/cache", follow_redirects=True)
+    assert str(redirected.url) == "http://shop.test/ops/cache/"
+    assert "<title>zoocache</title>" in redirected.text
+    assert client.get("/ops/cache/page/main.js").status_code == 200
+    assert client.get("/ops/cache/page/nothing.js").status_code == 404
+    assert len(client.get("/ops/cache/api/entries?prefix=product").json()["entries"]) == 5
+    answer = client.post(
+        "/ops/cache/api/invalidate", json={"tags": ["shop"]}, headers={"authorization": f"Bearer {TOKEN}"}
+    )
+    assert answer.status_code == 200
+    assert zoocache.get("product 1") is None
+    assert client.get("/api/entries").status_code == 404
+    assert client.get("/ops/cachet/").status_code == 404
+
+
+@MOUNTS
+def test_events_come_through_wherever_it_is_mounted(mount):
+    shown = dashboard()
+    app = mount(shown)
+
+    async def listen():
+        async with Listener(app, "/ops/cache/events") as listener:
+            assert listener.headers["content-type"] == "text/event-stream"
+            kind, _, _ = await listener.event()
+            assert kind in {"history", "look"}
+
+    asyncio.run(listen())
+    shown.close()
+
+
+def test_a_redirect_stays_on_the_same_site(client):
+    async def redirect(raw):
+        told = []
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "raw_path": raw,
+            "root_path": "",
+            "query_string": b"",
+            "headers": [],
+        }
+
+        async def send(message):
+            told.append(message)
+
+        await dashboard()(scope, None, send)
+        return dict(told[0]["headers"])[b"location"].decode()
+
+    assert asyncio.run(redirect(b"/ops/cache")) == "./cache/"
+    assert asyncio.run(redirect(b"//evil.test")) == "./evil.test/"
+    assert asyncio.run(redirect(b"/javascript:alert(1)")) == "./javascript%3Aalert%281%29/"
+    assert asyncio.run(redirect(b"/a\\evil%0d%0ax: y")) == "./a%5Cevil%0D%0Ax%3A%20y/"
+
+
+# ---- What happens now --------------------------------------------------------------------------
+
+
+def test_events_tell_rates_and_invalidations_and_the_history_to_those_who_come_late(monkeypatch):
+    monkeypatch.setattr(_live, "_PAUSE", 0.02)
+
+    @cacheable(deps=["shop:1"])
+    def product():
+        return 1
+
+    async def listen():
+        async with Listener(shown) as first:
+            for _ in range(5):
+                product()
+                _, _, told = await first.event()
+            zoocache.invalidate("shop:1")
+            while not told["invalidations"]:
+                _, _, told = await first.event()
+            assert told["invalidations"][0]["tags"] == ["shop:1"]
+            assert told["trouble"] is None
+            assert told["functions"][0]["hits"] == 4
+            assert told["nodes"][0]["is_self"]
+            async with Listener(shown) as second:
+                kind, last, late = await second.event()
+            assert kind == "history"
+            assert len(late["samples"]) >= 5
+            assert late["invalidations"][0]["tags"] == ["shop:1"]
+            sample = dict(zip(late["fields"], late["samples"][-1], strict=True))
+            assert sample["processes"] == 1
+            # Whoever was away for a moment gets what it has missed, and no more.
+            async with Listener(shown, headers=[("last-event-id", last)]) as third:
+                kind, number, _ = await third.event()
+            assert kind == "look"
+            assert int(number.partition("-")[2]) == int(last.partition("-")[2]) + 1
+            for unknown in ("other-1", last + "9999", "-", "\u0661"):
+                async with Listener(shown, headers=[("last-event-id", unknown)]) as fourth:
+                    assert (await fourth.event())[0] == "history"
+
+    shown = dashboard()
+    asyncio.run(listen())
+    shown.close()
+
+
+def test_it_looks_only_while_somebody_listens(monkeypatch):
+    monkeypatch.setattr(_live, "_PAUSE", 0.01)
+    monkeypatch.setattr(_live, "_LINGER", 0.05)
+    looks = []
+
+    class Counting(type(inspect())):
+        def activity(self):
+            looks.append(time.monotonic())
+            return super().activity()
+
+    def lookers():
+        return [one for one in threading.enumerate() if one.name == "zoocache-dashboard-live"]
+
+    async def listen(count):
+        listeners = [Listener(shown) for _ in range(count)]
+        for listener in listeners:
+            await listener.__aenter__()
+        assert len(lookers()) == 1
+        for listener in listeners:
+            await listener.event()
+            await listener.__aexit__()
+
+    shown = dashboard(Counting(zoocache._cache.DEFAULT))
+    Client(shown).close()
+    assert not lookers()
+    assert not looks
+    for _ in range(2):
+        asyncio.run(listen(3))
+        wait_until(lambda: not lookers())
+    assert looks
+    shown.close()
+
+
+def test_a_slow_client_makes_nobody_wait(monkeypatch):
+    monkeypatch.setattr(_live, "_PAUSE", 0.01)
+
+    async def listen():
+        async with Listener(shown) as slow, Listener(shown) as quick:
+            await slow.event()
+            slow.may_send.clear()
+            for _ in range(60):
+                await quick.event()
+            slow.may_send.set()
+            numbers = []
+            while len(numbers) < 3:
+                _, told, _ = await slow.event()
+                numbers.append(int(told.partition("-")[2]))
+            # It goes on with what is kept, in order.
+            assert numbers == sorted(numbers)
+
+    shown = dashboard()
+    asyncio.run(listen())
+    shown.close()
+
+
+def test_streams_end_by_themselves_and_when_the_dashboard_is_closed(monkeypatch):
+    monkeypatch.setattr(_live, "_PAUSE", 0.01)
+
+    async def read_to_the_end(listener):
+        while await listener.event() is not None:
+            pass
+
+    async def listen():
+        async with Listener(shown) as listener:
+            await listener.event()
+            threading.Thread(target=shown.close).start()
+            await read_to_the_end(listener)
+        async with Listener(shown) as listener:
+            await read_to_the_end(listener)
+
+    shown = dashboard()
+    asyncio.run(listen())
+    monkeypatch.setattr(_live, "_LONGEST", 0.05)
+    shown = dashboard()
+
+    async def until_the_end():
+        async with Listener(shown) as listener:
+            await read_to_the_end(listener)
+
+    asyncio.run(until_the_end())
+    shown.close()
+
+
+@pytest.mark.parametrize("error", [StorageError("no server"), RuntimeError("a fault")])
+def test_trouble_is_told_and_ends(monkeypatch, error):
+    monkeypatch.setattr(_live, "_PAUSE", 0.01)
+    is_dead = threading.Event()
+
+    class Sick(type(inspect())):
+        def activity(self):
+            if is_dead.is_set():
+                raise error
+            return super().activity()
+
+    async def listen():
+        async with Listener(shown) as listener:
+            assert (await listener.event())[2]["trouble"] is None
+            is_dead.set()
+            while (trouble := (await listener.event())[2]["trouble"]) is None:
+                pass
+            assert str(error) in trouble
+            is_dead.clear()
+            while (await listener.event())[2]["trouble"] is not None:
+                pass
+
+    shown = dashboard(Sick(zoocache._cache.DEFAULT))
+    asyncio.run(listen())
+    shown.close()
+
+
+# ---- Actions -----------------------------------------------------------------------------------
+
+
+def test_actions_do_what_they_say(acting):
+    fill()
+    assert act(acting, "unlock").json() == {"unlocked": True}
+    position = act(acting, "invalidate", {"tags": ["shop:1:product:1", "language"]}).json()["position"]
+    assert zoocache.get_tag_version("language") == position
+    assert zoocache.get("product 1") is None
+    assert zoocache.get("product 2") is not None
+    assert act(acting, "prune").json()["freed"] >= 0
+    assert act(acting, "clear").json() == {"cleared": True}
+    assert zoocache.get("product 2") is None
+
+
+ACTIONS = ["unlock", "invalidate", "clear", "prune"]
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_without_a_token_nothing_can_be_changed(client, name):
+    fill()
+    answer = act(client, name, {"tags": ["shop"]})
+    assert answer.status_code == 403
+    assert "given no token" in answer.json()["error"]
+    assert act(client, name, {"tags": ["shop"]}, authorization="Bearer ").status_code == 403
+    assert zoocache.get("product 2") is not None
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None, "", "Bearer", "Bearer ", "Bearer wrong",
+        f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}",
+        TOKEN, "Bearer \xe9",
+    ],
+)  # fmt: skip
+def test_a_missing_or_wrong_token_is_refused(acting, name, given):
+    fill()
+    headers = {"content-type": "application/json"} | (
+        {} if given is None else {"authorization": given.encode("latin-1")}
+    )
+    answer = acting.post(f"/api/{name}", content=b'{"tags": ["shop"]}', headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert TOKEN not in answer.text
+    assert zoocache.get("product 2") is not None
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.test"},
+        {"origin": "null"},
+        {"origin": "http://shop.test:81"},
+        {"origin": "http://shop.test.evil.test"},
+        {"origin": "http://evil.test/http://shop.test"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "same-origin", "origin": "http://evil.test"},
+    ],
+)
+def test_pages_of_other_origins_cannot_act(acting, name, headers):
+    fill()
+    answer = act(acting, name, {"tags": ["shop"]}, **headers)
+    assert answer.status_code == 403
+    assert "other" in answer.json()["error"]
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert zoocache.get("product 2") is not None
+
+
+def test_the_page_itself_can_act(acting):
+    assert act(acting, "unlock", origin="http://shop.test", sec_fetch_site="same-origin").status_code == 200
+    assert act(acting, "unlock", origin="http://SHOP.test").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None, "", "text/plain", "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x", "text/json",
+        "application/jsonx",
+    ],
+)  # fmt: skip
+def test_forms_cannot_act(acting, kind):
+    fill()
+    answer = act(acting, "invalidate", {"tags": ["shop"]}, content_type=kind)
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]
+    assert zoocache.get("product 2") is not None
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_a_post_acts(acting, name, method):
+    fill()
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    answer = acting.request(method, f"/api/{name}?tags=shop", headers=headers)
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert zoocache.get("product 2") is not None
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/tree", "/api/entries", "/api/entry", "/api/affected", "/api/about", "/events", "/"]
+)
+def test_what_is_only_told_cannot_be_posted_to(acting, path):
+    assert acting.post(path, json={}).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"", 400, "tags must be a list"),
+        (b"{", 400, "no JSON"),
+        (b"[]", 400, "must be a JSON object, not list"),
+        (b'"tags"', 400, "must be a JSON object, not str"),
+        (b"[" * 60_000, 400, "no JSON"),
+        (b"\xff", 400, "no JSON"),
+        (b'{"tags": "shop"}', 400, "tags must be a list of texts"),
+        (b'{"tags": [1]}', 400, "tags must be a list of texts"),
+        (b'{"tags": []}', 400, "tags must be 1 to 100 of them, not 0"),
+        (json.dumps({"tags": ["a"] * 101}).encode(), 400, "not 101"),
+        (b'{"tags": ["a::b"]}', 400, "consecutive separators"),
+        (b'{"tags": ["' + b"x" * 70_000 + b'"]}', 413, "65536 bytes"),
+    ],
+)
+def test_wrong_actions_are_named(acting, content, status, said):
+    fill()
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    answer = acting.post("/api/invalidate", content=content, headers=headers)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert zoocache.get("product 2") is not None
+
+
+def test_a_body_that_tells_no_length_is_limited(acting):
+    sent = []
+
+    async def body():
+        for _ in range(1000):
+            sent.append(1)
+            yield b" " * 10_000
+
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    assert acting.post("/api/invalidate", content=body(), headers=headers).status_code == 413
+
+
+def test_a_token_that_protects_nothing_is_refused():
+    for token, said in [
+        ("", "not 0"),
+        ("short", "not 5"),
+        ("with spaces in between", "spaces"),
+        ("ключ-из-многих-букв", "ASCII"),
+    ]:
+        with pytest.raises(ValueError, match=said) as raised:
+            dashboard(token=token)
+        assert not token or token not in str(raised.value)
+
+
+def test_the_token_is_in_no_log(acting, caplog):
+    caplog.set_level(logging.DEBUG)
+    act(acting, "invalidate", {"tags": ["shop"]})
+    act(acting, "invalidate", {"tags": ["shop"]}, authorization=f"Bearer {TOKEN}x")
+    assert "shop" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+# ---- Who may ask -------------------------------------------------------------------------------
+
+
+def test_only_allowed_hosts_are_answered(make):
+    client = make(allowed_hosts=["Localhost", "127.0.0.1", "[::1]"], token=TOKEN)
+    for host in ("localhost", "localhost:8899", "LOCALHOST", "127.0.0.1:1", "[::1]", "[::1]:8899"):
+        assert client.get("/", headers={"host": host}).status_code == 200
+    for host in (
+        "evil.test",
+        "localhost.evil.test",
+        "127.0.0.1.nip.io",
+        "[::2]",
+        "localhost@evil.test",
+        "",
+        "evil.test:localhost",
+    ):
+        for path in ("/", "/api/entries", "/events", "/page/main.js"):
+            answer = client.get(path, headers={"host": host})
+            assert answer.status_code == 400
+            assert "not served as" in answer.json()["error"]
+        assert act(client, "unlock", host=host).status_code == 400
+
+
+def test_pages_of_other_sites_cannot_ask(client):
+    cross = {"sec-fetch-site": "cross-site"}
+    for path in ("/api/entries", "/api/tree", "/events", "/page/main.js"):
+        assert client.get(path, headers=cross).status_code == 403
+    # A link to the page may stand anywhere.
+    assert client.get("/", headers=cross).status_code == 200
