@@ -182,7 +182,7 @@ async fn settle_due(feed: &Feed, line: &Line, connection: &Connection) -> Result
             // Settled now, or by somebody else: the rows that say so are told, or will be asked for.
             Ok(_) => {
                 feed.put_off(mark.id, boot_ns().saturating_add(1_000_000_000));
-                line.inbox.put(Item::Gone(mark.id));
+                line.inbox.put(Item::Gone(mark.id, boot_ns()));
                 line.inbox.put_doubt();
             }
             Err(_) => {}

@@ -26,9 +26,9 @@ pub(super) enum Item {
     Range(Range),
     /// What became of an invalidation of this process.
     Minted(Minted),
-    /// An announced change is not in the table any more: it was settled, at a position that the next range shows
-    /// unless it is known.
-    Gone(u64),
+    /// An announced change was not in the table any more at this time: it was settled, at a position that every range
+    /// shows that was asked for later, unless it is known.
+    Gone(u64, u64),
 }
 
 /// A position that was given to rows of this process.

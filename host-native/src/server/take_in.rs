@@ -86,7 +86,7 @@ impl Feed {
                         }
                     }
                     Item::Minted(minted) => self.take_minted(&mut state, minted),
-                    Item::Gone(id) => state.gone.push((id, boot_ns())),
+                    Item::Gone(id, at_ns) => state.gone.push((id, at_ns)),
                 }
             }
             if !self.is_unsure() {

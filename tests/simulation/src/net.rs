@@ -55,6 +55,8 @@ pub(crate) struct Net {
     past: RefCell<VecDeque<Data>>,
     /// How many of those are of the present history: nothing was lost since.
     since_loss: Cell<usize>,
+    /// The latest time that the server has seen.
+    latest_us: Cell<u64>,
     commands: Cell<u64>,
 }
 
@@ -76,6 +78,7 @@ impl Net {
             cut_off: RefCell::default(),
             past: RefCell::default(),
             since_loss: Cell::new(0),
+            latest_us: Cell::default(),
             commands: Cell::new(0),
         }
     }
@@ -160,7 +163,9 @@ impl Net {
     }
 
     fn execute(self: &Rc<Self>, world: &Rc<World>, command: &[Vec<u8>]) -> Value {
-        let answer = self.server().call(self.machine.now_us(), command);
+        let now_us = self.machine.now_us();
+        self.latest_us.set(now_us.max(self.latest_us.get()));
+        let answer = self.server().call(now_us, command);
         self.commands.set(self.commands.get() + 1);
         if world.one_in(40) {
             let mut past = self.past.borrow_mut();
@@ -289,6 +294,11 @@ impl Net {
             From::Past => past.iter().nth_back(back).cloned().unwrap_or_default(),
             From::Nothing => Data::default(),
         }
+    }
+
+    /// Is the server's clock behind what it was before?
+    pub(crate) fn is_behind_itself(&self) -> bool {
+        self.machine.now_us() < self.latest_us.get()
     }
 
     /// A full server removes a key: the table of the domain, or any.
