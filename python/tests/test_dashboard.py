@@ -285,6 +285,19 @@ def test_a_storage_that_fails_is_told_as_json(make):
     assert broken.headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_panic_of_native_code_is_answered(make):
+    class Panic(BaseException):
+        pass
+
+    class Broken(type(inspect())):
+        def entries(self, **_given):
+            raise Panic("a secret of the program")
+
+    answer = make(Broken(zoocache._cache.DEFAULT)).get("/api/entries", timeout=30)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+
+
 def test_too_many_questions_at_once_are_refused_and_stop_nobody(make):
     may_go = threading.Event()
 
@@ -628,6 +641,9 @@ def test_a_missing_or_wrong_token_is_refused(acting, name, given):
         {"origin": "http://shop.test:81"},
         {"origin": "http://shop.test.evil.test"},
         {"origin": "http://evil.test/http://shop.test"},
+        {"origin": "http://["},
+        {"origin": ""},
+        {"origin": "null", "host": ""},
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
         {"sec_fetch_site": "same-origin", "origin": "http://evil.test"},
@@ -717,6 +733,12 @@ def test_a_body_that_tells_no_length_is_limited(acting):
 
     headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
     assert acting.post("/api/invalidate", content=body(), headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("told", ["9" * 5000, "65537", "\u00b2", "-1", "x"])
+def test_a_body_of_a_strange_length_is_refused(acting, told):
+    answer = act(acting, "invalidate", {"tags": ["x" * 70_000]}, content_length=told.encode("latin-1"))
+    assert answer.status_code == 413
 
 
 def test_a_token_that_protects_nothing_is_refused():

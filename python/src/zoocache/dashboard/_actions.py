@@ -88,12 +88,20 @@ def _check_site(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site", "none"), request.headers.get("origin")
     if site not in {"same-origin", "none"}:
         raise Refusal(403, "actions are not for pages of other origins")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    if origin is not None and _host(origin) != request.headers.get("host", "").lower():
         raise Refusal(
             403,
             f"actions are not for pages of other origins: this one is of {origin[:80]!r}; a proxy must pass "
             "the header Host on",
         )
+
+
+def _host(origin: str) -> str | None:
+    """The host and port of an origin; `None` if it names none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _tags(given: dict[str, Any]) -> list[str]:

@@ -43,6 +43,8 @@ class Threads:
                 result = work(*given)
             except Exception as raised:  # noqa: BLE001 - for whoever waits
                 error = raised
+            except BaseException as raised:  # noqa: BLE001 - a panic of native code, too: nobody may wait for ever
+                error = RuntimeError(f"{type(raised).__name__}: {raised}")
             finally:
                 self._free.release()
             # Whoever waited may be gone, and its loop, too.
