@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -11,14 +12,15 @@ from collections import deque
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from zoocache._errors import CacheError
 from zoocache._log import logger
-from zoocache.dashboard._answers import as_json, now
+from zoocache.dashboard._answers import Json, as_json, now
 from zoocache.inspect.watching import Sample, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from zoocache.dashboard._source import Source
     from zoocache.inspect import Inspector
@@ -29,6 +31,10 @@ _PAUSE = 1.0
 _LINGER = 3.0
 #: Seconds that a stream lasts; browsers then ask for the next one. A server that ends waits for open streams.
 _LONGEST = 10.0
+#: Seconds after which a client that reads nothing is given up.
+_STALLED = 10.0
+#: Streams at once.
+_MOST_STREAMS = 256
 #: Looks that whoever was away for a moment, or is slow, still gets.
 _KEPT = 30
 #: Of the functions, processes and invalidations that are told.
@@ -46,7 +52,7 @@ class Live:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
         #: Tells the looks of this process from those of another one behind the same address.
-        self._name = secrets.token_hex(4)
+        self._secret = secrets.token_hex(4)
         self._number = 0
         self._told: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
         self._watch: Watch | None = None
@@ -73,18 +79,26 @@ class Live:
             thread.join(_PAUSE)
 
     @property
+    def _name(self) -> str:
+        # Workers that were forked from one process share the rest.
+        return f"{self._secret}{os.getpid():x}"
+
+    @property
     def is_closed(self) -> bool:
         """Whether it tells no more."""
         return self._closed.is_set()
 
-    def join(self, listener: _Listener) -> None:
-        """Begin to wake a listener after each look."""
+    def join(self, listener: _Listener) -> bool:
+        """Begin to wake a listener after each look; tells whether there is room for it."""
         with self._lock:
+            if len(self._listeners) >= _MOST_STREAMS:
+                return False
             self._listeners.add(listener)
             if self._closed.is_set() or (self._thread is not None and self._thread.is_alive()):
-                return
+                return True
             self._thread = threading.Thread(target=self._run, name="zoocache-dashboard-live", daemon=True)
             self._thread.start()
+            return True
 
     def leave(self, listener: _Listener) -> None:
         """Wake a listener no more."""
@@ -100,7 +114,8 @@ class Live:
         name, _, number = (last or "").partition("-")
         with self._lock:
             known = range(self._number - len(self._told), self._number + 1)
-            if name == self._name and number.isascii() and number.isdigit() and int(number) in known:
+            is_number = number.isascii() and number.isdigit() and len(number) <= len(str(self._number))
+            if name == self._name and is_number and int(number) in known:
                 return self._number, [event for told, event in self._told if told > int(number)]
             return self._number, [self._history()] if self._number else []
 
@@ -141,9 +156,10 @@ class Live:
             assert self._watch is not None  # noqa: S101 - made with the inspector
             self._watch.look()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end what others listen to
-            trouble = f"{type(error).__name__}: {error}"
-        if trouble is not None and not self._has_failed:
-            logger.warning("the dashboard cannot look at the cache: %s", trouble)
+            is_known = isinstance(error, (CacheError, OSError))
+            trouble = str(error) if is_known else "this failed; the log of the server says why"
+            if not self._has_failed:
+                logger.warning("the dashboard cannot look at the cache: %s: %s", type(error).__name__, error)
         self._has_failed = trouble is not None
         with self._lock:
             watch, self._number = self._watch, self._number + 1
@@ -214,16 +230,26 @@ class _Stream:
         self._live, self._last = live, last
         self._is_gone = False
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def patiently(message: Message) -> None:
+            # Whoever reads nothing would be waited for without end, by a server that is to end, too.
+            await asyncio.wait_for(send(message), _STALLED)
+
         listener = _Listener()
+        if not self._live.join(listener):
+            busy = {"error": "too many listen at once; try again in some seconds"}
+            await Json(busy, 503, {"retry-after": "5"})(scope, receive, send)
+            return
         leaving = asyncio.ensure_future(self._watch_for_end(receive, listener))
-        self._live.join(listener)
         try:
             headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._tell(listener, send)
+            await patiently({"type": "http.response.start", "status": 200, "headers": headers})
+            if scope["method"] != "HEAD":
+                await self._tell(listener, patiently)
             if not self._is_gone:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await patiently({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.TimeoutError:
+            logger.info("a client of the dashboard reads nothing; it is given up")
         finally:
             self._live.leave(listener)
             leaving.cancel()
