@@ -286,6 +286,70 @@ def test_a_storage_that_fails_is_told_as_json(make):
     assert broken.headers["x-content-type-options"] == "nosniff"
 
 
+def test_what_looks_at_every_entry_is_looked_at_one_at_a_time_and_other_questions_do_not_wait(make):
+    may_go, looking, most = threading.Event(), [], []
+
+    class Slow(type(inspect())):
+        def _scan(self):
+            looking.append(1)
+            most.append(len(looking))
+            may_go.wait(30)
+            looking.pop()
+
+        def tree(self, tag=None):
+            self._scan()
+            return super().tree(tag)
+
+        def affected(self, tag):
+            self._scan()
+            return super().affected(tag)
+
+        def entries(self, **given):
+            if given["tag"] or given["state"]:
+                self._scan()
+            return super().entries(**given)
+
+    fill()
+    client = make(Slow(zoocache._cache.DEFAULT))
+
+    async def others():
+        while len([one for one in threading.enumerate() if one.name == "zoocache-dashboard"]) < 8:
+            await asyncio.sleep(0.001)
+        for path in ("/api/entries?prefix=product", "/api/entry?key=greeting"):
+            assert (await client._client.get(path)).status_code == 200
+        may_go.set()
+
+    paths = [f"/api/tree?tag={number}" for number in range(3)]
+    paths += ["/api/affected?tag=shop"] * 2
+    paths += ["/api/entries?tag=shop", "/api/entries?state=fresh", "/api/tree", "/api/tree?tag=9"]
+    answers = client.together(paths, after=others)
+    assert sorted(answer.status_code for answer in answers) == [200] * 8 + [503]
+    assert max(most) == 1
+
+
+def test_a_value_that_is_slow_to_read_is_read_rarely(make, monkeypatch):
+    read = []
+
+    class Slow(type(inspect())):
+        def value(self, key):
+            read.append(key)
+            if key == "slow":
+                time.sleep(0.2)
+            return super().value(key)
+
+    zoocache.set("slow", 1)
+    zoocache.set("quick", 1)
+    client = make(Slow(zoocache._cache.DEFAULT))
+    for _ in range(3):
+        for key in ("slow", "quick"):
+            told = client.get("/api/entry", params={"key": key}).json()
+            assert told["value"] == "1"
+    assert read.count("slow") == 1
+    # What became of it is looked at each time.
+    zoocache.delete("slow")
+    assert client.get("/api/entry?key=slow").json()["explanation"]["state"] == "absent"
+
+
 def test_a_panic_of_native_code_is_answered(make):
     class Panic(BaseException):
         pass
@@ -548,10 +612,9 @@ def test_no_more_streams_than_a_server_can_bear(monkeypatch):
     monkeypatch.setattr(_live, "_MOST_STREAMS", 2)
 
     async def listen():
-        async with Listener(shown), Listener(shown):
-            async with Listener(shown) as third:
-                assert third.status == 503
-                assert third.headers["retry-after"] == "5"
+        async with Listener(shown), Listener(shown), Listener(shown) as third:
+            assert third.status == 503
+            assert third.headers["retry-after"] == "5"
         async with Listener(shown) as fourth:
             assert fourth.status == 200
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.routing import Route
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from zoocache.dashboard._source import Source
+    from zoocache.inspect.records import Value
+
+_R = TypeVar("_R")
 
 #: Entries of a page at most, and if nothing is said.
 _MOST_ENTRIES, _ENTRIES = 500, 50
@@ -32,6 +35,8 @@ _MOST_VALUE = 256 * 1024
 _REST, _LEAST_REST = 10, 2.0
 #: Answers that are kept for others who ask the same.
 _MOST_KEPT = 200
+#: A value that takes no more seconds to read is read whenever it is asked for.
+_CHEAP = 0.1
 
 
 class Reads:
@@ -39,7 +44,9 @@ class Reads:
 
     def __init__(self, source: Source, *, has_actions: bool) -> None:
         self._source, self._has_actions = source, has_actions
-        self._threads, self._costly = Threads(), _Costly()
+        # What looks at every entry waits for others that do; nothing else waits for it.
+        self._threads, self._scans, self._costly = Threads(), Threads(), _Costly(_LEAST_REST)
+        self._values = _Costly(0, cheap=_CHEAP)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -62,13 +69,14 @@ class Reads:
             largest = sorted(branches, key=lambda branch: (-branch.entries, branch.tag))[:_MOST_BRANCHES]
             return {"tag": tag, "branches": largest, "left_out": len(branches) - len(largest)}
 
-        found, took = await self._threads.run(self._costly.ask, ("tree", tag), look)
+        found, took = await self._scans.run(self._costly.ask, ("tree", tag), look)
         return Json({**found, "took": took, "now": now()})
 
     async def _affected(self, request: Request) -> Json:
         tag = parameters.needed(request, "tag")
         # Never what was counted before: somebody decides by it.
-        count = await self._threads.run(lambda: self._source.inspector().affected(tag))
+        look = lambda: self._source.inspector().affected(tag)  # noqa: E731
+        count = await self._scans.run(self._costly.alone, look)
         return Json({"tag": tag, "affected": count})
 
     async def _entries(self, request: Request) -> Json:
@@ -86,7 +94,10 @@ class Reads:
             except ValueError as error:
                 raise Refusal(400, str(error)) from error
 
-        page = await self._threads.run(look)
+        if given["tag"] is None and given["state"] is None:
+            page = await self._threads.run(look)
+        else:
+            page = await self._scans.run(self._costly.alone, look)
         return Json({"entries": page.entries, "cursor": page.cursor, "now": now()})
 
     async def _entry(self, request: Request) -> Json:
@@ -100,23 +111,44 @@ class Reads:
         if explanation.state == "absent":
             return {**told, "value_trouble": "there is no such entry"}
         try:
-            value = inspector.value(key)
+            shown, _ = self._values.ask(key, lambda: _shown(inspector.value(key)))
         except KeyError:
             return {**told, "value_trouble": "it was removed meanwhile"}
         except CacheError as error:
             return {**told, "value_trouble": str(error)}
-        # As a text: numbers of any size stay what they are.
-        shown = json.dumps(value.value, indent=2, ensure_ascii=False)
-        told.update(value=shown[:_MOST_VALUE], bytes=value.bytes, cut=len(shown) > _MOST_VALUE)
-        return {**told, "value_trouble": None}
+        return {**told, **shown, "value_trouble": None}
+
+
+def _shown(value: Value) -> dict[str, Any]:
+    """What is shown of a value."""
+    # As a text: numbers of any size stay what they are. No more of it is made than is shown.
+    length, parts = 0, []
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value.value):
+        parts.append(part)
+        length += len(part)
+        if length > _MOST_VALUE:
+            break
+    return {"value": "".join(parts)[:_MOST_VALUE], "bytes": value.bytes, "cut": length > _MOST_VALUE}
 
 
 class _Costly:
-    """Asks for what looks at every entry one at a time, and keeps each answer for a while."""
+    """Asks for what costs much one at a time, and keeps each answer for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float, cheap: float = 0.0) -> None:
+        """Begin.
+
+        Args:
+            least: Seconds for which an answer is kept at least.
+            cheap: Seconds that an answer may take that is not kept at all.
+        """
+        self._least, self._cheap = least, cheap
         self._lock = threading.Lock()
         self._kept: dict[Any, tuple[float, Any, float]] = {}
+
+    def alone(self, look: Callable[[], _R]) -> _R:
+        """Tell the answer as it is now, when it is its turn."""
+        with self._lock:
+            return look()
 
     def ask(self, question: Any, look: Callable[[], Any]) -> tuple[Any, float]:
         """Tell the answer, which may be some seconds old, and how many seconds it took."""
@@ -127,8 +159,10 @@ class _Costly:
                 answer = look()
                 ended = time.monotonic()
                 took = ended - began
+                if took < self._cheap:
+                    return answer, took
                 if len(self._kept) >= _MOST_KEPT:
                     self._kept.clear()
-                self._kept[question] = (ended + max(_LEAST_REST, _REST * took), answer, took)
+                self._kept[question] = (ended + max(self._least, _REST * took), answer, took)
             _, answer, took = self._kept[question]
             return answer, took
