@@ -139,6 +139,28 @@ def test_another_address_than_loopback_is_warned_of(folder):
         assert any("Everybody who can reach" in line for line in serving.said)
 
 
+def test_elsewhere_only_the_names_that_are_given_are_answered(folder):
+    with (
+        Serving(
+            *folder,
+            "--host",
+            "0.0.0.0",
+            "--allow-host",
+            "Shop.test",
+            "--allow-host",
+            "10.0.0.1",  # noqa: S104
+        ) as serving,
+        httpx.Client(base_url=serving.url, trust_env=False) as client,
+    ):
+        for host, status in [
+            ("shop.test", 200),
+            ("10.0.0.1:80", 200),
+            ("localhost", 200),
+            ("evil.test", 400),
+        ]:
+            assert client.get("", headers={"host": host}).status_code == status
+
+
 def test_a_token_is_made_and_printed_once(folder):
     with (
         Serving(*folder, "--actions") as serving,
@@ -164,6 +186,10 @@ def test_a_token_comes_from_a_file(folder, tmp_path):
             client.post("api/unlock", json={}, headers={"authorization": f"Bearer {TOKEN}"}).status_code
             == 200
         )
+    file.write_bytes(b"\xd0\xff" * 20)
+    done = zoocache("serve", *folder, "--token-file", file)
+    assert done.returncode == 2
+    assert "token must be text" in done.stderr
     file.write_text("short")
     done = zoocache("serve", *folder, "--token-file", file)
     assert done.returncode == 2

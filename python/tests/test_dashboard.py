@@ -471,14 +471,14 @@ def test_events_come_through_wherever_it_is_mounted(mount):
 
 
 def test_a_redirect_stays_on_the_same_site(client):
-    async def redirect(raw):
+    async def redirect(raw, path="/"):
         told = []
         scope = {
             "type": "http",
             "method": "GET",
-            "path": "/",
+            "path": path,
             "raw_path": raw,
-            "root_path": "",
+            "root_path": path.rstrip("/"),
             "query_string": b"",
             "headers": [],
         }
@@ -490,6 +490,11 @@ def test_a_redirect_stays_on_the_same_site(client):
         return dict(told[0]["headers"])[b"location"].decode()
 
     assert asyncio.run(redirect(b"/ops/cache")) == "./cache/"
+    assert asyncio.run(redirect(b"/ops/%C3%A9", "/ops/\xe9")) == "./%C3%A9/"
+    assert asyncio.run(redirect(b"/a%252Fb", "/a%2Fb")) == "./a%252Fb/"
+    # Not all servers tell the raw path.
+    assert asyncio.run(redirect(None, "/ops/\xe9")) == "./%C3%A9/"
+    assert asyncio.run(redirect(None, "/ops/a%2Fb?c")) == "./a%252Fb%3Fc/"
     assert asyncio.run(redirect(b"//evil.test")) == "./evil.test/"
     assert asyncio.run(redirect(b"/javascript:alert(1)")) == "./javascript%3Aalert%281%29/"
     assert asyncio.run(redirect(b"/a\\evil%0d%0ax: y")) == "./a%5Cevil%0D%0Ax%3A%20y/"

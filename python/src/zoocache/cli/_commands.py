@@ -402,15 +402,26 @@ commands.add_command(cli, "dashboard")
     "--token-file", type=click.Path(dir_okay=False), help="What actions must present [env: ZOOCACHE_TOKEN]"
 )
 @click.option("--actions", is_flag=True, help="Make a token for actions, and print it.")
+@click.option(
+    "--allow-host", multiple=True, metavar="NAME", help="A name that it is reached by; others are refused."
+)
 @place_options
-def serve(place: Place, as_json: bool, host: str, port: int, token_file: str | None, actions: bool) -> None:
+def serve(
+    place: Place,
+    as_json: bool,
+    host: str,
+    port: int,
+    token_file: str | None,
+    actions: bool,
+    allow_host: tuple[str, ...],
+) -> None:
     """Serve the dashboard: a web page that shows it live.
 
     Without a token nothing can be changed there.
     """
     serving = importlib.import_module("zoocache.cli._serve")
     with place.open() as inspector:
-        told, run = serving.serve(inspector, host, port, token_file, actions)
+        told, run = serving.serve(inspector, host, port, token_file, actions, allow_host)
         if not told["local"]:
             click.echo(f"Everybody who can reach {told['url']} can read all keys and values.", err=True)
         if as_json:

@@ -24,6 +24,8 @@ except ImportError as error:
     ) from None
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zoocache.dashboard import Dashboard
     from zoocache.inspect import Inspector
 
@@ -31,7 +33,14 @@ if TYPE_CHECKING:
 _PATIENCE = 1
 
 
-def serve(inspector: Inspector, host: str, port: int, token_file: str | None, actions: bool) -> Any:
+def serve(
+    inspector: Inspector,
+    host: str,
+    port: int,
+    token_file: str | None,
+    actions: bool,
+    names: Sequence[str] = (),
+) -> Any:
     """Serve until Ctrl-C.
 
     Returns:
@@ -41,7 +50,7 @@ def serve(inspector: Inspector, host: str, port: int, token_file: str | None, ac
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     is_local = _is_loopback(host)
-    hosts = {"localhost", "127.0.0.1", "[::1]", name} if is_local else None
+    hosts = {*names, "localhost", "127.0.0.1", "[::1]", name} if is_local or names else None
     app = dashboard(inspector, token=token, allowed_hosts=hosts)
     told = {"url": f"http://{name}:{listening.getsockname()[1]}/", "token": token if is_new else None}
     return {**told, "actions": token is not None, "local": is_local}, lambda: _run(app, listening)
@@ -52,7 +61,10 @@ def _token(path: str | None, actions: bool) -> tuple[str | None, bool]:
     # Not an argument: all users of a machine see those.
     given = os.environ.get("ZOOCACHE_TOKEN")
     if path is not None:
-        given = Path(path).read_text(encoding="utf-8").strip()
+        try:
+            given = Path(path).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"{path}: token must be text") from error
     if given is None:
         return (secrets.token_urlsafe(24), True) if actions else (None, False)
     try:
@@ -83,7 +95,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def _run(app: Dashboard, listening: socket.socket) -> None:

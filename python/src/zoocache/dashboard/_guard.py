@@ -84,9 +84,11 @@ def _path(scope: Scope) -> str:
 
 def _with_slash(scope: Scope) -> RedirectResponse | None:
     """Addresses in the page are relative: without a slash at the end they would lead beside the mount."""
-    raw = scope.get("raw_path") or str(scope["path"]).encode()
-    whole = raw.partition(b"?")[0].decode("latin-1")
+    # Only the raw path tells a slash of a name from one between names, but not all servers give it.
+    raw = scope.get("raw_path")
+    whole = raw.partition(b"?")[0].decode("latin-1") if raw else str(scope["path"])
     if whole.endswith("/") or scope["method"] not in {"GET", "HEAD"}:
         return None
     # Relative, too: a proxy may have taken a prefix away.
-    return RedirectResponse("./" + quote(unquote(whole.rpartition("/")[2])) + "/")
+    last = whole.rpartition("/")[2]
+    return RedirectResponse("./" + quote(unquote(last) if raw else last) + "/")
