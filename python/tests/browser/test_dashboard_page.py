@@ -342,6 +342,90 @@ def test_another_page_cannot_read_it(open_page, reading):
     other.faults.clear()
 
 
+def test_what_has_expired_has_no_time_left(open_page, reading):
+    page = open_page(reading)
+    times = {"created": "2020-01-01T00:00:00+00:00", "expires": "2020-01-01T00:00:05+00:00"}
+    entry = {"key": "gone", "state": "expired", "bytes": 1, **times}
+    told = {"entries": [entry], "cursor": None, "now": "2020-01-01T00:00:10+00:00"}
+    page.route("**/api/entries?*", lambda route: route.fulfill(json=told))
+    page.fill("#prefix", "gone")
+    expect(page.locator("#entries tbody td").nth(1)).to_have_text("expired")
+    expect(page.locator("#entries tbody td").nth(4)).to_have_text("\u2013")
+    assert (
+        page.evaluate(
+            "import(new URL('page/format.js', document.baseURI)).then(({ seconds }) => seconds(-5))"
+        )
+        == "0 s"
+    )
+
+
+def test_a_page_that_is_open_for_long_forgets_levels_of_the_tree(open_page, reading):
+    page = open_page(reading)
+    expect(tag(page, "shop")).to_be_visible()
+    size = page.evaluate(
+        """async () => {
+            const { Tree } = await import(new URL("page/tree.js", document.baseURI));
+            const made = () => document.body.appendChild(document.createElement("div"));
+            const told = { select() {}, failed() {} };
+            const tree = new Tree({ parent: made(), crumbs: made(), legend: made(), ...told });
+            while (!tree.levels.has("shop")) {
+                tree.due = 0;
+                await tree.refresh();
+                await new Promise((done) => setTimeout(done, 50));
+            }
+            for (let number = 0; number < 1000; number += 1) {
+                tree.levels.set(`gone:${number}`, { branches: [], due: 0, took: 0, left_out: 0 });
+            }
+            await tree.refresh();
+            return [tree.levels.size, tree.levels.has(""), tree.levels.has("shop")];
+        }"""
+    )
+    assert size[0] < 200
+    assert size[1:] == [True, True]
+
+
+def test_a_click_on_everything_shows_the_whole_tree(open_page, tmp_path):
+    with Other(tmp_path) as another, Serving("--lmdb", tmp_path) as serving:
+        another.run("set('one', 1, deps=['shop:1'])")
+        page = open_page(serving.url)
+        tag(page, "shop").click()
+        expect(page.locator("#tag-filter")).to_contain_text("shop")
+        another.run("clear()")
+        page.locator("#log button", has_text=re.compile(r"^\*$")).first.click()
+        expect(page.locator("#crumbs")).to_have_text("all")
+        expect(page.locator("#tag-filter")).to_be_empty()
+        expect(page.locator("#tag-details")).to_be_empty()
+        page.close()
+
+
+def test_a_selected_text_of_an_entry_stays_selected(open_page, reading):
+    page = open_page(reading)
+    choose(page, "many 17")
+    expect(page.locator(".entry-key code")).to_have_text("many 17")
+    asked = []
+    page.on("response", lambda answer: "api/entry?" in answer.url and asked.append(answer.url))
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('.entry-key code'))")
+    while len(asked) < 2:
+        page.wait_for_timeout(100)
+    assert page.evaluate("getSelection().toString()") == "many 17"
+    # Another one is shown none the less.
+    choose(page, "many 18")
+    expect(page.locator(".entry-key code")).to_have_text("many 18")
+
+
+def test_what_may_be_done_is_asked_until_it_is_answered(open_page, acting):
+    page = open_page(acting)
+    page.route("**/api/about", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#live")).to_have_text("live")
+    expect(page.locator("#controls")).to_be_empty()
+    page.unroute("**/api/about")
+    expect(page.get_by_role("button", name="Unlock actions…")).to_be_visible()
+    # The browser tells of what did not reach the server.
+    assert all("ERR_FAILED" in fault for fault in page.faults)
+    page.faults.clear()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_has_the_colours_of_the_system_and_enough_contrast(open_page, reading, scheme):
     page = open_page(reading, color_scheme=scheme)

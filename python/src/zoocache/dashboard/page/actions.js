@@ -25,7 +25,8 @@ function dialog(title, content, verb, submit, kind = "danger") {
       button.disabled = true;
       try {
         await submit();
-        parent.close();
+        // Another one may be open by now.
+        if (form.isConnected) parent.close();
       } catch (error) {
         trouble.textContent = visible(error.message);
         button.disabled = false;

@@ -68,7 +68,7 @@ export class Entries {
       el("td", {}, stateBadge(entry.state)),
       el("td", { class: "number" }, bytes(entry.bytes)),
       el("td", { class: "number" }, seconds(age(entry.created))),
-      el("td", { class: "number" }, entry.expires === null ? "never" : seconds((Date.parse(entry.expires) - Date.parse(this.page.now)) / 1000))));
+      el("td", { class: "number" }, left(entry, Date.parse(this.page.now)))));
     show(byId("entries"), entries.length
       ? el("table", { "aria-label": "Entries" }, el("thead", {}, el("tr", {}, ...heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, ...rows))
       : el("p", { class: "nothing" }, cursor ? "None on this page; there may be some on the next." : "There are no such entries."));
@@ -81,6 +81,12 @@ export class Entries {
       el("span", { class: "muted" }, `page ${this.cursors.length}`),
       move("next", "Next ›", cursor !== null, () => this.cursors.push(cursor)));
   }
+}
+
+function left({ expires }, now) {
+  if (expires === null) return "never";
+  const still = (Date.parse(expires) - now) / 1000;
+  return still > 0 ? seconds(still) : "–";
 }
 
 export const stateBadge = (state) => el("span", { class: `badge ${state}` }, state);

@@ -9,7 +9,7 @@ import { graph } from "./graph.js";
 export class EntryView {
   /** `openTag(tag)` is called with a tag of the graph that is chosen. */
   constructor({ openTag }) {
-    Object.assign(this, { openTag, key: null, told: null, asking: false });
+    Object.assign(this, { openTag, key: null, shown: null, told: null, asking: false });
     this.draw(null);
   }
 
@@ -53,6 +53,10 @@ export class EntryView {
       show(parent, el("p", { class: "nothing" }, trouble === null ? "Choose an entry to see what it depends on." : visible(trouble)));
       return;
     }
+    // A text that somebody selects, to copy it, stays.
+    const selection = getSelection();
+    if (selection.type === "Range" && parent.contains(selection.anchorNode) && this.shown === this.key) return;
+    this.shown = this.key;
     const { explanation } = this.told;
     const old = parent.querySelector("pre");
     const place = [parent.querySelector(".graph")?.scrollLeft ?? 0, old?.scrollTop ?? 0];

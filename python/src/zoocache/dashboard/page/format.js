@@ -28,6 +28,8 @@ const UNITS = [[86_400, "d"], [3_600, "h"], [60, "min"]];
 /** A length of time. */
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
+  // What is over is not told in parts of a second.
+  if (value < 0) return "0 s";
   for (const [size, unit] of UNITS) if (value >= size) return (value / size).toFixed(value / size < 10 ? 1 : 0) + " " + unit;
   if (value >= 10) return value.toFixed(0) + " s";
   if (value >= 1) return value.toFixed(1) + " s";

@@ -23,7 +23,9 @@ const actions = new Actions(() => {
   entries.load();
   entry.refresh();
 });
-const entry = new EntryView({ openTag: (tag) => tree.open(tag) });
+/** Shows a tag in the tree; what was invalidated may also be everything, or everything below a tag. */
+const openTag = (tag) => tree.open(tag === "*" ? null : tag.replace(/:\*$/, ""));
+const entry = new EntryView({ openTag });
 const entries = new Entries({ open: (key) => entry.open(key), cleared: () => tree.open(null), failed });
 let shownTag = null;
 const tree = new Tree({
@@ -59,7 +61,7 @@ listen((news) => {
   drawPlace();
   functions.update(known.functions);
   nodes.update(known.nodes);
-  showLog(byId("log"), known.invalidations, (tag) => tree.open(tag.replace(/:\*$/, "")));
+  showLog(byId("log"), known.invalidations, openTag);
 });
 
 setInterval(() => {
@@ -71,4 +73,8 @@ setInterval(() => {
 }, 1_000);
 setInterval(() => entry.refresh(), 2_000);
 
-actions.begin().then(drawTag, failed);
+/** Asks what may be done, until it is answered. */
+function begin() {
+  actions.begin().then(drawTag, () => setTimeout(begin, 3_000));
+}
+begin();

@@ -23,6 +23,8 @@ const REST = 40;
 /** Levels that are asked for without being clicked at: so many, as long as that is cheap, in seconds. */
 const AHEAD = 24;
 const CHEAP = 0.1;
+/** Levels that are kept, whatever was looked at. */
+const MOST_LEVELS = 200;
 
 /** How long ago, at most, something was invalidated, by the colour it has. */
 const HEATS = [[10, "10 s"], [60, "1 min"], [600, "10 min"], [3_600, "1 h"], [Infinity, "earlier"]];
@@ -75,6 +77,7 @@ export class Tree {
         if (took > CHEAP) break;
       }
       this.trouble = null;
+      this.leaveOut();
     } catch (error) {
       // Nobody has asked for this: what is known stays, and the banner says what is wrong.
       this.trouble = error.message;
@@ -103,6 +106,13 @@ export class Tree {
       wanted.push(...above);
     }
     return wanted;
+  }
+
+  /** Forgets levels that are not shown, if there are many: a page may be open for days. */
+  leaveOut() {
+    if (this.levels.size <= MOST_LEVELS) return;
+    const kept = new Set([...this.wanted(), this.selected, parentOf(this.selected ?? "") ?? ""]);
+    for (const tag of [...this.levels.keys()]) if (!kept.has(tag)) this.levels.delete(tag);
   }
 
   /** Colours what was invalidated at once, before it is asked for. */
