@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import threading
 import time
+from dataclasses import replace
 from importlib.resources import files
 
 import django_settings
@@ -470,6 +472,12 @@ def test_events_come_through_wherever_it_is_mounted(mount):
     shown.close()
 
 
+def test_it_cannot_take_the_place_of_everything():
+    for path in ("", "/", "//"):
+        with pytest.raises(ValueError, match="path must be one below /"):
+            dashboard().under(path, Starlette())
+
+
 def test_a_redirect_stays_on_the_same_site(client):
     async def redirect(raw, path="/"):
         told = []
@@ -594,6 +602,27 @@ def test_a_slow_client_makes_nobody_wait(monkeypatch):
             assert numbers == sorted(numbers)
 
     shown = dashboard()
+    asyncio.run(listen())
+    shown.close()
+
+
+def test_what_is_no_number_ends_no_stream(monkeypatch):
+    monkeypatch.setattr(_live, "_PAUSE", 0.01)
+
+    class Odd(type(inspect())):
+        def stats(self):
+            return replace(super().stats(), bytes=math.nan)
+
+    async def listen():
+        async with Listener(shown) as listener:
+            for _ in range(3):
+                assert "no number" in (await listener.event())[2]["trouble"]
+            async with Listener(shown) as late:
+                kind, _, told = await late.event()
+            assert kind == "history"
+            assert "no number" in told["trouble"]
+
+    shown = dashboard(Odd(zoocache._cache.DEFAULT))
     asyncio.run(listen())
     shown.close()
 

@@ -103,8 +103,13 @@ class Dashboard:
         Args:
             path: Where, such as `/ops/cache`.
             app: What answers everywhere else.
+
+        Raises:
+            ValueError: The path is that of everything.
         """
         path = "/" + path.strip("/")
+        if path == "/":
+            raise ValueError("path must be one below /, such as /ops/cache")
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:
             root = str(scope.get("root_path", ""))

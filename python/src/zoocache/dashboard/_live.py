@@ -58,7 +58,7 @@ class Live:
         self._watch: Watch | None = None
         self._watched: Inspector | None = None
         self._position = 0
-        self._has_failed = False
+        self._has_failed = self._is_odd = False
 
     def events(self, last: str | None) -> _Stream:
         """A response that tells what happens.
@@ -193,11 +193,21 @@ class Live:
 
     def _event(self, kind: str, told: dict[str, Any]) -> bytes:
         told["fields"] = _FIELDS
+        try:
+            content = as_json(told)
+        except (ValueError, TypeError) as error:
+            # Whatever another process has told, it must not end what others listen to.
+            if not self._is_odd:
+                logger.warning("the dashboard cannot tell what it sees: %s", error)
+            self._is_odd = True
+            trouble = "another process tells what is no number; the log of the server says more"
+            empty = {"samples": [], "invalidations": [], "fields": _FIELDS}
+            content = as_json({"now": now(), "trouble": trouble, **empty})
         return b"event: %b\nid: %b-%d\ndata: %b\n\n" % (
             kind.encode(),
             self._name.encode(),
             self._number,
-            as_json(told),
+            content,
         )
 
 
