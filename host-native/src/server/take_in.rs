@@ -301,8 +301,12 @@ impl Feed {
     }
 
     /// It could not be announced.
-    pub(super) fn forget_own(&self, id: u64) {
-        self.state.lock().marks.remove(&id);
+    pub(super) fn forget_own(&self, id: u64, mark: MarkId) {
+        let mut state = self.state.lock();
+        // A table that went back may have ended it and announced it anew: that mark ends as others do.
+        if state.marks.get(&id) == Some(&mark) {
+            state.marks.remove(&id);
+        }
     }
 
     /// Remembers an announced change for a domain that loses it, and when it may be overdue.
@@ -330,4 +334,69 @@ impl Feed {
 /// Is what was seen still there, now that no row lies between these positions?
 fn follows(state: &mut State, before: Timestamp, at: Timestamp) -> bool {
     state.chain.agrees(before, at) || mutant::is_on("no_rollback_check")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zoocache_core::{DependencySet, Rejected};
+
+    use super::*;
+    use crate::engine::{Engine, NativeEngine, Sealing};
+    use crate::server::{Address, Consistency, Settings};
+
+    /// A feed whose server is away, and its engine.
+    fn alone() -> (Arc<Feed>, Arc<dyn Engine>) {
+        let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(DomainId(1), 1));
+        let settings = Settings {
+            // Nothing listens on the first port.
+            address: Address::parse("storage_url", "redis://127.0.0.1:1/0").expect("an address"),
+            prefix: "test".to_owned(),
+            node: None,
+            consistency: Consistency::Strong,
+            timings: None,
+        };
+        let (feed, away) = Feed::open(settings, Arc::clone(&engine)).expect("a server may be away");
+        assert!(away.is_some());
+        (feed, engine)
+    }
+
+    /// Is a change announced that keeps what depends on a tag from being stored?
+    fn is_pending(engine: &dyn Engine, tag: &Tag) -> bool {
+        let mut dependencies = DependencySet::default();
+        dependencies.insert(engine.intern(tag));
+        let sealing = Sealing { dependencies: &dependencies, as_of_bound: Timestamp::MAX, now_us: 0 };
+        matches!(engine.seal(engine.begin(0), &sealing), Err(Rejected::Pending(_)))
+    }
+
+    #[test]
+    fn a_change_that_was_announced_anew_before_its_own_call_failed_ends() {
+        let (feed, engine) = alone();
+        let tag = Tag::parse("a").expect("a tag");
+        let own = engine.change(std::slice::from_ref(&tag), u64::MAX, 0);
+        feed.announce_own(7, own);
+        // It was settled by its deadline; then the table went back to where it was not.
+        feed.end_mark(&mut feed.state.lock(), 7);
+        let (timeout_us, row) = (1_000, b"m".to_vec());
+        let mark = Mark { id: 7, deadline_us: 1_000, timeout_us, tags: vec![tag.clone()], row };
+        feed.announce(&mut feed.state.lock(), &mark, Timestamp::ZERO);
+        feed.forget_own(7, own);
+        assert!(is_pending(&*engine, &tag));
+        feed.end_mark(&mut feed.state.lock(), 7);
+        assert!(!is_pending(&*engine, &tag), "it ends like that of anybody else");
+    }
+
+    #[test]
+    fn a_change_that_could_not_be_announced_stands_until_its_caller_ends_it() {
+        let (feed, engine) = alone();
+        let tag = Tag::parse("a").expect("a tag");
+        let own = engine.change(std::slice::from_ref(&tag), u64::MAX, 0);
+        feed.announce_own(7, own);
+        feed.forget_own(7, own);
+        feed.end_mark(&mut feed.state.lock(), 7);
+        assert!(is_pending(&*engine, &tag));
+        engine.settle_at(own, Timestamp::ZERO).expect("it stands");
+        assert!(!is_pending(&*engine, &tag));
+    }
 }

@@ -338,7 +338,7 @@ impl Feed {
         self.announce_own(id, mark);
         let announced = self.announced_change(id, tags, timeout_us);
         if announced.is_err() {
-            self.forget_own(id);
+            self.forget_own(id, mark);
         }
         announced
     }
