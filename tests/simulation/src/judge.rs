@@ -667,6 +667,9 @@ impl Judge {
         let Some(fill) = seen.finished.remove(&(self.world.task(), key)) else { return };
         let Fill { began, ended, seen: versions, .. } = seen.fills[fill];
         seen.committed.insert(fill as u64);
+        // A store ends the flights of the key: whoever comes then may have read it, and waits for nothing older.
+        let touched = seen.touched.entry((place, key)).or_default();
+        *touched = at.max(*touched);
         let below = keys::concerned(key);
         let leaves = std::array::from_fn(|leaf| versions[leaf] > 0 || below[leaf]);
         seen.stored.insert((place, key), Stored { began, ended: ended.unwrap_or(at), at, leaves });
