@@ -521,6 +521,8 @@ impl Judge {
         if value.is_tainted && !is_hit {
             return;
         }
+        // Others' invalidations that were lost while it was on its way are no more than those that were lost before.
+        let need = if began > self.went_back.get() { need } else { Versions::default() };
         for (promise, need) in [("P1", need), ("P5", need_own)] {
             let is_stale = |leaf: &usize| value.seen[*leaf] > 0 && value.seen[*leaf] < need[*leaf];
             if let Some(leaf) = (0..LEAVES.len()).find(is_stale) {
