@@ -89,6 +89,8 @@ def test_rates_of_a_cache_that_others_use(loaded):
                 and min(one.hits, one.misses, one.invalidations) > 0
                 # Those that were running already at the first look are not measured.
                 and watch.functions[0].mean is not None
+                # Processes may tell of one that the log did not show yet when it was asked.
+                and watch.invalidations
             ),
         )
         assert 0 < sample.hit_ratio < 1
