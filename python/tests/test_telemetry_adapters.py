@@ -477,7 +477,8 @@ class TestSpans:
         assert fill.events[0].name == "exception"
 
     def test_waits_for_a_server_are_some(self, spans, redis_server):
-        self.configure(storage_url=redis_server.url)
+        # Not so short that a machine that stands still makes the hit below ask the server.
+        self.configure(storage_url=redis_server.url, max_staleness="1min")
 
         @cacheable(deps=["a"])
         def f(x):
