@@ -478,7 +478,7 @@ class TestSpans:
 
     def test_waits_for_a_server_are_some(self, spans, redis_server):
         # Not so short that a machine that stands still makes the hit below ask the server.
-        self.configure(storage_url=redis_server.url, max_staleness="1min")
+        self.configure(storage_url=redis_server.url, max_staleness="1m")
 
         @cacheable(deps=["a"])
         def f(x):
