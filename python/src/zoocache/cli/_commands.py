@@ -19,11 +19,10 @@ from zoocache.cli import _show
 from zoocache.cli._place import Place, place_options
 from zoocache.inspect._finding import bytes_text
 from zoocache.inspect.doctor import examine
+from zoocache.inspect.records import STATES
 
 if TYPE_CHECKING:
     from zoocache.inspect import Branch, Inspector, Invalidation
-
-_STATES = ["fresh", "stale", "changing", "expired"]
 
 
 @click.group(
@@ -77,7 +76,7 @@ def _fact(name: str, value: int) -> str:
 @commands.command()
 @click.argument("key_prefix", default="")
 @click.option("--tag", help="Only what invalidating this tag would reach.")
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @place_options

@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from zoocache.dashboard._answers import Refusal
+from zoocache.inspect.records import STATES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 #: Bytes of a text in an address, and of the body of an action.
 MOST_TEXT, MOST_BODY = 16 * 1024, 64 * 1024
-STATES = ("fresh", "stale", "changing", "expired")
 
 
 def text(request: Request, name: str) -> str | None:

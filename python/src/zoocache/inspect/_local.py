@@ -17,6 +17,7 @@ from zoocache.inspect._plain import plain
 from zoocache.inspect._recent import Recent
 from zoocache.inspect._server import Server
 from zoocache.inspect.records import (
+    STATES,
     Activity,
     Branch,
     Entry,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 #: Beyond every position.
 _END = 2**53 - 1
-_STATES = ("fresh", "stale", "changing", "expired")
 #: Seconds that `prune` may take.
 _LONGEST_PRUNE = 60
 #: Rows that one sweep of a folder or server looks at, at least.
@@ -98,8 +98,8 @@ class LocalInspector(Inspector):
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page:
-        if state is not None and state not in _STATES:
-            raise ValueError(f"state must be one of {', '.join(_STATES)}, not {state!r}")
+        if state is not None and state not in STATES:
+            raise ValueError(f"state must be one of {', '.join(STATES)}, not {state!r}")
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit!r}")
         place = b"" if cursor is None else _place(cursor)

@@ -20,6 +20,8 @@ _R = TypeVar("_R")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 State = Literal["fresh", "stale", "changing", "expired"]
+#: All of them.
+STATES: tuple[State, ...] = typing.get_args(State)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Watch:
         troubles: list[str] = []
         now = time.monotonic()
         self._follow(now, troubles)
-        self._note(self._asked(self._inspector.activity, (), troubles), now)
+        self._note(_asked(self._inspector.activity, troubles) or (), now)
         self.stats = self._stats.value(troubles) or self.stats
         nodes = self._nodes.value(troubles)
         self.nodes = self.nodes if nodes is None else nodes
@@ -155,19 +155,11 @@ class Watch:
         self.trouble = "; ".join(dict.fromkeys(troubles)) or None
         return sample
 
-    @staticmethod
-    def _asked(ask: Callable[[], Any], otherwise: Any, troubles: list[str]) -> Any:
-        try:
-            return ask()
-        except (CacheError, OSError) as error:
-            troubles.append(str(error))
-            return otherwise
-
     def _follow(self, now: float, troubles: list[str]) -> None:
         """Find out what has been invalidated since the last look."""
         inspector, after = self._inspector, self._position
         limit = _MOST_INVALIDATIONS if after is None else 10_000
-        told = self._asked(lambda: inspector.invalidations(after=after, limit=limit), None, troubles)
+        told = _asked(lambda: inspector.invalidations(after=after, limit=limit), troubles)
         if told is None:
             return
         if told:
@@ -255,13 +247,19 @@ class _Rarely:
         if began < self._due:
             return None
         try:
-            return self._ask()
-        except (CacheError, OSError) as error:
-            troubles.append(str(error))
-            return None
+            return _asked(self._ask, troubles)
         finally:
             ended = time.monotonic()
             self._due = ended + max(_LEAST_REST, _REST * (ended - began))
+
+
+def _asked(ask: Callable[[], Any], troubles: list[str]) -> Any:
+    """The answer; `None` if there is none, and why is noted."""
+    try:
+        return ask()
+    except (CacheError, OSError) as error:
+        troubles.append(str(error))
+        return None
 
 
 def _functions(processes: Iterable[_Process]) -> tuple[FunctionRate, ...]:

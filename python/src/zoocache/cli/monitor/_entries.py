@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from zoocache.cli.monitor._entry_table import EntryTable
 from zoocache.cli.monitor._table import Table
 from zoocache.cli.monitor._view import Search, View
+from zoocache.inspect.records import STATES
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from zoocache.cli.monitor._questions import Questions
 
-_STATES = (None, "fresh", "stale", "changing", "expired")
+_STATES = (None, *STATES)
 #: Seconds without a new letter after which entries are looked for.
 _PAUSE = 0.4
 
