@@ -1,5 +1,6 @@
 """Running the command `zoocache`, and caches of other processes to look at."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tempfile
 
 from other_process import Other
+from redis_server import Server
 
 #: What the other process does: entries of which one was invalidated, and reads and invalidations that go on.
 SHOP = """
@@ -90,3 +92,25 @@ class Sockets:
         else:
             os.environ["XDG_RUNTIME_DIR"] = self._before
         self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def live_cache(kind, tmp_path_factory, *settings):
+    """Another process that uses a cache at this moment, and the options that name that."""
+    with Sockets():
+        server = None
+        if kind == "lmdb":
+            folder = tmp_path_factory.mktemp("cache")
+            place, options = f"lmdb://{folder}", ("--lmdb", folder)
+        elif kind == "redis":
+            server = Server()
+            place, options = server.url, ("--redis", server.url)
+        else:
+            place, options, settings = "memory://", None, ("control=True",)
+        other = shop(place, *settings)
+        try:
+            yield other, options or ("--pid", other.pid)
+        finally:
+            other.kill()
+            if server is not None:
+                server.end()

@@ -8,9 +8,8 @@ import sys
 from datetime import datetime, timezone
 
 import pytest
-from command_line import Sockets, shop, shown, told, zoocache
+from command_line import live_cache, shown, told, zoocache
 from helpers import wait_until
-from redis_server import Server
 
 pytestmark = pytest.mark.memory_only("it names its storages")
 
@@ -20,24 +19,8 @@ NAME = "__main__.product@product"
 @pytest.fixture(scope="module", params=["lmdb", "redis", "memory"])
 def live(request, tmp_path_factory):
     """The other process, and the options that name its cache."""
-    with Sockets():
-        server = None
-        if request.param == "lmdb":
-            folder = tmp_path_factory.mktemp("cache")
-            place, options = f"lmdb://{folder}", ("--lmdb", folder)
-        elif request.param == "redis":
-            server = Server()
-            place, options = server.url, ("--redis", server.url)
-        else:
-            place, options = "memory://", None
-        control = ["control=True"] if options is None else []
-        other = shop(place, *control)
-        try:
-            yield request.param, other, options or ("--pid", other.pid)
-        finally:
-            other.kill()
-            if server is not None:
-                server.end()
+    with live_cache(request.param, tmp_path_factory) as (other, options):
+        yield request.param, other, options
 
 
 @pytest.fixture

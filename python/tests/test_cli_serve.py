@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from command_line import Sockets, shop, zoocache
+from command_line import live_cache, shop, zoocache
 from dashboard_server import TOKEN, Serving
 from helpers import wait_until
 from redis_server import Server
@@ -21,23 +21,8 @@ KEY = "__main__.product@product(5)"
 @pytest.fixture(scope="module", params=["lmdb", "redis", "memory"])
 def live(request, tmp_path_factory):
     """Another process, and the options that name its cache."""
-    with Sockets():
-        server = None
-        if request.param == "lmdb":
-            folder = tmp_path_factory.mktemp("cache")
-            place, options = f"lmdb://{folder}", ("--lmdb", folder)
-        elif request.param == "redis":
-            server = Server()
-            place, options = server.url, ("--redis", server.url)
-        else:
-            place, options = "memory://", None
-        other = shop(place, "control=True")
-        try:
-            yield other, options or ("--pid", other.pid)
-        finally:
-            other.kill()
-            if server is not None:
-                server.end()
+    with live_cache(request.param, tmp_path_factory, "control=True") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
