@@ -324,3 +324,30 @@ fn an_entry_lives_as_long_on_every_node_whatever_their_clocks_say() {
     // Its time in memory here is over; the server's own clock has not moved.
     assert_eq!(one.get("a"), Some(1));
 }
+
+#[test]
+fn when_what_idles_on_the_server_ends_is_explained_by_nodes_that_do_not_hold_it() {
+    let minute = std::time::Duration::from_mins(1);
+    for secret in [None, Some("secret")] {
+        let server = Server::start();
+        let builder = server.builder();
+        let one = match secret {
+            Some(secret) => builder.secret(secret),
+            None => builder,
+        };
+        let (one, two) = (one.build().expect("answers"), server.strong());
+        assert!(one.put("idles", 1, &on(&["t:1"]).tti(minute)) && one.put("stays", 1, &on(&["t:1"])));
+        let left = two.explain("idles").expires_in_ms;
+        assert!(left.is_some_and(|left| (50_000..=60_000).contains(&left)), "{secret:?}: {left:?}");
+        assert_eq!(two.explain("stays").expires_in_ms, None);
+        // As if it was used a moment ago, with a longer time.
+        let redis::Value::Array(names) = server.ask(&["KEYS", "zoocache:e:*"]) else { panic!("keys") };
+        for name in names {
+            let redis::Value::BulkString(name) = name else { panic!("a name") };
+            server.ask(&["PEXPIRE", std::str::from_utf8(&name).expect("text"), "600000"]);
+        }
+        let left = two.explain("idles").expires_in_ms;
+        assert!(left.is_some_and(|left| left > 500_000), "{secret:?}: {left:?}");
+        assert_eq!(two.explain("stays").expires_in_ms, None);
+    }
+}

@@ -48,7 +48,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub(super) fn explain_below(&self, resting: &Resting<V>, key: &[u8]) -> Option<Explanation> {
         let now_us = self.shared.parts.clock.now_us();
         let found = match resting.rows.get(key) {
-            Ok(Found::Row(row)) => Some((row.header, row.expires_us)),
+            Ok(Found::Row(row)) => {
+                let expires_us = resting.rows.expires_us(key, &row).unwrap_or(row.expires_us);
+                Some((row.header, expires_us))
+            }
             Ok(Found::Rejected) => {
                 let glimpse = resting.rows.glance_at(key).ok().flatten();
                 glimpse.map(|glimpse| (glimpse.header, glimpse.expires_us))

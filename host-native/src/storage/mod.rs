@@ -167,6 +167,13 @@ pub trait Rows: Send + Sync + 'static {
     fn glance_at(&self, _key: &[u8]) -> Result<Option<Glimpse>, Error> {
         Ok(None)
     }
+    /// When the time of a row runs out, as far as is known now, for those who look at it: Unix microseconds; 0 = never.
+    ///
+    /// # Errors
+    /// When it could not be asked for.
+    fn expires_us(&self, _key: &[u8], row: &Row) -> Result<u64, Error> {
+        Ok(row.expires_us)
+    }
     /// Facts of a folder, where entries rest in one.
     ///
     /// # Errors
@@ -209,7 +216,8 @@ pub struct Row {
     pub header: Header,
     /// Time to idle in microseconds, or 0.
     pub idle_us: u64,
-    /// When its time runs out, Unix microseconds; 0 = never. Later than it was at first if uses have extended it.
+    /// When its time runs out, Unix microseconds; 0 = never, or its storage removes it by then. Later than it was at
+    /// first if uses have extended it.
     pub expires_us: u64,
     /// What it holds.
     pub payload: Vec<u8>,

@@ -68,6 +68,13 @@ impl RedisStorage {
         Some(row)
     }
 
+    /// When an entry with a time to idle ends if nobody uses it, by this machine's clock: only the server knows.
+    fn idles_until_us(&self, key: &[u8]) -> Result<u64, Error> {
+        let sizes = self.feed.sizes(&[self.feed.names().entry(key).into_bytes()])?;
+        let left_ms = sizes.first().and_then(|(_, left_ms)| *left_ms).unwrap_or(0);
+        Ok(self.clock.now_us().saturating_add(left_ms.saturating_mul(1_000)).max(1))
+    }
+
     fn live_ms(&self, row: &NewRow<'_>) -> u64 {
         let bound_ms = match row.header.expires_us {
             0 => u64::MAX,
@@ -309,11 +316,17 @@ impl Rows for RedisStorage {
         let fetched = if self.secret.is_some() { None } else { self.feed.get(key)?.stored };
         let Some(stored) = fetched else { return Ok(None) };
         let Some((header, idle_us, expires_us)) = row::foreign(&stored, key) else { return Ok(None) };
-        let left_us = self.feed.left_us(expires_us);
-        let expires = header.expires_us != 0 || idle_us != 0;
-        let expires_us = if expires { self.clock.now_us().saturating_add(left_us).max(1) } else { 0 };
+        let expires_us = match (idle_us, header.expires_us) {
+            (0, 0) => 0,
+            (0, _) => self.clock.now_us().saturating_add(self.feed.left_us(expires_us)).max(1),
+            _ => self.idles_until_us(key)?,
+        };
         let (bytes, place) = (stored.len() as u64, Vec::new());
         Ok(Some(Glimpse { key: key.to_vec(), header, expires_us, bytes, place }))
+    }
+
+    fn expires_us(&self, key: &[u8], row: &Row) -> Result<u64, Error> {
+        if row.idle_us == 0 { Ok(row.expires_us) } else { self.idles_until_us(key) }
     }
 
     fn stats(&self) -> Option<StorageStats> {
