@@ -6,9 +6,9 @@
 //! [`Signals`] and the nodes an entry points to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use zoocache_core::{
     Branch, Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow,
     MarkId, Order, Rejected, Sealed, SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
@@ -173,10 +173,15 @@ pub struct Sealing<'a> {
     pub now_us: u64,
 }
 
+/// Some hundred microseconds where nothing else runs: as long as a thread takes to wake up.
+const MAX_YIELDS: u32 = 500;
+
 /// The `zoocache-core` engine, called directly.
 pub struct NativeEngine {
     signals: Arc<Signals>,
     core: Mutex<zoocache_core::Engine>,
+    /// How many threads wait for `core`.
+    waiting: AtomicUsize,
     /// What lies above must not be forgotten: entries outside the process may still need it.
     horizon_us: AtomicU64,
 }
@@ -196,7 +201,32 @@ impl NativeEngine {
         let config = EngineConfig { domain, order, hash_seed, ..EngineConfig::default() };
         let core = zoocache_core::Engine::new(config);
         let horizon_us = AtomicU64::new(if order == Order::Own { u64::MAX } else { 0 });
-        Self { signals: Arc::clone(core.signals()), core: Mutex::new(core), horizon_us }
+        Self {
+            signals: Arc::clone(core.signals()),
+            core: Mutex::new(core),
+            waiting: AtomicUsize::new(0),
+            horizon_us,
+        }
+    }
+
+    fn core(&self) -> MutexGuard<'_, zoocache_core::Engine> {
+        self.core.try_lock().unwrap_or_else(|| {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let core = self.core.lock();
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            core
+        })
+    }
+
+    /// Who takes the lock again and again gets it before any thread that it has just woken: it waits here until they
+    /// had it, or for a moment.
+    fn let_others_pass(&self) {
+        for _ in 0..MAX_YIELDS {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -207,22 +237,24 @@ impl Engine for NativeEngine {
     }
 
     fn begin(&self, now_us: u64) -> Begun {
-        Begun::native(self.core.lock().begin(now_us))
+        Begun::native(self.core().begin(now_us))
     }
 
     fn abandon(&self, begun: Begun) {
         if let Some(fill) = begun.fill {
-            self.core.lock().abandon(fill);
+            self.core().abandon(fill);
         }
     }
 
     fn forget_fills(&self) {
-        self.core.lock().forget_fills();
+        // In a forked child: whoever waited is not here.
+        self.waiting.store(0, Ordering::Relaxed);
+        self.core().forget_fills();
     }
 
     fn seal(&self, begun: Begun, result: &Sealing<'_>) -> Result<Proof, Rejected> {
         let fill = begun.fill.ok_or(Rejected::Foreign)?;
-        let sealed = self.core.lock().seal(fill, result.dependencies, result.as_of_bound, result.now_us);
+        let sealed = self.core().seal(fill, result.dependencies, result.as_of_bound, result.now_us);
         sealed.map(Proof::native)
     }
 
@@ -236,85 +268,86 @@ impl Engine for NativeEngine {
     }
 
     fn header(&self, proof: &Proof, created_us: u64, expires_us: u64) -> Option<Header> {
-        let core = self.core.lock();
+        let core = self.core();
         proof.header(&self.signals, core.domain(), created_us, expires_us)
     }
 
     fn intern(&self, tag: &Tag) -> TagHandle {
-        self.core.lock().intern(tag)
+        self.core().intern(tag)
     }
 
     fn invalidate(&self, tags: &[Tag], now_us: u64) -> Result<Timestamp, ClockError> {
-        self.core.lock().invalidate(tags, now_us)
+        self.core().invalidate(tags, now_us)
     }
 
     fn apply_log(&self, rows: &[LogRow], to: Timestamp) {
-        self.core.lock().apply_log(rows, to);
+        self.core().apply_log(rows, to);
     }
 
     fn apply_rows(&self, rows: &[LogRow]) {
-        self.core.lock().apply_rows(rows);
+        self.core().apply_rows(rows);
     }
 
     fn doubt(&self) {
-        self.core.lock().doubt();
+        self.core().doubt();
     }
 
     fn domain(&self) -> DomainId {
-        self.core.lock().domain()
+        self.core().domain()
     }
 
     fn reset_domain(&self, domain: DomainId, floor: Timestamp) {
-        self.core.lock().reset_domain(domain, floor);
+        self.core().reset_domain(domain, floor);
     }
 
     fn raise_floor(&self, floor: Timestamp) {
-        self.core.lock().raise_floor(floor);
+        self.core().raise_floor(floor);
     }
 
     fn set_horizon(&self, horizon: Timestamp) {
         self.horizon_us.fetch_max(horizon.as_micros(), Ordering::Relaxed);
-        self.core.lock().set_horizon(horizon);
+        self.core().set_horizon(horizon);
     }
 
     fn judge_header(&self, header: &Header, now_us: u64) -> Verdict {
-        self.core.lock().judge(header, now_us)
+        self.core().judge(header, now_us)
     }
 
     fn admit(&self, header: &Header, now_us: u64) -> Result<Proof, Rejected> {
-        self.core.lock().admit(header, now_us).map(Proof::native)
+        self.core().admit(header, now_us).map(Proof::native)
     }
 
     fn inspect(&self, header: &Header) -> Option<Proof> {
-        self.core.lock().inspect(header).map(Proof::native)
+        self.core().inspect(header).map(Proof::native)
     }
 
     fn settle_at(&self, mark: MarkId, at: Timestamp) -> Result<(), SettleError> {
-        self.core.lock().settle_at(mark, at)
+        self.core().settle_at(mark, at)
     }
 
     fn latest(&self, tag: &Tag) -> Timestamp {
-        self.core.lock().latest(tag)
+        self.core().latest(tag)
     }
 
     fn change(&self, tags: &[Tag], deadline_us: u64, now_us: u64) -> MarkId {
-        self.core.lock().change(tags, deadline_us, now_us)
+        self.core().change(tags, deadline_us, now_us)
     }
 
     fn settle(&self, mark: MarkId, now_us: u64) -> Result<Timestamp, SettleError> {
-        self.core.lock().settle(mark, now_us)
+        self.core().settle(mark, now_us)
     }
 
     fn prune(&self, horizon: Timestamp, budget: usize) -> usize {
         let kept = Timestamp::from_micros(self.horizon_us.load(Ordering::Relaxed));
-        self.core.lock().prune(horizon.min(kept), budget)
+        self.let_others_pass();
+        self.core().prune(horizon.min(kept), budget)
     }
 
     fn branches(&self, tag: &Tag, most: usize) -> Vec<Branch> {
-        self.core.lock().branches(tag, most)
+        self.core().branches(tag, most)
     }
 
     fn stats(&self) -> EngineStats {
-        self.core.lock().stats()
+        self.core().stats()
     }
 }

@@ -143,7 +143,7 @@ struct Parked {
 impl Parked {
     fn wait(&self, timeout: Duration) {
         // `wait_while_for` keeps the whole timeout across spurious wake-ups.
-        self.changed.wait_while_for(&mut self.woken.lock(), |woken| !*woken, timeout);
+        drop(self.changed.wait_while_for(self.woken.lock(), |woken| !*woken, timeout));
     }
 }
 

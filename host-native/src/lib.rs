@@ -42,6 +42,8 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
+#[doc(hidden)]
+pub mod lock;
 mod mutant;
 mod random;
 pub mod sequencer;

@@ -1,12 +1,11 @@
-//! The locks of the crate: `parking_lot`'s, or those of a simulation.
+//! The locks of the crate: those of [`lock`](crate::lock), or those of a simulation.
 //!
 //! Every lock that is held while something else could run goes through here, so that a simulation decides who does.
 
-#[cfg(feature = "simulation")]
-pub(crate) use crate::simulation::locks::{Condvar, Mutex};
-pub(crate) use parking_lot::MutexGuard;
 #[cfg(not(feature = "simulation"))]
-pub(crate) use parking_lot::{Condvar, Mutex};
+pub(crate) use crate::lock::{Condvar, Mutex, MutexGuard};
+#[cfg(feature = "simulation")]
+pub(crate) use crate::simulation::locks::{Condvar, Mutex, MutexGuard};
 
 #[cfg(feature = "simulation")]
 pub(crate) use crate::simulation::undisturbed;

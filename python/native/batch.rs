@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use zoocache::Tag;
+use zoocache::lock::Mutex;
 
 use crate::cache::NativeCache;
 use crate::imported::Imported;

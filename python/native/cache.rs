@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
+use zoocache::lock::Mutex;
 use zoocache::{Count, Lookup, Policy, Tag, Timestamp};
 
 use crate::change::Mark;

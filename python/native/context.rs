@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
+use zoocache::lock::Mutex;
 use zoocache::{Fill, Leader};
 
 use crate::imported::Imported;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use zoocache::Count;
+use zoocache::lock::Mutex;
 
 /// Functions that are named to telemetry; what there are more is summed up under [`OTHER`].
 const MAX_NAMES: usize = 200;

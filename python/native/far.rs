@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use zoocache::lock::Mutex;
 use zoocache::{Error, Fill, Join, Prefetch, trips};
 
 use crate::process;

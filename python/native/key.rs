@@ -10,13 +10,13 @@
 
 use std::os::raw::c_int;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
+use zoocache::lock::Mutex;
 
 use crate::imported::Imported;
 

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyTuple};
+use zoocache::lock::Mutex;
 use zoocache::{Error, Event, FolderError, Observer, Tag};
 
 use crate::troubles::Troubles;

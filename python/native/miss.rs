@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use zoocache::lock::Mutex;
 use zoocache::{Claim, Count, Entry, Fill, Join, Landing, Leader, Pauses, Waited, Waiter};
 
 use crate::arguments::{Call, Collected};

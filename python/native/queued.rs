@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use zoocache::Leader;
+use zoocache::lock::Mutex;
 
 use crate::value::Value;
 

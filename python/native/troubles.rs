@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
+use zoocache::lock::Mutex;
 use zoocache::{SystemClock, WallClock};
 
 use crate::errors::Class;

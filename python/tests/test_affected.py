@@ -93,18 +93,21 @@ def test_a_child_forked_while_other_threads_ask_can_use_the_cache():
             affected("n")
 
     threads = [Running(ask) for _ in range(2)]
-    for _ in range(30):
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            status = 1
-            try:
-                for number in range(0, 20_000, 100):
-                    zoocache.set(str(number), number + 1)
-                status = 0 if zoocache.get("0") == 1 else 2
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    stop.set()
-    for thread in threads:
-        thread.result()
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                status = 1
+                try:
+                    for number in range(0, 20_000, 100):
+                        zoocache.set(str(number), number + 1)
+                    status = 0 if zoocache.get("0") == 1 else 2
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        # Also if a child hangs: these threads would disturb the tests that follow.
+        stop.set()
+        for thread in threads:
+            thread.result()

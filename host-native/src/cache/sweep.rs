@@ -61,7 +61,7 @@ impl Sweeper {
         let gate = self.gate.load_full();
         let mut state = gate.state.lock();
         state.forks += 1;
-        gate.changed.wait_while(&mut state, |state| state.passing > 0);
+        drop(gate.changed.wait_while(state, |state| state.passing > 0));
     }
 
     pub(super) fn open(&self) {
@@ -76,7 +76,7 @@ impl Sweeper {
         // Who has passed already (a value that is dropped, an observer) may not be kept waiting: the fork
         // waits for it.
         if PASSES.get() == 0 {
-            gate.changed.wait_while(&mut state, |state| state.forks > 0);
+            state = gate.changed.wait_while(state, |state| state.forks > 0);
         }
         state.passing += 1;
         drop(state);

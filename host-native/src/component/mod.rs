@@ -22,7 +22,7 @@ mod machine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::lock::{Mutex, MutexGuard};
 use zoocache_core::{
     Cause, ClockError, DomainId, EngineConfig, EngineStats, Header, LogRow, MarkId, Order, Rejected,
     SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,

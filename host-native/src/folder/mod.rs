@@ -25,8 +25,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
 
+use crate::lock::Mutex;
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
 
 pub use error::FolderError;
 pub use facts::FolderFacts;

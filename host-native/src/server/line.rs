@@ -201,7 +201,7 @@ impl Line {
                 drop(away);
                 return Err(self.why_away(address));
             }
-            self.changed.wait_for(&mut away, Duration::from_nanos(left_ns));
+            (away, _) = self.changed.wait_for(away, Duration::from_nanos(left_ns));
         }
     }
 
@@ -209,7 +209,9 @@ impl Line {
     pub(super) fn first_attempt(&self, address: &Address) -> Result<(), ServerError> {
         let mut away = self.away.lock();
         while self.present().is_none() && away.attempts == 0 {
-            if self.changed.wait_for(&mut away, CONNECT + ANSWER).timed_out() {
+            let timed_out;
+            (away, timed_out) = self.changed.wait_for(away, CONNECT + ANSWER);
+            if timed_out {
                 break;
             }
         }

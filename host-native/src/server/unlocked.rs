@@ -33,7 +33,7 @@ impl Unlocked {
         state.next += 1;
         state.threads.push((own, lock.to_vec(), false));
         let is_told = |state: &mut State| state.threads.iter().any(|(who, _, told)| *who == own && *told);
-        self.changed.wait_while_for(&mut state, |state| !is_told(state), pause);
+        let mut state = self.changed.wait_while_for(state, |state| !is_told(state), pause);
         state.threads.retain(|(who, ..)| *who != own);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use rustix::net::sockopt::set_socket_linger;
+use zoocache::lock::Mutex;
 
 use super::frames::Frames;
 use super::pause;
@@ -235,7 +235,8 @@ fn fair_enough(state: &Mutex<State>, is_foul: impl Fn(&Weather) -> bool) -> Opti
             now.done.held += 1;
             was_held = true;
         }
-        MutexGuard::unlocked(&mut now, || pause(TICK));
+        drop(now);
+        pause(TICK);
     }
 }
 

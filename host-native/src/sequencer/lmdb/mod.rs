@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::lock::Mutex;
 use heed::RwTxn;
-use parking_lot::Mutex;
 use zoocache_core::{ClockError, DomainId, MarkId, SettleError, Tag, Timestamp};
 
 use super::{Change, Forget, Invalidated, Sequencer, Wanted};

@@ -23,8 +23,8 @@ mod touch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::lock::Mutex;
 use heed::MdbError;
-use parking_lot::Mutex;
 use zoocache_core::Header;
 
 use super::{Admission, Found, Glimpse, Lease, Limits, NewRow, Row, Rows, StorageStats, Use, envelope};

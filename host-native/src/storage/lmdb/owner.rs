@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 /// A process. Its number is used again after its death, but not with the same start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
