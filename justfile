@@ -202,7 +202,7 @@ test-docs: wheel
 [group('test')]
 [working-directory('python')]
 test-python *arguments: wheel
-    if [ $# -gt 0 ]; then python -m pytest tests --ignore tests/browser "$@"; else {{ just }} _pytest python $(cd tests && ls -d contrib_* test_{dashboard,example_servers}.py); fi
+    if [ $# -gt 0 ]; then python -m pytest tests --ignore tests/browser "$@"; else {{ just }} _pytest python $(cd tests && ls -d contrib_* dashboard test_example_servers.py); fi
 
 # The dashboard's page in a headless Chromium; arguments go to pytest
 [group('test')]
@@ -219,7 +219,7 @@ _pytest python *frameworks:
     python=$1
     shift
     "$python" -m pytest tests --ignore-glob='tests/contrib_*' --ignore tests/test_example_servers.py \
-        --ignore tests/test_dashboard.py --ignore tests/browser
+        --ignore tests/dashboard --ignore tests/browser
     for framework in "$@"; do
         "$python" -m pytest "tests/$framework"
     done
@@ -272,7 +272,7 @@ _test-python-version version:
     python=$({{ just }} _python {{ version }})
     # The oldest and the newest Django that are supported; the one between is in tools.txt. What is no matter of the
     # version of Python or Django is tested on one.
-    frameworks=(contrib_django contrib_django_cache test_dashboard.py)
+    frameworks=(contrib_django contrib_django_cache dashboard)
     case {{ version }} in
     3.10) django="django==4.2.30 djangorestframework==3.16.1" ;;
     3.11) django= frameworks+=(contrib_fastapi contrib_litestar contrib_sqlalchemy test_example_servers.py) ;;
