@@ -212,7 +212,7 @@ impl Node {
         if announced.is_some() && u128::from(now_ns() - from_ns) < CHANGE.as_nanos() {
             self.record(Kind::Announced, from_ns, tag, version);
         }
-        self.die_sometimes(if is_slow { 10 } else { 200 });
+        self.die_sometimes(if is_slow { 4 } else { 60 });
         match self.cache.settle(mark) {
             Ok(_) => self.record(Kind::Promised, from_ns, tag, version),
             Err(Error::Server(ServerError::Queued { .. })) => {
