@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use crate::lock::now;
 use crate::sync::{Mutex, MutexGuard};
 use zoocache_core::{
     Branch, Cause, ClockError, DependencySet, DomainId, EngineConfig, EngineStats, Fill, Header, LogRow,
@@ -173,8 +175,8 @@ pub struct Sealing<'a> {
     pub now_us: u64,
 }
 
-/// Some hundred microseconds where nothing else runs: as long as a thread takes to wake up.
-const MAX_YIELDS: u32 = 500;
+/// Longer than a thread takes to wake up, as a rule.
+const WAKING_UP: Duration = Duration::from_micros(300);
 
 /// The `zoocache-core` engine, called directly.
 pub struct NativeEngine {
@@ -221,10 +223,11 @@ impl NativeEngine {
     /// Who takes the lock again and again gets it before any thread that it has just woken: it waits here until they
     /// had it, or for a moment.
     fn let_others_pass(&self) {
-        for _ in 0..MAX_YIELDS {
-            if self.waiting.load(Ordering::Relaxed) == 0 {
-                return;
-            }
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let began = now();
+        while self.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < WAKING_UP {
             std::thread::yield_now();
         }
     }

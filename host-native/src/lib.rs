@@ -41,6 +41,8 @@ mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
+pub mod gate;
 mod hash;
 #[doc(hidden)]
 pub mod lock;

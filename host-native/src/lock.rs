@@ -1,13 +1,12 @@
-//! Locks that outlive a fork, and a panic.
+//! Locks for which a forked child can wait, whatever other threads were doing; and that no panic poisons.
 //!
-//! Each is a word of its own that the system waits on, as in the standard library. A lock that queues its waiters in a
-//! table for the whole process (`parking_lot`'s) is not for us: a thread may be in that table at the moment of a fork,
-//! and whoever has to wait in the child, for whatever lock, then waits for ever.
-//!
-//! A panic does not poison them: what they guard is whole after each statement, or is replaced.
+//! They are those of the standard library, where who waits is known to the lock alone. A library that queues all who
+//! wait in one table of the process (`parking_lot`) is not for us: a thread may be at that table at the moment of a
+//! fork, and whoever has to wait in the child, for whatever lock, then waits for ever. A lock that another thread
+//! *holds* at that moment stays locked in the child, as everywhere: see [`gate`](crate::gate).
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Holds a [`Mutex`] until it is dropped.
 pub type MutexGuard<'a, T> = std::sync::MutexGuard<'a, T>;
@@ -77,19 +76,94 @@ impl Condvar {
     /// Waits while `condition` holds.
     pub fn wait_while<'a, T>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
     ) -> MutexGuard<'a, T> {
-        self.0.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
+        // The standard library's own loop ends when the lock is poisoned.
+        while condition(&mut guard) {
+            guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        guard
     }
 
     /// Waits while `condition` holds, or for `timeout` in all.
     pub fn wait_while_for<'a, T>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
         timeout: Duration,
     ) -> MutexGuard<'a, T> {
-        self.0.wait_timeout_while(guard, timeout, condition).unwrap_or_else(PoisonError::into_inner).0
+        let began = now();
+        while condition(&mut guard) {
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            (guard, _) = self.wait_for(guard, left);
+        }
+        guard
+    }
+}
+
+/// The time by which threads wait, in a simulation too.
+#[expect(clippy::disallowed_methods, reason = "a condition waits for the real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::{Condvar, Duration, Mutex};
+
+    /// A lock under which somebody has panicked.
+    fn panicked() -> Mutex<bool> {
+        let lock = Mutex::new(false);
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _guard = lock.lock();
+            panic!("on purpose");
+        }));
+        lock
+    }
+
+    #[test]
+    fn a_panic_poisons_no_lock() {
+        let mut lock = panicked();
+        assert!(!*lock.lock());
+        assert!(lock.try_lock().is_some_and(|guard| !*guard));
+        assert!(!*lock.get_mut() && !lock.into_inner());
+    }
+
+    #[test]
+    fn who_waits_goes_on_waiting_after_a_panic() {
+        let forever = Duration::MAX;
+        let waits = |wait: &(dyn Fn(&Mutex<bool>, &Condvar) -> bool + Sync)| {
+            let (lock, changed, (tell, told)) = (panicked(), Condvar::new(), mpsc::channel());
+            thread::scope(|scope| {
+                scope.spawn(|| tell.send(wait(&lock, &changed)).expect("somebody listens"));
+                // Woken for nothing.
+                for _ in 0..1_000 {
+                    changed.notify_all();
+                    thread::yield_now();
+                }
+                assert!(told.try_recv().is_err(), "it waits");
+                *lock.lock() = true;
+                changed.notify_all();
+                assert!(told.recv().expect("it ends"));
+            });
+        };
+        waits(&|lock, changed| *changed.wait_while(lock.lock(), |is_over| !*is_over));
+        waits(&|lock, changed| *changed.wait_while_for(lock.lock(), |is_over| !*is_over, forever));
+    }
+
+    #[test]
+    fn who_waits_for_a_time_stops_after_it() {
+        let (lock, changed, time) = (Mutex::new(()), Condvar::new(), Duration::from_millis(2));
+        drop(changed.wait_while_for(lock.lock(), |()| true, time));
+        while !changed.wait_for(lock.lock(), time).1 {}
+        assert!(lock.try_lock().is_some());
     }
 }

@@ -1,4 +1,5 @@
-//! Locks that threads were waiting for at the moment of a fork do not keep the child from waiting for its own.
+//! Locks that threads were waiting for at the moment of a fork do not keep the child from waiting for its own, and what
+//! takes locks is not in the middle of it.
 //!
 //! A program of its own, since no other test may run in the process that forks.
 
@@ -7,9 +8,11 @@ mod process;
 
 use std::array;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use zoocache::gate;
 use zoocache::lock::{Condvar, Mutex};
 
 const FORKS: usize = 1_000;
@@ -26,7 +29,41 @@ impl Waits {
     }
 }
 
+fn work_ends_before_a_fork_and_none_begins() {
+    let (is_over, has_begun) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _passed = gate::pass();
+            tell.send(()).expect("somebody listens");
+            for _ in 0..1_000 {
+                thread::yield_now();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        told.recv().expect("it passes");
+        gate::close();
+        assert!(is_over.load(Ordering::Relaxed));
+        scope.spawn(|| {
+            let _passed = gate::pass();
+            has_begun.store(true, Ordering::Relaxed);
+        });
+        for _ in 0..1_000 {
+            thread::yield_now();
+        }
+        assert!(!has_begun.load(Ordering::Relaxed));
+        gate::open();
+    });
+    assert!(has_begun.into_inner());
+    // Who forks does not wait for itself.
+    let _passed = gate::pass();
+    gate::close();
+    let _too = gate::pass();
+    gate::open();
+}
+
 fn main() {
+    work_ends_before_a_fork_and_none_begins();
     let (shared, is_over) = (Waits::default(), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -73,8 +73,10 @@ pub(crate) fn in_background(state: &Arc<State>, body: impl FnOnce() + Send + 'st
     let state = Arc::clone(state);
     let body = move || {
         {
-            let _passed = state.cache.hold_off_forks();
+            let _passed = zoocache::gate::pass();
             body();
+            // It may be the last that has the cache.
+            drop(state);
         }
         process::release_objects_from_outside();
     };

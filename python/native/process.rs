@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use pyo3::prelude::*;
+use zoocache::gate;
 use zoocache::lock::Mutex;
 
 use crate::state::State;
@@ -47,8 +48,6 @@ pub(crate) fn shut_down(py: Python<'_>) {
 
 /// Every cache of this process. Locked only with the interpreter lock held, so never during a fork.
 static ALL: Mutex<Vec<Weak<State>>> = Mutex::new(Vec::new());
-/// The caches that each fork which is going on has stopped.
-static STOPPED: Mutex<Vec<Vec<Arc<State>>>> = Mutex::new(Vec::new());
 
 /// Notes a cache that must know of forks.
 pub(crate) fn register(state: &Arc<State>) {
@@ -64,22 +63,13 @@ fn all() -> Vec<Arc<State>> {
 /// To be called before a fork: waits until no background work holds a lock.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
-    let states = all();
-    py.detach(|| {
-        for state in &states {
-            state.cache.before_fork();
-        }
-    });
-    STOPPED.lock().push(states);
+    py.detach(gate::close);
 }
 
 /// To be called in the parent after a fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_parent() {
-    let states = STOPPED.lock().pop().unwrap_or_default();
-    for state in states {
-        state.cache.after_fork_in_parent();
-    }
+    gate::open();
 }
 
 /// To be called in a forked child.
@@ -87,9 +77,8 @@ pub(crate) fn after_fork_in_parent() {
 pub(crate) fn after_fork() {
     // Whoever was attaching is not in this process.
     ATTACHING.store(0, Ordering::SeqCst);
-    let stopped = std::mem::take(&mut *STOPPED.lock());
+    gate::forget();
     for state in all() {
         state.cache.after_fork();
     }
-    drop(stopped);
 }

@@ -231,7 +231,7 @@ impl State {
         let began_us = self.trip_begins();
         let result = far::detach(py, || {
             // A child would inherit the locks that are taken here.
-            let _passed = self.cache.hold_off_forks();
+            let _passed = zoocache::gate::pass();
             body()
         });
         process::release_objects();

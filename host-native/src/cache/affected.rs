@@ -4,6 +4,7 @@ use zoocache_core::{Header, Tag};
 
 use super::{Cache, Status};
 use crate::entry::Entry;
+use crate::gate;
 use crate::storage::Storage;
 
 impl<V: Send + Sync + 'static> Cache<V> {
@@ -24,7 +25,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// O(entries x dependencies x depth). Not a snapshot of one instant.
     pub fn affected(&self, tag: &Tag) -> u64 {
         // The caller may have let go of a lock that orders forks.
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         // Before the storage is walked: reading the log may take its time.
         self.shared.keep_up();
         let mut count = 0;

@@ -11,6 +11,7 @@ use crate::counters::Count;
 use crate::engine::Proof;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::gate;
 use crate::sequencer::{Invalidated, Wanted};
 use crate::storage::Storage;
 
@@ -246,7 +247,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Errors
     /// When the log could not be read.
     pub fn history(&self, wanted: &Wanted) -> Result<Vec<Invalidated>, Error> {
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         self.shared.parts.sequencer.history(wanted)
     }
 
@@ -261,7 +262,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Errors
     /// When the storage could not be read.
     pub fn value_bytes(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         let Some(resting) = &self.shared.parts.resting else { return Ok(None) };
         Ok(resting.rows.get(key.as_ref())?.row().and_then(|row| value_of(&row).map(<[u8]>::to_vec)))
     }

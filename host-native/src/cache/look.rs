@@ -49,8 +49,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let now_us = self.shared.parts.clock.now_us();
         let found = match resting.rows.get(key) {
             Ok(Found::Row(row)) => {
-                let expires_us = resting.rows.expires_us(key, &row).unwrap_or(row.expires_us);
-                Some((row.header, expires_us))
+                let expires_us = resting.rows.expires_us(key, &row);
+                let expires_us = expires_us.inspect_err(|error| self.storage_failed(error));
+                Some((row.header, expires_us.unwrap_or(row.expires_us)))
             }
             Ok(Found::Rejected) => {
                 let glimpse = resting.rows.glance_at(key).ok().flatten();

@@ -60,6 +60,7 @@ use crate::entry::{Entry, Lifetime};
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::flight::Flights;
+use crate::gate;
 use crate::sequencer::{Change, Sequencer};
 use crate::storage::{MemoryStorage, Storage};
 use crate::timings::{Stopwatch, Timings, Trip};
@@ -334,7 +335,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn clear(&self) -> Result<Timestamp, Error> {
         let at = {
             // The caller may have let go of the interpreter's lock, or of another that orders forks.
-            let _passed = self.shared.sweeper.pass();
+            let _passed = gate::pass();
             // First: what is stored after the invalidation is fresh, and who holds it would not be told.
             let last = self.rows_number();
             let at = self.invalidate_tags(&[Tag::root()])?;
@@ -506,28 +507,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.prune_until(Timestamp::from_micros(horizon))
     }
 
-    /// To be called before the process forks, by the thread that does: afterwards no lock of the cache is
+    /// To be called before the process forks, by the thread that does: afterwards no lock of any cache is
     /// held by a background thread. Ends with [`after_fork`](Self::after_fork) in the child and
     /// [`after_fork_in_parent`](Self::after_fork_in_parent) in the parent.
     pub fn before_fork(&self) {
-        self.shared.sweeper.close();
-    }
-
-    /// Lets no fork that [`before_fork`](Self::before_fork) announces happen while what it returns lives: for
-    /// work that takes locks of the cache, or of LMDB, on threads that do not hold the lock that orders forks.
-    pub fn hold_off_forks(&self) -> impl Sized + use<V> {
-        self.shared.sweeper.pass()
+        gate::close();
     }
 
     /// To be called in the parent after a fork.
     pub fn after_fork_in_parent(&self) {
-        self.shared.sweeper.open();
+        gate::open();
     }
 
     /// To be called in a forked child: what other threads of the parent were computing is not computed
-    /// here, and background threads are gone.
+    /// here, and background threads are gone. So is that of `futures-timer`, if the parent has used it: in an
+    /// async function of such a child nothing times out.
     pub fn after_fork(&self) {
         self.shared.flights.forget_all();
+        gate::forget();
         self.shared.sweeper.forget();
         self.shared.parts.engine.forget_fills();
         self.shared.parts.sequencer.after_fork();

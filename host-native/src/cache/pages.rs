@@ -11,6 +11,7 @@ use super::affected::{reaches, reaches_row};
 use super::{Cache, EntryState, Resting, Status};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::gate;
 use crate::storage::{Glimpse, Storage};
 
 /// Entries outside of the process that one page looks at, at least.
@@ -66,7 +67,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Complexity
     /// In memory O(entries) for each page; else O(`most`), and more where few are wanted.
     pub fn page(&self, wanted: &Filter, from: &[u8], most: usize) -> Result<Page, Error> {
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         self.shared.keep_up();
         let most = most.clamp(1, MOST);
         match &self.shared.parts.resting {

@@ -26,6 +26,7 @@ use crate::entry::{Entry, Lifetime, NEVER, Placement, Retention};
 use crate::error::Error;
 use crate::event::Event;
 use crate::flight::Since;
+use crate::gate;
 use crate::mutant;
 use crate::storage::{Admission, Found, NewRow, Row, Rows, Storage};
 use crate::timings::Trip;
@@ -394,7 +395,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         };
         let (mut told, mut swept) = (Ok(()), Ok(0));
         if let Some(resting) = &shared.parts.resting {
-            let _passed = shared.sweeper.pass();
+            let _passed = gate::pass();
             // First: what is used is not removed for having idled.
             told = self.tell_uses(resting, now);
             // Without the log nothing can be called dead: what is of a new domain would seem foreign.
@@ -402,7 +403,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 swept = resting.rows.sweep(now_us, &is_dead);
             }
         }
-        let _passed = shared.sweeper.pass();
+        let _passed = gate::pass();
         let tidied = shared.parts.sequencer.tidy(&*shared.parts.engine, now_us);
         for error in [told.err(), swept.as_ref().err().cloned(), tidied.err()].into_iter().flatten() {
             self.storage_failed(&error);

@@ -3,22 +3,21 @@
 //! Reads never remove anything. A background thread, started with the first stored entry, looks now and
 //! then for entries that are expired or stale and for tags that nothing needs any more, in small steps.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use zoocache_core::{Timestamp, Verdict};
 
 use super::stand_in::Now;
 use super::{Cache, Shared};
 use crate::entry::Entry;
 use crate::event::Event;
+use crate::gate;
 use crate::storage::Storage;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::Mutex;
 
 /// Nodes that one hold of the engine's lock may look at: some tens of microseconds.
 const PRUNE_STEP: usize = 512;
@@ -27,77 +26,13 @@ const PRUNE_STEP: usize = 512;
 pub(super) struct Sweeper {
     runs: AtomicBool,
     thread: Mutex<Option<Thread>>,
-    gate: ArcSwap<Gate>,
-}
-
-/// Lets background work through, except while the process forks: in the child nobody would ever release
-/// a lock that such work holds.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct GateState {
-    /// Work that is going on.
-    passing: usize,
-    /// Forks that are going on.
-    forks: usize,
 }
 
 impl Sweeper {
-    /// This is a forked child: the thread is gone, and so is whoever waited at the gate. The next stored
-    /// entry starts another thread.
+    /// This is a forked child: the thread is gone. The next stored entry starts another one.
     pub(super) fn forget(&self) {
-        // The old gate is not touched again, not even to free it: threads of the parent wait there.
-        std::mem::forget(self.gate.swap(Arc::default()));
         *self.thread.lock() = None;
         self.runs.store(false, Ordering::Release);
-    }
-
-    /// Waits until no background work is going on, and lets none begin until [`open`](Self::open).
-    pub(super) fn close(&self) {
-        let gate = self.gate.load_full();
-        let mut state = gate.state.lock();
-        state.forks += 1;
-        drop(gate.changed.wait_while(state, |state| state.passing > 0));
-    }
-
-    pub(super) fn open(&self) {
-        let gate = self.gate.load_full();
-        gate.state.lock().forks -= 1;
-        gate.changed.notify_all();
-    }
-
-    pub(super) fn pass(&self) -> Passed {
-        let gate = self.gate.load_full();
-        let mut state = gate.state.lock();
-        // Who has passed already (a value that is dropped, an observer) may not be kept waiting: the fork
-        // waits for it.
-        if PASSES.get() == 0 {
-            state = gate.changed.wait_while(state, |state| state.forks > 0);
-        }
-        state.passing += 1;
-        drop(state);
-        PASSES.set(PASSES.get() + 1);
-        Passed(gate)
-    }
-}
-
-thread_local! {
-    /// How many gates this thread has passed and not left yet.
-    static PASSES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Background work that is going on.
-pub(super) struct Passed(Arc<Gate>);
-
-impl Drop for Passed {
-    fn drop(&mut self) {
-        PASSES.set(PASSES.get() - 1);
-        self.0.state.lock().passing -= 1;
-        self.0.changed.notify_all();
     }
 }
 
@@ -138,7 +73,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     fn sweep_if(&self, is_dead: &dyn Fn(&Entry<V>) -> bool) -> usize {
         let shared = &*self.shared;
-        let passed = shared.sweeper.pass();
+        let passed = gate::pass();
         let dead = shared.parts.storage.sweep(is_dead);
         let freed = dead.len();
         // With no lock held: dropping a value may run foreign code. Before the gate: it may take locks of
@@ -155,7 +90,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Forgets unneeded tags up to `horizon`, a little at a time, until there are no more of them.
     pub(super) fn prune_until(&self, horizon: Timestamp) -> usize {
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         let engine = &self.shared.parts.engine;
         let mut pruned = 0;
         // A turn forgets leaves; what was above them is a leaf in the next one.
@@ -208,8 +143,12 @@ fn sweep_while_alive<V: Send + Sync + 'static>(cache: &Weak<Shared<V>>, interval
     loop {
         std::thread::park_timeout(interval);
         let Some(shared) = cache.upgrade() else { return };
+        let cache = Cache { shared };
         // Foreign code (a value that is dropped, an observer) may panic: that is no reason to free nothing
         // from then on. The panic hook has told of it.
-        let _ = catch_unwind(AssertUnwindSafe(|| Cache { shared }.sweep()));
+        let _ = catch_unwind(AssertUnwindSafe(|| cache.sweep()));
+        // If nobody else has the cache any more, all of it is freed here.
+        let _passed = gate::pass();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(cache)));
     }
 }

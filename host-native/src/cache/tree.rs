@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use zoocache_core::{Tag, Timestamp};
 
 use super::{Cache, Status};
+use crate::gate;
 use crate::storage::Storage;
 
 /// Tags of one level that are told of.
@@ -34,7 +35,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Complexity
     /// O(entries x dependencies). Not a snapshot of one instant.
     pub fn tree(&self, tag: &Tag) -> Vec<TreeNode> {
-        let _passed = self.shared.sweeper.pass();
+        let _passed = gate::pass();
         self.shared.keep_up();
         let mut nodes: BTreeMap<String, TreeNode> = BTreeMap::new();
         let level = tag.depth() + 1;

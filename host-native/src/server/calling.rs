@@ -23,6 +23,8 @@ static HOST: LazyLock<String> = LazyLock::new(|| {
 
 impl Calling {
     pub(super) fn new(name: Option<String>) -> Self {
+        // Now, and not on another thread while the process may fork.
+        LazyLock::force(&HOST);
         Self(name)
     }
 

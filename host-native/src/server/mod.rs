@@ -174,6 +174,7 @@ impl Feed {
             Consistency::Bounded(time) => Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Consistency::Strong => None,
         };
+        script::prepare();
         let names = Names::new(&prefix, address.is_cluster());
         let calling = Calling::new(node);
         let is_behind = Arc::new(AtomicBool::new(true));

@@ -11,28 +11,36 @@ pub(super) struct Script {
 use super::mutant;
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)*) => {
-        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            script(concat!(include_str!("scripts/begin.lua"), include_str!(concat!("scripts/", $file))))
-        });)*
+    ($($name:ident = $text:expr;)*) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| script($text));)*
+
+        /// Makes them. A fork while another thread makes one would leave a child that waits for it for ever.
+        pub(super) fn prepare() {
+            $(LazyLock::force(&$name);)*
+        }
+    };
+}
+
+macro_rules! with_beginning {
+    ($file:literal) => {
+        concat!(include_str!("scripts/begin.lua"), include_str!(concat!("scripts/", $file)))
     };
 }
 
 scripts! {
-    HELLO = "hello.lua";
-    INVALIDATE = "invalidate.lua";
-    CHANGE = "change.lua";
-    CHECK = "check.lua";
-    DUE = "due.lua";
-    PUT = "put.lua";
-    DELETE = "delete.lua";
-    TIDY = "tidy.lua";
-    CLEAR = "clear.lua";
+    HELLO = with_beginning!("hello.lua");
+    INVALIDATE = with_beginning!("invalidate.lua");
+    CHANGE = with_beginning!("change.lua");
+    CHECK = with_beginning!("check.lua");
+    DUE = with_beginning!("due.lua");
+    PUT = with_beginning!("put.lua");
+    DELETE = with_beginning!("delete.lua");
+    TIDY = with_beginning!("tidy.lua");
+    CLEAR = with_beginning!("clear.lua");
+    UNLOCK = include_str!("scripts/unlock.lua");
+    EXTEND = include_str!("scripts/extend.lua");
+    REMOVE = include_str!("scripts/remove.lua");
 }
-
-pub(super) static UNLOCK: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/unlock.lua")));
-pub(super) static EXTEND: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/extend.lua")));
-pub(super) static REMOVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/remove.lua")));
 
 /// Protections that the scripts have and that can be switched off.
 const SWITCHES: [&str; 7] = [

@@ -120,22 +120,6 @@ impl Condvar {
         (guard, false)
     }
 
-    /// Waits while `condition` holds.
-    pub(crate) fn wait_while<'a, T>(
-        &self,
-        mut guard: MutexGuard<'a, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
-    ) -> MutexGuard<'a, T> {
-        if !is_running() {
-            let MutexGuard { mutex, held } = guard;
-            return MutexGuard { mutex, held: self.real.wait_while(held, condition) };
-        }
-        while condition(&mut guard) {
-            guard = guard.released(None);
-        }
-        guard
-    }
-
     /// Waits while `condition` holds, or for `timeout`.
     pub(crate) fn wait_while_for<'a, T>(
         &self,

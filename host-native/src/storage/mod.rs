@@ -216,8 +216,8 @@ pub struct Row {
     pub header: Header,
     /// Time to idle in microseconds, or 0.
     pub idle_us: u64,
-    /// When its time runs out, Unix microseconds; 0 = never, or its storage removes it by then. Later than it was at
-    /// first if uses have extended it.
+    /// When its time runs out, Unix microseconds; 0 = never, or only its storage knows
+    /// ([`Rows::expires_us`]). Later than it was at first if uses have extended it.
     pub expires_us: u64,
     /// What it holds.
     pub payload: Vec<u8>,

@@ -70,9 +70,11 @@ impl RedisStorage {
 
     /// When an entry with a time to idle ends if nobody uses it, by this machine's clock: only the server knows.
     fn idles_until_us(&self, key: &[u8]) -> Result<u64, Error> {
+        // Before the server is asked: no more is told than it has.
+        let now_us = self.clock.now_us();
         let sizes = self.feed.sizes(&[self.feed.names().entry(key).into_bytes()])?;
         let left_ms = sizes.first().and_then(|(_, left_ms)| *left_ms).unwrap_or(0);
-        Ok(self.clock.now_us().saturating_add(left_ms.saturating_mul(1_000)).max(1))
+        Ok(now_us.saturating_add(left_ms.saturating_mul(1_000)).max(1))
     }
 
     fn live_ms(&self, row: &NewRow<'_>) -> u64 {
