@@ -87,7 +87,7 @@ def test_without_control_it_says_what_programs_must_say(tmp_path):
     async def scenario(monitor):
         await monitor.until("configure(control=True)")
         # What needs nobody to tell is shown all the same.
-        await monitor.until(lambda: monitor.app.seen.samples[-1].invalidations)
+        await monitor.until(lambda: any(one.invalidations for one in monitor.app.seen.samples))
         await monitor.go(2)
         await monitor.until("configure(control=True)")
 
@@ -98,7 +98,7 @@ def test_without_control_it_says_what_programs_must_say(tmp_path):
 def test_a_process_that_ends_is_trouble_and_no_end():
     async def scenario(monitor):
         await monitor.until("hits/s")
-        await monitor.until(lambda: monitor.app.seen.samples[-1].hits)
+        await monitor.until(lambda: any(one.hits for one in monitor.app.seen.samples))
         other.kill()
         await monitor.until("does not answer")
         for number in (3, 4):
