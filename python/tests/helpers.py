@@ -1,6 +1,8 @@
-"""Waiting for conditions with a deadline, threads whose failures are not lost, and counting computations."""
+"""Waiting with a deadline, threads whose failures are not lost, free ports, and counting computations."""
 
 import itertools
+import secrets
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,19 @@ from zoocache import cacheable
 
 #: Long enough for a busy machine; a test that works never waits for it.
 DEADLINE = 30
+
+
+def free_port():
+    """Return a port on which nobody listens, and which the system gives to no connection meanwhile."""
+    while True:
+        # Below those that it gives by itself, and among so many that tests which run at once do not meet.
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition):

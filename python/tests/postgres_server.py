@@ -4,12 +4,11 @@ import getpass
 import glob
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
-from helpers import wait_until
+from helpers import free_port, wait_until
 
 
 def programs():
@@ -50,7 +49,7 @@ class Server:
             "--locale",
             "C",
         )
-        self.port = _free_port()
+        self.port = free_port()
         fast = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
         settings = [*fast, f"port={self.port}", f"unix_socket_directories={self.folder}", *options]
         command = [*self._as_user, str(self._programs / "postgres"), "-D", str(self._data)]
@@ -86,9 +85,3 @@ class Server:
         self._process.wait(30)
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

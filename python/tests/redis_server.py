@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from helpers import wait_until
+from helpers import free_port, wait_until
 
 _MISSING = "redis-server is missing; install it: apt-get install redis-server"
 
@@ -22,7 +22,7 @@ class Server:
         # Not the test's own folder: the path of a socket may have 107 bytes only.
         self.folder = Path(tempfile.mkdtemp(prefix="zoocache-redis-"))
         self.socket = self.folder / "socket"
-        self.port = _free_port() if port else 0
+        self.port = free_port() if port else 0
         self._options = options
         self._connection = None
         self.start()
@@ -140,9 +140,3 @@ class Connection:
         if kind == b"$":
             return None if rest == b"-1" else self._file.read(int(rest) + 2)[:-2]
         return None if rest == b"-1" else [self._read() for _ in range(int(rest))]
-
-
-def _free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -6,7 +6,7 @@ import warnings
 from datetime import timedelta
 
 import pytest
-from helpers import Counted
+from helpers import Counted, free_port
 from redis_server import Refused, Server
 
 import zoocache
@@ -188,8 +188,7 @@ def _certificates(folder):
 @pytest.mark.filterwarnings("ignore::zoocache.InvalidationQueued")
 def test_tls(tmp_path, caplog):
     _certificates(tmp_path)
-    server = Server(port=True)
-    port = server.port + 1
+    server, port = Server(), free_port()
     try:
         for name, value in {
             "tls-ca-cert-file": tmp_path / "ca.pem",
