@@ -22,13 +22,13 @@ mod machine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::lock::{Mutex, MutexGuard};
 use zoocache_core::{
     Cause, ClockError, DomainId, EngineConfig, EngineStats, Header, LogRow, MarkId, Order, Rejected,
     SettleError, Signals, Tag, TagHandle, Timestamp, Verdict,
 };
 
 use crate::engine::{Begun, Engine, Proof, Sealing};
+use crate::lock::{Mutex, MutexGuard};
 use bindings::exports::zoocache::engine::types;
 use convert::as_text;
 use instance::Failed;

@@ -25,9 +25,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
 
-use crate::lock::Mutex;
 use arc_swap::ArcSwapOption;
 
+use crate::lock::Mutex;
 pub use error::FolderError;
 pub use facts::FolderFacts;
 use number::Number;

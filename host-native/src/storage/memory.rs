@@ -7,12 +7,12 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::lock::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::{Storage, StorageStats};
 use crate::entry::Entry;
+use crate::lock::Mutex;
 
 /// Bytes that an entry occupies beside its key and value: allocations, table slot, links.
 const BOOKKEEPING_BYTES: u64 = 208;

@@ -22,7 +22,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::lock::Mutex;
 use heed::RwTxn;
 use zoocache_core::{ClockError, DomainId, MarkId, SettleError, Tag, Timestamp};
 
@@ -31,6 +30,7 @@ use crate::clock::WallClock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Rooms, seal};
+use crate::lock::Mutex;
 
 use tables::{
     BY_DEADLINE, LOG, MARKS, META, News, OF_KEY, Row, TAGS, count_mark, domain_in, mark_bytes, marks_in,

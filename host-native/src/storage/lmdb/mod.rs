@@ -23,7 +23,6 @@ mod touch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::lock::Mutex;
 use heed::MdbError;
 use zoocache_core::Header;
 
@@ -31,6 +30,7 @@ use super::{Admission, Found, Glimpse, Lease, Limits, NewRow, Row, Rows, Storage
 use crate::codec::Secret;
 use crate::error::Error;
 use crate::folder::{Folder, FolderError, Reading, Rooms, seal};
+use crate::lock::Mutex;
 
 use locks::{lock, sweep_locks, unlock};
 use places::{Hash, Place, insert, last_age, place_of, remove, set_last_age};
