@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from pathlib import Path
+
 from sqlalchemy import ForeignKey, event
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -49,7 +52,9 @@ class Review(Base):
 
 
 async def create() -> None:
-    """Make the tables that are not there yet. Another worker may be about to."""
-    async with engine.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            await connection.execute(CreateTable(table, if_not_exists=True))
+    """Make the tables that are not there yet, one worker after another: SQLite lets no two begin a file at once."""
+    with Path("shop.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        async with engine.begin() as connection:
+            for table in Base.metadata.sorted_tables:
+                await connection.execute(CreateTable(table, if_not_exists=True))

@@ -9,9 +9,11 @@ so reads say what they depend on, and writes what they change.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -53,8 +55,9 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def create() -> None:
-    """Make the table, unless it is there."""
-    with database() as connection:
+    """Make the table, unless it is there, one worker after another: SQLite lets no two begin a file at once."""
+    with Path("library.lock").open("w") as lock, database() as connection:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS book ("

@@ -29,9 +29,43 @@ def two_workers(folder, application, tmp_path, environment):
         ) as (process, port),
     ):  # fmt: skip
         # Both workers: each makes the tables, and opens the cache.
-        wait_until(lambda: told.read_text().count("startup complete") == 2 or process.poll())
+        wait_until(lambda: told.read_text().count("startup complete") == 2 or process.poll() is not None)
         assert process.poll() is None, told.read_text()
         yield f"http://127.0.0.1:{port}", told
+
+
+# A worker that begins its database when it is told to.
+BEGINNER = """
+import asyncio, inspect, sys
+sys.path.insert(0, sys.argv[1])
+from {module} import create
+
+print("ready", flush=True)
+sys.stdin.read(1)
+begun = create()
+if inspect.iscoroutine(begun):
+    asyncio.run(begun)
+"""
+
+
+@pytest.mark.parametrize(("folder", "module"), [("fastapi_shop", "database"), ("litestar_library", "app")])
+def test_workers_may_begin_the_database_at_once(folder, module, tmp_path):
+    command = [sys.executable, "-c", BEGINNER.format(module=module), EXAMPLES / folder]
+    pipe = subprocess.PIPE
+    for number in range(10):
+        place = tmp_path / str(number)
+        place.mkdir()
+        workers = [
+            subprocess.Popen(command, cwd=place, stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603 - our own interpreter
+            for _ in range(2)
+        ]
+        for worker in workers:
+            assert worker.stdout.readline() == b"ready\n"
+        for worker in workers:
+            worker.stdin.write(b"!")
+            worker.stdin.flush()
+        told = [worker.communicate()[1].decode() for worker in workers]
+        assert [worker.returncode for worker in workers] == [0, 0], told
 
 
 # ---- FastAPI --------------------------------------------------------------------------------------
@@ -152,7 +186,7 @@ def test_no_response_is_stale(example, capsys):
 
 def test_a_crowd_before_a_cold_page_causes_one_query(example):
     given, url, printed = example
-    for number in range(5):
+    for number in range(2):
         # Something new to show; whatever showed it before is stale now.
         body = {"name": f"pear {number}", "title": f"Pears {number}"}
         httpx.put(f"{url}{given['cold']}", json=body).raise_for_status()

@@ -118,6 +118,8 @@ def test_errors_are_the_same_as_inside(path):
         b"\xff\xfe\n",
         b"[" * 60_000 + b"\n",
         b"x" * 100_000 + b"\n",
+        # More than the system holds between the two.
+        b"x" * 2_000_000 + b"\n",
     ],
 )
 def test_nonsense_is_answered_and_does_no_harm(path, line):
