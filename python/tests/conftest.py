@@ -46,8 +46,9 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in others]
 
 
-def pytest_collection_finish():
-    """Spare the collector, which runs after each test, all that was imported until now."""
+@pytest.fixture(autouse=True, scope="module")
+def frozen():
+    """Spare the collector, which runs after each test, all that was imported and kept until now."""
     gc.collect()
     gc.freeze()
 
