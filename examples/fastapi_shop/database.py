@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ForeignKey, event
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -11,6 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import CreateTable
 
 from zoocache.contrib.sqlalchemy import attach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 engine = create_async_engine("sqlite+aiosqlite:///shop.db")
 Sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -51,10 +56,17 @@ class Review(Base):
     text: Mapped[str]
 
 
-async def create() -> None:
-    """Make the tables that are not there yet, one worker after another: SQLite lets no two begin a file at once."""
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let one worker after another in: SQLite lets no two begin a file at once."""
     with Path("shop.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+async def create() -> None:
+    """Make the tables that are not there yet."""
+    with alone():
         async with engine.begin() as connection:
             for table in Base.metadata.sorted_tables:
                 await connection.execute(CreateTable(table, if_not_exists=True))

@@ -55,7 +55,7 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def create() -> None:
-    """Make the table, unless it is there, one worker after another: SQLite lets no two begin a file at once."""
+    """Make the table if need be, one worker after another: SQLite lets no two begin a file at once."""
     with Path("library.lock").open("w") as lock, database() as connection:
         fcntl.flock(lock, fcntl.LOCK_EX)
         connection.execute("PRAGMA journal_mode=WAL")
