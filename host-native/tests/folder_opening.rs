@@ -188,7 +188,10 @@ fn what_is_in_use_is_not_started_over() {
 fn a_folder_that_nobody_may_write_in_is_refused() {
     let scratch = Scratch::new();
     let program = scratch.path().join("program");
-    fs::copy(std::env::current_exe().expect("it runs"), &program).expect("can be copied");
+    // By another process: a process that another test starts meanwhile would inherit a file that is open for writing
+    // here, and such a file cannot be run.
+    let copied = Command::new("cp").arg(std::env::current_exe().expect("it runs")).arg(&program).status();
+    assert!(copied.expect("runs").success());
     let folder = scratch.path().join("closed");
     fs::create_dir(&folder).expect("can be made");
     fs::set_permissions(&folder, Permissions::from_mode(0o555)).expect("our own");
