@@ -182,6 +182,12 @@ def test_entries_are_found_and_paged(open_page, reading):
     expect(keys.first).not_to_have_text(first[0])
     page.get_by_role("button", name="Previous").click()
     expect(page.locator("#pager")).to_contain_text("page 1")
+    # Impatient, and then at the next search already.
+    page.get_by_role("button", name="Next").evaluate("button => { button.click(); button.click(); }")
+    expect(page.locator("#pager")).to_contain_text("page 2")
+    page.locator("#prefix").press_sequentially("1")
+    assert page.get_by_role("button", name="Previous").is_disabled()
+    expect(page.locator("#pager")).to_contain_text("page 1")
     page.fill("#prefix", "nothing begins so")
     expect(page.locator("#entries")).to_contain_text("There are no such entries.")
 
@@ -197,14 +203,20 @@ def test_functions_are_sorted_by_a_click(open_page, reading):
 
 def test_the_graph_shows_what_made_an_entry_stale(open_page, reading, other):
     page = open_page(reading)
-    other.run("kept()")
-    choose(page, other("kept.key()"))
-    expect(page.locator(".node.entry.fresh")).to_be_visible()
-    expect(page.locator('[data-node="shop:9:kept:1"]')).to_be_visible()
-    expect(page.locator("#entry pre")).to_contain_text('"kept": true')
-    other.run("invalidate('shop:9')")
-    # It looks again by itself, before what is stale is freed.
-    expect(page.locator(".node.entry.stale")).to_be_visible()
+    stale = page.locator(".node.entry.stale")
+    is_over = stale.or_(page.get_by_text("There is no such entry now"))
+    for _ in range(10):
+        other.run("kept()")
+        choose(page, other("kept.key()"))
+        expect(page.locator(".node.entry.fresh")).to_be_visible()
+        expect(is_over).to_have_count(0)
+        expect(page.locator('[data-node="shop:9:kept:1"]')).to_be_visible()
+        expect(page.locator("#entry pre")).to_contain_text('"kept": true')
+        other.run("invalidate('shop:9')")
+        # It looks again by itself, nearly always before what is stale is freed.
+        expect(is_over.first).to_be_visible()
+        if stale.count():
+            break
     expect(page.locator(".node.origin")).to_have_attribute("data-node", "shop:9")
     for above in ("shop:9:kept", "shop:9:kept:1"):
         expect(page.locator(f'[data-node="{above}"]')).to_have_class(re.compile("on-the-way"))

@@ -18,6 +18,9 @@ export class Entries {
     let waiting;
     byId("prefix").addEventListener("input", () => {
       clearTimeout(waiting);
+      // What is shown is of another search from now on, whose pages are not turned any more.
+      this.asked += 1;
+      if (this.page !== null) this.draw();
       waiting = setTimeout(() => this.begin(), 250);
     });
     this.begin();
@@ -38,13 +41,14 @@ export class Entries {
 
   async load() {
     const asked = ++this.asked;
+    const number = this.cursors.length;
     try {
       const page = await ask("entries", {
         prefix: byId("prefix").value, state: byId("state").value, tag: this.tag, cursor: this.cursors.at(-1), limit: PAGE,
       });
       // What was asked for later may be answered earlier.
       if (asked === this.asked) {
-        this.page = page;
+        this.page = { ...page, asked, number };
         this.draw();
       }
     } catch (error) {
@@ -59,7 +63,7 @@ export class Entries {
   }
 
   draw() {
-    const { entries, cursor } = this.page;
+    const { entries, cursor, asked, number } = this.page;
     const heads = [["Key"], ["State"], ["Size", "number"], ["Age", "number"], ["Expires in", "number"]];
     const rows = entries.map((entry) => el("tr", { class: entry.key === this.chosen && "chosen" },
       el("td", { class: "text" }, el("button", {
@@ -72,13 +76,16 @@ export class Entries {
     show(byId("entries"), entries.length
       ? el("table", { "aria-label": "Entries" }, el("thead", {}, el("tr", {}, ...heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, ...rows))
       : el("p", { class: "nothing" }, cursor ? "None on this page; there may be some on the next." : "There are no such entries."));
-    const move = (name, text, isThere, change) => el("button", { type: "button", disabled: !isThere, "data-focus": name, onclick: () => {
+    const isShown = asked === this.asked;
+    const move = (name, text, isThere, change) => el("button", { type: "button", disabled: !(isThere && isShown), "data-focus": name, onclick: () => {
+      // A second click, before the first was answered, turns nothing.
+      if (asked !== this.asked) return;
       change();
       this.load();
     } }, text);
     show(byId("pager"),
-      move("previous", "‹ Previous", this.cursors.length > 1, () => this.cursors.pop()),
-      el("span", { class: "muted" }, `page ${this.cursors.length}`),
+      move("previous", "‹ Previous", number > 1, () => this.cursors.pop()),
+      el("span", { class: "muted" }, `page ${number}`),
       move("next", "Next ›", cursor !== null, () => this.cursors.push(cursor)));
   }
 }
