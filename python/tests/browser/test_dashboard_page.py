@@ -182,6 +182,15 @@ def test_entries_are_found_and_paged(open_page, reading):
     expect(keys.first).not_to_have_text(first[0])
     page.get_by_role("button", name="Previous").click()
     expect(page.locator("#pager")).to_contain_text("page 1")
+    # A page that was asked for in vain can be asked for again.
+    page.route("**/api/entries?*", lambda route: route.fulfill(body="no JSON"), times=1)
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("the server answered 200")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#pager")).to_contain_text("page 2")
+    expect(keys.first).not_to_have_text(first[0])
+    page.get_by_role("button", name="Previous").click()
+    expect(page.locator("#pager")).to_contain_text("page 1")
     # Impatient, and then at the next search already.
     page.get_by_role("button", name="Next").evaluate("button => { button.click(); button.click(); }")
     expect(page.locator("#pager")).to_contain_text("page 2")
@@ -217,6 +226,7 @@ def test_the_graph_shows_what_made_an_entry_stale(open_page, reading, other):
         expect(is_over.first).to_be_visible()
         if stale.count():
             break
+    expect(stale).to_be_visible()
     expect(page.locator(".node.origin")).to_have_attribute("data-node", "shop:9")
     for above in ("shop:9:kept", "shop:9:kept:1"):
         expect(page.locator(f'[data-node="{above}"]')).to_have_class(re.compile("on-the-way"))

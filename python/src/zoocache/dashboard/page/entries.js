@@ -9,7 +9,7 @@ const PAGE = 12;
 export class Entries {
   /** `open(key)` is called with the key that is chosen. */
   constructor({ open, cleared, failed }) {
-    Object.assign(this, { open, cleared, failed, tag: null, cursors: [null], chosen: null, asked: 0, page: null });
+    Object.assign(this, { open, cleared, failed, tag: null, cursors: [null], chosen: null, asked: 0, page: null, hasLeft: false });
     byId("search").addEventListener("submit", (event) => {
       event.preventDefault();
       this.begin();
@@ -18,9 +18,7 @@ export class Entries {
     let waiting;
     byId("prefix").addEventListener("input", () => {
       clearTimeout(waiting);
-      // What is shown is of another search from now on, whose pages are not turned any more.
-      this.asked += 1;
-      if (this.page !== null) this.draw();
+      this.leave();
       waiting = setTimeout(() => this.begin(), 250);
     });
     this.begin();
@@ -34,21 +32,28 @@ export class Entries {
     this.begin();
   }
 
+  /** What is shown is of another search from now on: its pages are not turned any more. */
+  leave() {
+    this.asked += 1;
+    Object.assign(this, { cursors: [null], hasLeft: true });
+    if (this.page !== null) this.draw();
+  }
+
   begin() {
-    this.cursors = [null];
+    this.leave();
     return this.load();
   }
 
-  async load() {
+  /** Shows the page at the last of the cursors that lead to it. */
+  async load(cursors = this.cursors) {
     const asked = ++this.asked;
-    const number = this.cursors.length;
     try {
       const page = await ask("entries", {
-        prefix: byId("prefix").value, state: byId("state").value, tag: this.tag, cursor: this.cursors.at(-1), limit: PAGE,
+        prefix: byId("prefix").value, state: byId("state").value, tag: this.tag, cursor: cursors.at(-1), limit: PAGE,
       });
       // What was asked for later may be answered earlier.
       if (asked === this.asked) {
-        this.page = { ...page, asked, number };
+        Object.assign(this, { page, cursors, hasLeft: false });
         this.draw();
       }
     } catch (error) {
@@ -63,7 +68,7 @@ export class Entries {
   }
 
   draw() {
-    const { entries, cursor, asked, number } = this.page;
+    const { entries, cursor } = this.page;
     const heads = [["Key"], ["State"], ["Size", "number"], ["Age", "number"], ["Expires in", "number"]];
     const rows = entries.map((entry) => el("tr", { class: entry.key === this.chosen && "chosen" },
       el("td", { class: "text" }, el("button", {
@@ -76,17 +81,13 @@ export class Entries {
     show(byId("entries"), entries.length
       ? el("table", { "aria-label": "Entries" }, el("thead", {}, el("tr", {}, ...heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, ...rows))
       : el("p", { class: "nothing" }, cursor ? "None on this page; there may be some on the next." : "There are no such entries."));
-    const isShown = asked === this.asked;
-    const move = (name, text, isThere, change) => el("button", { type: "button", disabled: !(isThere && isShown), "data-focus": name, onclick: () => {
-      // A second click, before the first was answered, turns nothing.
-      if (asked !== this.asked) return;
-      change();
-      this.load();
-    } }, text);
+    const move = (name, text, cursors) => el("button", {
+      type: "button", disabled: this.hasLeft || cursors === null, "data-focus": name, onclick: () => this.load(cursors),
+    }, text);
     show(byId("pager"),
-      move("previous", "‹ Previous", number > 1, () => this.cursors.pop()),
-      el("span", { class: "muted" }, `page ${number}`),
-      move("next", "Next ›", cursor !== null, () => this.cursors.push(cursor)));
+      move("previous", "‹ Previous", this.cursors.length > 1 ? this.cursors.slice(0, -1) : null),
+      el("span", { class: "muted" }, `page ${this.cursors.length}`),
+      move("next", "Next ›", cursor === null ? null : [...this.cursors, cursor]));
   }
 }
 
