@@ -186,7 +186,7 @@ def test_no_response_is_stale(example, capsys):
 
 def test_a_crowd_before_a_cold_page_causes_one_query(example):
     given, url, printed = example
-    for number in range(2):
+    for number in range(5):
         # Something new to show; whatever showed it before is stale now.
         body = {"name": f"pear {number}", "title": f"Pears {number}"}
         httpx.put(f"{url}{given['cold']}", json=body).raise_for_status()

@@ -427,14 +427,13 @@ class TestOnAServer:
                 redis_server.pause()
                 try:
                     # Longer than it takes until the process knows that nobody answers, and asks again.
-                    end, answers = time.monotonic() + 4, 0
+                    end = time.monotonic() + 4
                     while time.monotonic() < end:
+                        began = time.monotonic()
                         (told,) = inspector.activity()
+                        assert time.monotonic() - began < 1.5
                         assert told.process.endswith(f":{other.pid}")
-                        answers += 1
-                        time.sleep(0.01)
-                    # Of hundreds; each that waits for the server takes two seconds.
-                    assert answers > 10
+                        time.sleep(0.05)
                 finally:
                     redis_server.go_on()
 
