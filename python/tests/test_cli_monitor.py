@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from helpers import DEADLINE
 from monitor_pilot import repeated, use
-from textual.widgets import Tree
+from textual.widgets import Button, TabbedContent, Tree
 
 import zoocache
 from zoocache import StorageError, cacheable, invalidate
@@ -199,6 +199,43 @@ def test_nothing_is_invalidated_before_its_reach_is_known(shop):
 
     with Slow(zoocache._cache.DEFAULT) as inspector:
         use(inspector, scenario)
+
+
+@pytest.mark.parametrize("closing", ["n", "escape", "enter"])
+def test_a_key_right_after_closing_a_dialog_is_heard(inspector, shop, closing):
+    async def scenario(monitor):
+        await monitor.go(3)
+        await monitor.until("shop  20/20 fresh")
+        await monitor.press("down")
+        for steps in range(12):
+            await monitor.press("i")
+            await monitor.until("20 fresh entries go stale")
+            await monitor.press_soon(closing, "4", steps)
+            await monitor.until("20 entries")
+            await monitor.until(lambda: monitor.app.query_one(TabbedContent).active == "entries")
+            await monitor.go(3)
+        assert inspector.affected("shop") == 20
+
+    use(inspector, scenario)
+
+
+@pytest.mark.parametrize("closing", ["a click", "enter"])
+def test_closing_a_dialog_twice_does_no_harm(inspector, shop, closing):
+    async def scenario(monitor):
+        await monitor.go(3)
+        await monitor.until("shop  20/20 fresh")
+        await monitor.press("down")
+        for steps in range(12):
+            await monitor.press("i")
+            await monitor.until("20 fresh entries go stale")
+            if closing == "a click":
+                monitor.app.screen.query_one("#no", Button).press()
+            await monitor.press_soon("enter" if closing == "enter" else "x", "n", steps)
+            await monitor.until(lambda: len(monitor.app.screen_stack) == 1)
+            await monitor.go(4)
+            await monitor.go(3)
+
+    use(inspector, scenario)
 
 
 def test_entries_are_searched_by_key_and_state_and_explained(inspector):

@@ -136,7 +136,7 @@ def test_the_loop_goes_on_while_the_server_sleeps(redis_server, consistency):
 
     async def work():
         one = Async()
-        asleep = Running(redis_server.ask, "DEBUG", "SLEEP", "0.4")
+        asleep = Running(redis_server.ask, "DEBUG", "SLEEP", "1.2")
         await asyncio.sleep(0.05)
         results = await asyncio.gather(
             one.f(1),
@@ -156,7 +156,8 @@ def test_the_loop_goes_on_while_the_server_sleeps(redis_server, consistency):
     async def watched():
         return await ticking(work())
 
-    assert asyncio.run(watched()) < 0.2
+    # Half of what the server sleeps: a busy machine may keep the loop waiting, too.
+    assert asyncio.run(watched()) < 0.6
 
 
 def test_the_loop_goes_on_while_the_server_is_stopped(redis_server):
@@ -179,7 +180,8 @@ def test_the_loop_goes_on_while_the_server_is_stopped(redis_server):
     async def watched():
         return await ticking(work())
 
-    assert asyncio.run(watched()) < 0.3
+    # Half of the time that one question waits for its answer.
+    assert asyncio.run(watched()) < 1
 
 
 def test_many_reads_share_a_connection(redis_server, consistency):

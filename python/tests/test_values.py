@@ -417,11 +417,10 @@ def test_expired_entries_are_not_served_as_recent_calls():
         return value
 
     end = time.monotonic() + 0.2
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(born) <= 3:
         before = time.monotonic()
         # Generous: a coarse clock may be late.
         assert before - born[f(1)] < 0.1
-    assert len(born) > 3
 
 
 class CallsBack:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from zoocache.cli.monitor import _text
+from zoocache.cli.monitor._dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from zoocache.cli.monitor._questions import Questions
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Ends with whether the user wants it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "refuse", "No"),
-        Binding("y", "agree", "Yes"),
-        Binding("left,up", "app.focus_previous", show=False),
-        Binding("right,down", "app.focus_next", show=False),
+        Binding("escape,n", "refuse", "No", priority=True),
+        Binding("y", "agree", "Yes", priority=True),
+        # These, too: enter must not come before a move.
+        Binding("left,up,shift+tab", "app.focus_previous", show=False, priority=True),
+        Binding("right,down,tab", "app.focus_next", show=False, priority=True),
+        Binding("enter", "choose", show=False, priority=True),
     ]
 
     def __init__(self, questions: Questions, tag: str) -> None:
@@ -54,8 +56,13 @@ class Confirm(ModalScreen[bool]):
         )
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """End with what the user wants."""
+        """End with what the user clicked."""
         self.dismiss(event.button.id == "yes")
+
+    def action_choose(self) -> None:
+        """End with what the chosen button says."""
+        if self.focused is not None:
+            self.dismiss(self.focused.id == "yes")
 
     def action_refuse(self) -> None:
         """End without doing anything."""

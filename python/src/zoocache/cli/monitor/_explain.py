@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from zoocache._errors import CacheError
 from zoocache.cli import _show
 from zoocache.cli.monitor import _text
+from zoocache.cli.monitor._dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -27,11 +27,11 @@ _LONGEST_LINE = 2_000
 _LONGEST_NAME = 300
 
 
-class Explain(ModalScreen[None]):
+class Explain(Dialog[None]):
     """State, cause, dependencies and value of an entry."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,e", "dismiss", "Close"),
+        Binding("escape,enter,e", "dismiss", "Close", priority=True),
         Binding("r", "reload", "Reload"),
     ]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from zoocache.cli.monitor import _text
+from zoocache.cli.monitor._dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -32,10 +32,12 @@ _KEYS = (
 )
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     """All keys."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,question_mark", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q,question_mark", "dismiss", "Close", priority=True)
+    ]
 
     def compose(self) -> ComposeResult:
         """One line a key."""
