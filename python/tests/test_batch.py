@@ -280,7 +280,8 @@ def test_a_computation_in_the_background_is_not_part_of_the_callers_batch(clock,
 
         async def until_it_fails():
             with invalidation_batch():
-                assert await call() == 1
+                # The new value, if it is there at once.
+                assert await call() in {1, 2}
                 while stats()["computations"] < 2:
                     await asyncio.sleep(0.001)
                 raise LookupError
