@@ -28,12 +28,11 @@ class Pilot:
     async def press(self, *keys):
         await self._pilot.press(*keys)
 
-    async def press_soon(self, first, second, steps):
-        """Press a key, and another one when the loop has gone on by some steps, whatever they have done."""
-        self.app.post_message(events.Key(first, first))
+    async def press_soon(self, key, steps=0):
+        """Press a key when the loop has gone on by some steps, whatever is under way."""
         for _ in range(steps):
             await asyncio.sleep(0)
-        self.app.post_message(events.Key(second, second))
+        self.app.post_message(events.Key(key, key))
 
     async def type(self, text):
         """Give a text, at once as a terminal does when it is pasted."""

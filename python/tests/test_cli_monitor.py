@@ -201,19 +201,26 @@ def test_nothing_is_invalidated_before_its_reach_is_known(shop):
         use(inspector, scenario)
 
 
+async def dialogs(monitor):
+    """Ask whether to invalidate all products, again and again; gives how many steps to wait with a key."""
+    await monitor.go(3)
+    await monitor.until("shop  20/20 fresh")
+    await monitor.press("down")
+    for steps in range(12):
+        await monitor.press("i")
+        await monitor.until("20 fresh entries go stale")
+        yield steps
+        await monitor.go(3)
+
+
 @pytest.mark.parametrize("closing", ["n", "escape", "enter"])
 def test_a_key_right_after_closing_a_dialog_is_heard(inspector, shop, closing):
     async def scenario(monitor):
-        await monitor.go(3)
-        await monitor.until("shop  20/20 fresh")
-        await monitor.press("down")
-        for steps in range(12):
-            await monitor.press("i")
-            await monitor.until("20 fresh entries go stale")
-            await monitor.press_soon(closing, "4", steps)
+        async for steps in dialogs(monitor):
+            await monitor.press_soon(closing)
+            await monitor.press_soon("4", steps)
             await monitor.until("20 entries")
             await monitor.until(lambda: monitor.app.query_one(TabbedContent).active == "entries")
-            await monitor.go(3)
         assert inspector.affected("shop") == 20
 
     use(inspector, scenario)
@@ -222,18 +229,14 @@ def test_a_key_right_after_closing_a_dialog_is_heard(inspector, shop, closing):
 @pytest.mark.parametrize("closing", ["a click", "enter"])
 def test_closing_a_dialog_twice_does_no_harm(inspector, shop, closing):
     async def scenario(monitor):
-        await monitor.go(3)
-        await monitor.until("shop  20/20 fresh")
-        await monitor.press("down")
-        for steps in range(12):
-            await monitor.press("i")
-            await monitor.until("20 fresh entries go stale")
+        async for steps in dialogs(monitor):
             if closing == "a click":
                 monitor.app.screen.query_one("#no", Button).press()
-            await monitor.press_soon("enter" if closing == "enter" else "x", "n", steps)
+            else:
+                await monitor.press_soon(closing)
+            await monitor.press_soon("n", steps)
             await monitor.until(lambda: len(monitor.app.screen_stack) == 1)
             await monitor.go(4)
-            await monitor.go(3)
 
     use(inspector, scenario)
 

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -406,8 +407,6 @@ def test_a_hit_of_a_recent_call_after_eviction_is_not_an_old_object():
 
 def test_expired_entries_are_not_served_as_recent_calls():
     configure(read_extend_ttl=False)
-    import time  # noqa: PLC0415
-
     born = {}
 
     @cacheable(ttl=0.01)
